@@ -1,0 +1,45 @@
+# Two commands for a newcomer: `make lab` and `make test`. `make help` lists the rest.
+PY := .venv/bin/python
+WORKERS ?= 2
+LAB_ARGS ?=
+
+.PHONY: help lab test check format bench soak lock clean setup
+
+help: ## this list
+	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+lab: ## a BPO site in namespaces, a working day in fast motion (LAB=once: no UI, summary, exit status)
+	@tools/setup lab
+	@LAB="$(LAB)" $(PY) -m ipwatchd.cli.ipwatchd lab $(if $(filter once,$(LAB)),--once) $(LAB_ARGS)
+
+test: ## every test
+	@tools/setup dev
+	@tools/test -n $(WORKERS)
+
+check: ## linter, types, walls
+	@tools/setup dev
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+
+format: ## mend what the linter can mend
+	.venv/bin/ruff check --fix .
+	.venv/bin/ruff format .
+
+bench: ## benchmarks beside real peers (needs softflowd, nfdump)
+	@tools/setup dev
+	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+
+soak: ## the long tests
+	@tools/setup dev
+	@tools/test -m soak --timeout 3600
+
+lock: ## lock the newest allowed dependencies again
+	tools/lock
+
+setup: ## only set up
+	@tools/setup dev
+
+clean: ## remove what was set up
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis

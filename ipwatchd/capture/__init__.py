@@ -1,0 +1,1 @@
+"""Packets → flow batches and wire events."""

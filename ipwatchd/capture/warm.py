@@ -1,0 +1,1 @@
+"""Compile the packet loop once, so that the next start finds it in the cache."""

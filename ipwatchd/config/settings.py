@@ -1,0 +1,169 @@
+"""The settings, section by section. config/ipwatchd.toml shows every key with its default."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
+Count = Annotated[int, Meta(ge=1, le=1 << 40)]
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; an unknown key is an error."""
+
+
+class SiteSettings(Section, frozen=True):
+    """[site] who this gateway is and where it keeps its state."""
+
+    name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")] = "site"
+    state_dir: str = "/var/lib/ipwatchd"
+
+
+class CaptureSettings(Section, frozen=True):
+    """[capture] packets → flows. Timeouts are seconds without a packet after which a flow ends."""
+
+    source: Annotated[str, Meta(pattern="^(ring|none)$")] = "ring"
+    interfaces: tuple[str, ...] = ()
+    promiscuous: bool = True
+    snap: Annotated[int, Meta(ge=128, le=65535)] = 2048
+    block_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 24)] = 1 << 20
+    blocks: Annotated[int, Meta(ge=2, le=4096)] = 64
+    flows: Annotated[int, Meta(ge=1024, le=1 << 26)] = 1 << 18
+    tcp_timeout: Seconds = 300.0
+    tcp_attempt_timeout: Seconds = 5.0
+    tcp_closed_timeout: Seconds = 2.0
+    udp_timeout: Seconds = 60.0
+    icmp_timeout: Seconds = 30.0
+    other_timeout: Seconds = 60.0
+    active_timeout: Seconds = 300.0
+
+
+class GeoSettings(Section, frozen=True):
+    """[geo] paths of mmdb files; empty is none."""
+
+    country: str = ""
+    city: str = ""
+    asn: str = ""
+
+
+class HistorySettings(Section, frozen=True):
+    """[history] how long and how much; the byte budget drops the oldest first."""
+
+    flush_seconds: Seconds = 1.0
+    segment_seconds: Seconds = 60.0
+    segment_rows: Count = 500_000
+    session_gap: Seconds = 900.0
+    flow_days: Count = 30
+    event_days: Count = 30
+    rollup_days: Count = 400
+    archive_bytes: Count = 20 << 30
+    free_bytes: Count = 512 << 20
+
+
+class PortScanSettings(Section, frozen=True):
+    """[detect.port_scan] distinct (address, port) pairs of one source, unanswered or refused."""
+
+    enabled: bool = True
+    targets: Count = 20
+    window: Seconds = 300.0
+
+
+class PasswordGuessingSettings(Section, frozen=True):
+    """[detect.password_guessing] failed logins of one source."""
+
+    enabled: bool = True
+    failures: Count = 10
+    window: Seconds = 600.0
+
+
+class DeniedContactSettings(Section, frozen=True):
+    """[detect.denied_contact] traffic with an address on the deny list."""
+
+    enabled: bool = True
+
+
+class DetectSettings(Section, frozen=True):
+    """[detect] thresholds; `sources` bounds each detector's table of subjects."""
+
+    sources: Count = 65_536
+    quiet: Seconds = 900.0
+    port_scan: PortScanSettings = PortScanSettings()
+    password_guessing: PasswordGuessingSettings = PasswordGuessingSettings()
+    denied_contact: DeniedContactSettings = DeniedContactSettings()
+
+
+class FirewallSettings(Section, frozen=True):
+    """[firewall] what the kernel does. `management` are the networks that can't be denied."""
+
+    mode: Annotated[str, Meta(pattern="^(off|observe|enforce)$")] = "observe"
+    table: Annotated[str, Meta(pattern="^[a-z][a-z0-9_]{0,30}$")] = "ipwatchd"
+    management: tuple[str, ...] = ()
+    log_group: Annotated[int, Meta(ge=1, le=65535)] = 427
+    log_per_second: Count = 50
+    kill_connections: bool = True
+    on_stop: Annotated[str, Meta(pattern="^(stay|remove)$")] = "stay"
+    confirm_seconds: Seconds = 60.0
+
+
+class IncidentSettings(Section, frozen=True):
+    """[incidents] what is done by itself: deny the subject of these rules for `deny_seconds`."""
+
+    auto_deny: tuple[str, ...] = ()
+    deny_seconds: Seconds = 3600.0
+    reopen_seconds: Seconds = 86400.0
+
+
+class UplinkSettings(Section, frozen=True):
+    """[uplink] the centre; an empty URL is a site on its own."""
+
+    url: str = ""
+    token_file: str = ""
+    ca_file: str = ""
+    batch: Annotated[int, Meta(ge=1, le=10_000)] = 500
+    retry_seconds: Seconds = 5.0
+    poll_seconds: Seconds = 15.0
+
+
+class ControlSettings(Section, frozen=True):
+    """[control] the local socket and which Unix groups may do what; root and the daemon may all."""
+
+    socket: str = "/run/ipwatchd/control.sock"
+    viewers: str = "ipwatch-viewer"
+    operators: str = "ipwatch-operator"
+    admins: str = "ipwatch-admin"
+
+
+class LogSettings(Section, frozen=True):
+    """[logs] files that are followed for logins and API requests."""
+
+    files: tuple[str, ...] = ()
+
+
+class CentralSettings(Section, frozen=True):
+    """The collector's own settings (command-line flags of ipwatch-central)."""
+
+    state_dir: str = "/var/lib/ipwatch-central"
+    host: str = "127.0.0.1"
+    port: Port = 8470
+    certificate: str = ""
+    key: str = ""
+
+
+class Config(Section, frozen=True):
+    """The whole file. `zones` maps a zone's name to its networks."""
+
+    site: SiteSettings = SiteSettings()
+    capture: CaptureSettings = CaptureSettings()
+    zones: dict[str, tuple[str, ...]] = {}
+    geo: GeoSettings = GeoSettings()
+    history: HistorySettings = HistorySettings()
+    detect: DetectSettings = DetectSettings()
+    firewall: FirewallSettings = FirewallSettings()
+    incidents: IncidentSettings = IncidentSettings()
+    uplink: UplinkSettings = UplinkSettings()
+    control: ControlSettings = ControlSettings()
+    logs: LogSettings = LogSettings()

@@ -1,0 +1,138 @@
+"""The event: one metadata fact seen on the wire or in a log, as a tagged Struct.
+
+Encoded with msgspec an event is one flat JSON object: `ts kind orig orig_port resp resp_port proto`
+and the kind's own fields; empty fields are left out. Addresses are text, `ts` is epoch seconds.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, get_args
+
+import msgspec
+
+__all__ = [
+    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Dhcp", "Dns", "Event", "Http", "Sip",
+    "Ssh", "Tls", "event_from_builtins",
+]  # fmt: skip
+
+
+class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind"):
+    """What every event has. `source` says which sensor or log saw it."""
+
+    ts: float
+    orig: str = ""
+    orig_port: int = 0
+    resp: str = ""
+    resp_port: int = 0
+    proto: str = ""
+    source: str = ""
+
+
+class Dns(Event, tag="dns", frozen=True):
+    """A DNS message (RFC 1035). `answers` are the addresses and names given, `ttl` the least."""
+
+    name: str
+    qtype: str = ""
+    rcode: str = ""
+    response: bool = False
+    answers: tuple[str, ...] = ()
+    ttl: int = 0
+    id: int = 0
+
+
+class Tls(Event, tag="tls", frozen=True):
+    """A TLS ClientHello (RFC 8446): `name` is the server name asked for, `ja4` a fingerprint."""
+
+    name: str = ""
+    version: str = ""
+    alpn: tuple[str, ...] = ()
+    ja4: str = ""
+
+
+class Http(Event, tag="http", frozen=True):
+    """A clear-text HTTP/1 request or response: `name` is the Host; never path or body."""
+
+    name: str = ""
+    method: str = ""
+    status: int = 0
+    user_agent: str = ""
+
+
+class Sip(Event, tag="sip", frozen=True):
+    """A SIP request or response (RFC 3261). `name` is the host of the request URI."""
+
+    name: str = ""
+    method: str = ""
+    status: int = 0
+    user: str = ""
+    peer: str = ""
+    call_id: str = ""
+    user_agent: str = ""
+
+
+class Ssh(Event, tag="ssh", frozen=True):
+    """An SSH identification string (RFC 4253, 4.2) of one side."""
+
+    version: str
+    client: bool = True
+
+
+class Dhcp(Event, tag="dhcp", frozen=True):
+    """A DHCP message (RFC 2131): who got which address for how long."""
+
+    message: str
+    mac: str
+    address: str = ""
+    hostname: str = ""
+    server: str = ""
+    lease: int = 0
+
+
+class Arp(Event, tag="arp", frozen=True):
+    """An ARP sender binding (RFC 826)."""
+
+    operation: str
+    mac: str
+    address: str
+    target: str = ""
+
+
+class Auth(Event, tag="auth", frozen=True):
+    """A login that a log reports. `result` is success or failure, `service` where it was tried."""
+
+    user: str
+    result: str
+    service: str
+    method: str = ""
+    host: str = ""
+
+
+class Api(Event, tag="api", frozen=True):
+    """One API request that a log reports: `key` names the client that called."""
+
+    name: str = ""
+    method: str = ""
+    status: int = 0
+    key: str = ""
+
+
+class Blocked(Event, tag="blocked", frozen=True):
+    """A packet that a deny entry matched: `action` is drop or, in observe mode, would-drop."""
+
+    action: str
+    list: str = "deny"
+    iface: str = ""
+    bytes: int = 0
+
+
+AnyEvent = Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked
+
+KINDS: Final[dict[str, type[Event]]] = {
+    str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)
+}
+
+
+def event_from_builtins(value: dict[str, Any]) -> AnyEvent:
+    """Return the event of a decoded JSON object; msgspec.ValidationError where it is none."""
+    event: AnyEvent = msgspec.convert(value, AnyEvent)
+    return event

@@ -1,0 +1,68 @@
+"""The policy: what the firewall shall hold, compiled from the lists; ranges, merged and sorted."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["RANGE", "Policy", "contains", "empty_ranges"]
+
+RANGE: Final = np.dtype(
+    [
+        ("first_hi", "<u8"),
+        ("first_lo", "<u8"),
+        ("last_hi", "<u8"),
+        ("last_lo", "<u8"),
+        ("expires", "<i8"),
+    ]
+)
+"""An inclusive range of addresses (records.address) and when it ends (epoch ns, 0 is never)."""
+
+
+class Policy(NamedTuple):
+    """The desired state of the kernel. Arrays of dtype RANGE: sorted, disjoint, one family a range.
+
+    `management` is what no deny may ever reach (config), `allow` and `deny` come from the lists.
+    """
+
+    mode: str
+    management: NDArray[np.void]
+    allow: NDArray[np.void]
+    deny: NDArray[np.void]
+
+
+def empty_ranges() -> NDArray[np.void]:
+    """Return no ranges."""
+    return np.zeros(0, RANGE)
+
+
+def contains(
+    ranges: NDArray[np.void], hi: NDArray[np.uint64], lo: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    """Tell which addresses lie in sorted, disjoint ranges; expiry is the compiler's business."""
+    if not len(ranges) or not len(hi):
+        return np.zeros(len(hi), np.bool_)
+    place = _last_not_after(ranges, hi, lo)
+    found = ranges[np.maximum(place, 0)]
+    below = (hi < found["last_hi"]) | ((hi == found["last_hi"]) & (lo <= found["last_lo"]))
+    inside: NDArray[np.bool_] = (place >= 0) & below
+    return inside
+
+
+def _last_not_after(
+    ranges: NDArray[np.void], hi: NDArray[np.uint64], lo: NDArray[np.uint64]
+) -> NDArray[np.intp]:
+    """Return for each address the index of the last range that starts at or before it, or -1."""
+    starts = np.concatenate([ranges["first_hi"], hi])
+    lows = np.concatenate([ranges["first_lo"], lo])
+    # Equal keys: the range (rank 0) sorts before the address (rank 1), which it then holds.
+    rank = np.concatenate([np.zeros(len(ranges), np.uint8), np.ones(len(hi), np.uint8)])
+    order = np.lexsort((rank, lows, starts))
+    started = np.cumsum(order < len(ranges)) - 1
+    place = np.empty(len(order), np.intp)
+    place[order] = started
+    return place[len(ranges) :]

@@ -1,0 +1,58 @@
+"""What all tests share: real network namespaces, and no skipped test for root."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipwatchd.lab.netns import Namespace
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
+
+
+@pytest.fixture
+def namespace() -> Iterator[Callable[[str], Namespace]]:
+    """Make network namespaces that end with the test."""
+    made: list[Namespace] = []
+
+    def make(name: str = "") -> Namespace:
+        try:
+            made.append(Namespace(name))
+        except PermissionError:
+            pytest.skip("needs CAP_SYS_ADMIN: run as root or under unshare -Urn")
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.close()
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Return the folder of captures, logs and feeds with known answers."""
+    if not SHARED.is_dir():
+        pytest.skip(f"{SHARED} is not here")
+    return SHARED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, exitstatus: int, config: pytest.Config
+) -> None:
+    """Say why a run with skipped tests failed."""
+    skipped = len(terminalreporter.stats.get("skipped", []))
+    if skipped and os.geteuid() == 0:
+        terminalreporter.write_line(f"{skipped} skipped as root: a skipped test is a failure here")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail where root skipped a test: nothing is missing on a machine that set itself up."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and reporter.stats.get("skipped") and os.geteuid() == 0 and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
