@@ -1,0 +1,257 @@
+"""The client of the control API, over the Unix socket or over a state folder without a daemon.
+
+Standard library and msgspec alone: `ipwatchctl` has to start in a blink.
+"""
+
+from __future__ import annotations
+
+import http.client
+import socket
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from urllib.parse import quote, urlencode
+
+import msgspec
+
+from ipwatchd.control.messages import (
+    Applied,
+    AuditRow,
+    Check,
+    FirewallState,
+    IncidentDetail,
+    ListChange,
+    Page,
+    Problem,
+    Status,
+    Throughput,
+    TopRow,
+    Zone,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+__all__ = ["Client", "RefusedError", "SocketTransport", "Transport", "UnreachableError"]
+
+T = TypeVar("T")
+_MOST: int = 1 << 26
+"""Bytes of one answer: a runaway daemon must not fill the admin's memory."""
+
+
+class UnreachableError(Exception):
+    """The daemon can't be reached (exit status 3)."""
+
+
+class RefusedError(Exception):
+    """The daemon said no; the text is its sentence, `exit` the command's status."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.error)
+        self.exit = problem.exit
+
+
+class Transport(Protocol):
+    """Carries one call: method, path with query, JSON body → HTTP status and JSON answer."""
+
+    def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        """Return status and body, or raise UnreachableError."""
+        ...
+
+    def close(self) -> None:
+        """Let go of what the transport holds."""
+        ...
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: str, timeout: float) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class SocketTransport:
+    """HTTP over the daemon's Unix socket, one connection a call: safe from any thread."""
+
+    def __init__(self, path: Path, *, timeout: float = 30.0) -> None:
+        self._path = str(path)
+        self._timeout = timeout
+
+    def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        """Send one request; UnreachableError says which socket and what to do."""
+        connection = _UnixConnection(self._path, self._timeout)
+        try:
+            connection.request(method, target, body, {"Content-Type": "application/json"})
+            response = connection.getresponse()
+            data = response.read(_MOST + 1)
+        except (OSError, http.client.HTTPException) as error:
+            raise UnreachableError(self._why(error)) from error
+        finally:
+            connection.close()
+        if len(data) > _MOST:
+            raise UnreachableError(f"{self._path} answered more than {_MOST} bytes: ask for less")
+        return response.status, data
+
+    def _why(self, error: Exception) -> str:
+        mend = "is ipwatchd running (systemctl status ipwatchd)? another socket: --socket PATH"
+        if isinstance(error, PermissionError):
+            mend = "join one of the groups that may use it (see [control] in the configuration)"
+        return f"can't reach the daemon at {self._path} ({error or type(error).__name__}): {mend}"
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Client:
+    """Every call of the API by name. Raises UnreachableError or RefusedError."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def close(self) -> None:
+        """Let go of the transport."""
+        self._transport.close()
+
+    def _call(
+        self, answer: type[T], method: str, path: str, query: Mapping[str, object] | None = None,
+        body: Mapping[str, object] | None = None,
+    ) -> T:  # fmt: skip
+        words = {key: value for key, value in (query or {}).items() if value not in {None, ""}}
+        target = f"/v1/{path}" + (f"?{urlencode(words)}" if words else "")
+        status, data = self._transport.call(
+            method, target, msgspec.json.encode(body) if body is not None else None
+        )
+        try:
+            if status >= 400:
+                raise RefusedError(msgspec.json.decode(data, type=Problem))
+            return msgspec.json.decode(data, type=answer)
+        except msgspec.MsgspecError as error:
+            raise UnreachableError(
+                f"the daemon's answer to {target} is not ours: {error}"
+            ) from error
+
+    def status(self) -> Status:
+        """Return the agent at a glance."""
+        return self._call(Status, "GET", "status")
+
+    def doctor(self) -> list[Check]:
+        """Return every check of the installation."""
+        return self._call(list[Check], "GET", "doctor")
+
+    def throughput(self, *, since: str = "1h") -> list[Throughput]:
+        """Return traffic in buckets, oldest first."""
+        return self._call(list[Throughput], "GET", "throughput", {"since": since})
+
+    def top(self, *, by: str = "bytes", since: str = "1h", limit: int = 20) -> list[TopRow]:
+        """Return the busiest addresses; `by` is bytes, packets or flows."""
+        return self._call(list[TopRow], "GET", "top", {"by": by, "since": since, "limit": limit})
+
+    def records(
+        self, kind: str, filter: str = "", *, limit: int = 100, offset: int = 0  # noqa: A002 - the API's word
+    ) -> Page:  # fmt: skip
+        """Return records of one of the seven kinds, newest first."""
+        query = {"filter": filter, "limit": limit, "offset": offset}
+        return self._call(Page, "GET", f"records/{quote(kind, safe='')}", query)
+
+    def flows(self, filter: str = "", *, limit: int = 100) -> Page:  # noqa: A002 - the API's word
+        """Return flows that match, newest first."""
+        return self._call(Page, "GET", "flows", {"filter": filter, "limit": limit})
+
+    def events(self, filter: str = "", *, limit: int = 100) -> Page:  # noqa: A002 - the API's word
+        """Return events that match, newest first."""
+        return self._call(Page, "GET", "events", {"filter": filter, "limit": limit})
+
+    def address(self, address: str) -> dict[str, Any]:
+        """Return all that is known of one address."""
+        return self._call(dict[str, Any], "GET", f"addresses/{quote(address, safe='')}")
+
+    def entries(self, name: str) -> list[dict[str, Any]]:
+        """Return the entries of a list, allow or deny."""
+        return self._call(list[dict[str, Any]], "GET", f"lists/{name}")
+
+    def add_entry(
+        self, name: str, network: str, *, reason: str, seconds: float = 0.0, ticket: str = "",
+        force: bool = False,
+    ) -> ListChange:  # fmt: skip
+        """Put a network on a list, for some seconds or (0) until it is removed."""
+        body = {
+            "network": network, "reason": reason, "seconds": seconds, "ticket": ticket,
+            "force": force,
+        }  # fmt: skip
+        return self._call(ListChange, "POST", f"lists/{name}", body=body)
+
+    def remove_entry(self, name: str, network: str, *, reason: str) -> ListChange:
+        """Take a network off a list."""
+        query = {"network": network, "reason": reason}
+        return self._call(ListChange, "DELETE", f"lists/{name}", query)
+
+    def import_entries(self, name: str, text: str, *, reason: str, format: str) -> dict[str, Any]:  # noqa: A002 - the API's word
+        """Put many networks on a list; the answer counts them and names the lines refused."""
+        body = {"text": text, "reason": reason, "format": format}
+        return self._call(dict[str, Any], "POST", f"lists/{name}/import", body=body)
+
+    def preview(self, name: str, network: str, *, since: str = "24h") -> dict[str, Any]:
+        """Return what an entry would have touched."""
+        query = {"network": network, "since": since}
+        return self._call(dict[str, Any], "GET", f"lists/{name}/preview", query)
+
+    def why(self, address: str) -> dict[str, Any]:
+        """Return which entry decides on an address."""
+        return self._call(dict[str, Any], "GET", f"why/{quote(address, safe='')}")
+
+    def firewall(self) -> FirewallState:
+        """Return the kernel's side."""
+        return self._call(FirewallState, "GET", "firewall")
+
+    def firewall_mode(
+        self, mode: str, *, confirm_seconds: float = 0.0, reason: str = ""
+    ) -> Applied:
+        """Switch to off, observe or enforce; rolls back unless confirmed in time."""
+        body = {"mode": mode, "confirm_seconds": confirm_seconds, "reason": reason}
+        return self._call(Applied, "POST", "firewall/mode", body=body)
+
+    def firewall_diff(self) -> dict[str, Any]:
+        """Return what differs between the stored lists and the kernel."""
+        return self._call(dict[str, Any], "GET", "firewall/diff")
+
+    def firewall_confirm(self) -> Applied:
+        """Keep the change of mode that is waiting."""
+        return self._call(Applied, "POST", "firewall/confirm", body={})
+
+    def firewall_rollback(self) -> Applied:
+        """Take the change of mode that is waiting back at once."""
+        return self._call(Applied, "POST", "firewall/rollback", body={})
+
+    def incidents(self, *, state: str = "open", limit: int = 100, offset: int = 0) -> Page:
+        """Return incidents, the newest first; `state` is open, all or a state's name."""
+        query = {"state": state, "limit": limit, "offset": offset}
+        return self._call(Page, "GET", "incidents", query)
+
+    def incident(self, identity: str) -> IncidentDetail:
+        """Return one incident and its timeline."""
+        return self._call(IncidentDetail, "GET", f"incidents/{quote(identity, safe='')}")
+
+    def act(self, identity: str, action: str, *, reason: str = "") -> dict[str, Any]:
+        """Do something about an incident; returns it as it stands then."""
+        path = f"incidents/{quote(identity, safe='')}/{quote(action, safe='')}"
+        return self._call(dict[str, Any], "POST", path, body={"reason": reason})
+
+    def report(self, text: str, *, subject: str = "", reporter: str = "", channel: str = "call",
+               language: str = "") -> dict[str, Any]:  # fmt: skip
+        """Hand in what a person told us; returns the incident it became part of."""
+        body = {
+            "text": text, "subject": subject, "reporter": reporter, "channel": channel,
+            "language": language,
+        }  # fmt: skip
+        return self._call(dict[str, Any], "POST", "reports", body=body)
+
+    def zones(self) -> list[Zone]:
+        """Return the zones."""
+        return self._call(list[Zone], "GET", "zones")
+
+    def audit(self, *, limit: int = 100) -> list[AuditRow]:
+        """Return who looked at what, newest first."""
+        return self._call(list[AuditRow], "GET", "audit", {"limit": limit})
