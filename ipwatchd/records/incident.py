@@ -51,7 +51,11 @@ class IncidentEvent(msgspec.Struct, kw_only=True, frozen=True):
 
 
 class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
-    """What findings and reports are about, as it stands now (DESIGN 6's JSON)."""
+    """What findings and reports are about, as it stands now (DESIGN 6's JSON).
+
+    `key` is the finding's, by which the same thing grows; `updated` is the time of the newest
+    event. `impact` and `urgency` are 1 (high) to 3 (low) and make the priority.
+    """
 
     id: str
     site: str
@@ -73,6 +77,10 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     reports: tuple[str, ...] = ()
     responses: tuple[str, ...] = ()
     resolution: str = ""
+    key: str = ""
+    updated: float = 0.0
+    impact: int = 0
+    urgency: int = 0
 
 
 def event_hash(event: IncidentEvent) -> str:
