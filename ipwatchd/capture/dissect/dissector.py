@@ -1,0 +1,233 @@
+"""Taps → events: hands each payload to its protocol and adds whose flow it was."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.capture.dissect import arp, dhcp, dns, http, sip, ssh, tls
+from ipwatchd.capture.dissect.step import BAD, DONE, Step
+from ipwatchd.capture.dissect.stream import MAX_SEGMENTS, Streams
+from ipwatchd.capture.tap import KINDS, Kind
+from ipwatchd.records.address import address_text
+from ipwatchd.records.event import Arp
+from ipwatchd.records.flow import protocol_name
+
+if TYPE_CHECKING:
+    from collections import deque
+    from collections.abc import Sequence
+
+    from ipwatchd.capture.dissect.stream import Half, Key, Stream
+    from ipwatchd.capture.tap import Taps
+    from ipwatchd.records.event import AnyEvent
+
+__all__ = ["DissectCounters", "Dissector"]
+
+_FIELDS: Final = [
+    "ts", "orig_hi", "orig_lo", "resp_hi", "resp_lo", "orig_port", "resp_port", "vlan", "iface",
+    "seq", "offset", "length", "proto", "kind", "from_orig",
+]  # fmt: skip
+_TCP: Final = 6
+_PATIENCE: Final = 3
+"""Segments waited for one that comes before what looks malformed: it may have overtaken."""
+
+
+class DissectCounters(msgspec.Struct):
+    """What was made of the taps; `events`, `malformed` and `skipped` are by kind (tap.KINDS).
+
+    `malformed` payloads were not what they were taken for, `skipped` are of a kind nothing reads
+    yet. `streams_shed` were pushed out by newer ones or sent MAX_SEGMENTS segments without a
+    message, `streams_unfinished` fell silent in the middle of one.
+    """
+
+    events: dict[str, int] = {}
+    malformed: dict[str, int] = {}
+    skipped: dict[str, int] = {}
+    streams_live: int = 0
+    streams_shed: int = 0
+    streams_unfinished: int = 0
+
+
+class Dissector:
+    """Payloads of packets and the first bytes of streams → events, in the order they were captured.
+
+    Not for two threads at once. `streams` bounds the TCP streams held (stream.Streams).
+    """
+
+    def __init__(self, *, streams: int = 4096) -> None:
+        self._streams = Streams(streams)
+        self._silenced = 0
+        self._counters = DissectCounters()
+
+    @property
+    def counters(self) -> DissectCounters:
+        """Return the counters since the start, a copy."""
+        own = self._counters
+        return DissectCounters(
+            events=dict(own.events),
+            malformed=dict(own.malformed),
+            skipped=dict(own.skipped),
+            streams_live=len(self._streams),
+            streams_shed=self._streams.shed + self._silenced,
+            streams_unfinished=own.streams_unfinished,
+        )
+
+    def feed(self, taps: Taps) -> list[AnyEvent]:
+        """Return the events of some taps; never raises on what the payloads hold."""
+        events: list[AnyEvent] = []
+        memory = taps.data.tobytes()
+        now = 0.0
+        for row in taps.index[_FIELDS].tolist():
+            ts, offset, length, proto, kind = row[0], row[10], row[11], row[12], row[13]
+            payload = memory[offset : offset + length]
+            now = ts / 1e9
+            key = row[1:9]
+            if proto == _TCP:
+                self._segment(key, now, row[9], kind, row[14] != 0, payload, events)
+            else:
+                self._take(_datagram(kind, payload), kind, key, proto, now, events)
+        if now:
+            self._expire(now, events)
+        return events
+
+    def finish(self) -> list[AnyEvent]:
+        """Return what streams hold that will get no more bytes: the end of a capture."""
+        events: list[AnyEvent] = []
+        self._expire(float("inf"), events)
+        return events
+
+    def _take(
+        self, found: Sequence[AnyEvent] | None, kind: int, key: Key, proto: int, now: float,
+        events: list[AnyEvent],
+    ) -> None:  # fmt: skip
+        """Add what a datagram gave, or count why it gave nothing."""
+        if found is None:
+            _count(self._counters.skipped, kind)
+        elif not found:
+            _count(self._counters.malformed, kind)
+        for event in found or ():
+            events.append(_stamp(event, key, proto, now))
+            _count(self._counters.events, kind)
+
+    def _segment(
+        self, key: Key, now: float, seq: int, kind: int, from_orig: bool, payload: bytes,
+        events: list[AnyEvent],
+    ) -> None:  # fmt: skip
+        half = self._streams.half(key, from_orig=from_orig, kind=kind, seq=seq, now=now)
+        if not payload or half.done or not half.add(seq, payload):
+            return
+        self._read(half, key, now, from_orig, events)
+        if half.segments >= MAX_SEGMENTS and not half.done:
+            half.close()
+            self._silenced += 1
+
+    def _read(
+        self, half: Half, key: Key, now: float, from_orig: bool, events: list[AnyEvent],
+        *, final: bool = False,
+    ) -> None:  # fmt: skip
+        """Read messages off one direction until it needs more bytes or is done."""
+        asked = self._streams.asked(key)
+        while not half.done and (data := half.ready()):
+            step = _step(half.kind, data, asked, from_orig=from_orig, final=final)
+            if step.bad and half.fresh and half.segments < _PATIENCE and not final:
+                return
+            self._keep(step, half, key, now, events)
+            if step.wait:
+                return
+            if step.done:
+                half.close()
+                return
+            half.consume(step.consumed)
+            if step.become:
+                half.kind = KINDS.index(step.become)
+
+    def _keep(self, step: Step, half: Half, key: Key, now: float, events: list[AnyEvent]) -> None:
+        # Behind a good message bad bytes are a body or an upgrade, not a wrong hint.
+        if step.bad and half.fresh:
+            _count(self._counters.malformed, half.kind)
+        for event in step.events:
+            events.append(_stamp(event, key, _TCP, now))
+            _count(self._counters.events, half.kind)
+
+    def _expire(self, now: float, events: list[AnyEvent]) -> None:
+        """Drop the streams that fell silent, with what can be said of an unfinished message."""
+        for key, stream in self._streams.idle(now):
+            for from_orig in (True, False):
+                self._last_word(stream, key, from_orig, events)
+
+    def _last_word(self, stream: Stream, key: Key, from_orig: bool, events: list[AnyEvent]) -> None:
+        half = stream.halves[from_orig]
+        if half is None or half.done or not half.window:
+            return
+        self._counters.streams_unfinished += 1
+        data = half.ready()
+        if data and half.kind in {Kind.TLS, Kind.HTTP}:
+            step = _step(half.kind, data, stream.asked, from_orig=from_orig, final=True)
+            self._keep(step, half, key, stream.last, events)
+
+
+def _datagram(kind: int, payload: bytes) -> Sequence[AnyEvent] | None:
+    """Return the events of a datagram, empty where malformed, None where the kind is not read."""
+    event: AnyEvent | None
+    if kind == Kind.DNS:
+        return dns.parse(payload)
+    if kind == Kind.ARP:
+        event = arp.parse(payload)
+    elif kind == Kind.DHCP:
+        event = dhcp.parse(payload)
+    elif kind == Kind.SIP:
+        event = sip.parse(payload)
+    elif kind == Kind.TLS:
+        event = tls.datagram(payload)
+    else:
+        return None
+    return (event,) if event is not None else ()
+
+
+def _step(
+    kind: int, data: bytes, asked: deque[http.Asked], *, from_orig: bool, final: bool
+) -> Step:
+    """Show the bytes of one direction of a stream to its protocol."""
+    if kind == Kind.TLS:
+        return tls.step(data, final=final)
+    if kind == Kind.HTTP:
+        return http.step(data, asked, final=final)
+    if kind == Kind.DNS:
+        return dns.step(data)
+    if kind == Kind.SSH:
+        return ssh.step(data, client=from_orig)
+    if kind == Kind.SIP:
+        return sip.step(data)
+    return BAD if kind == Kind.NONE else DONE
+
+
+def _stamp(event: AnyEvent, key: Key, proto: int, now: float) -> AnyEvent:
+    """Return the event with its time and its flow; an ARP packet's ends are the two it names."""
+    if isinstance(event, Arp):
+        orig = "" if event.address == "0.0.0.0" else event.address  # noqa: S104  RFC 5227's probe
+        return _filled(event, now, orig, 0, event.target, 0, "arp")
+    orig_hi, orig_lo, resp_hi, resp_lo, orig_port, resp_port, _vlan, _iface = key
+    return _filled(
+        event, now, _address(orig_hi, orig_lo), orig_port, _address(resp_hi, resp_lo), resp_port,
+        protocol_name(proto),
+    )  # fmt: skip
+
+
+def _filled(
+    event: AnyEvent, now: float, orig: str, orig_port: int, resp: str, resp_port: int, proto: str
+) -> AnyEvent:
+    return msgspec.structs.replace(
+        event, ts=now, orig=orig, orig_port=orig_port, resp=resp, resp_port=resp_port, proto=proto
+    )
+
+
+@lru_cache(maxsize=8192)
+def _address(hi: int, lo: int) -> str:
+    return address_text(hi, lo)
+
+
+def _count(counter: dict[str, int], kind: int) -> None:
+    name = KINDS[kind] if kind < len(KINDS) else str(kind)
+    counter[name] = counter.get(name, 0) + 1
