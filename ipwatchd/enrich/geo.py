@@ -1,0 +1,241 @@
+"""MaxMind DB files: country, city, network operator and time zone of a public address.
+
+Reads MaxMind's nested schema and the flat ones (`country_code`, IPinfo, DB-IP, iptoasn). Databases
+are made by others and may be broken in any way: an error while reading answers "unknown" and is
+counted. A private or special address is never placed, whatever a file says of it.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import maxminddb
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ipwatchd.config import GeoSettings
+    from ipwatchd.records.address import IPAddress
+
+__all__ = ["ROLES", "Database", "Facts", "Geo", "GeoError", "GeoStatus", "open_database"]
+
+ROLES: Final = ("city", "country", "asn")
+# What maxminddb raises on broken bytes, beside its own error: seen on MaxMind's bad-data files.
+_BROKEN: Final = (
+    maxminddb.InvalidDatabaseError, ValueError, TypeError, KeyError, IndexError, OverflowError,
+    RecursionError, MemoryError,
+)  # fmt: skip
+# The file is held in memory; the largest commercial one is about 500 MB.
+MAX_BYTES: Final = 2 << 30
+# Hostile databases could name an operator with a megabyte.
+_MAX_TEXT: Final = 200
+_LATEST_BUILD: Final = 1 << 34
+
+
+class GeoError(Exception):
+    """A database that can't be used; the message names the file, why, and the mend."""
+
+
+class Facts(NamedTuple):
+    """What the databases say of an address; empty where they say nothing."""
+
+    country: str = ""
+    city: str = ""
+    time_zone: str = ""
+    asn: int = 0
+    operator: str = ""
+    built: int = 0
+
+
+class GeoStatus(msgspec.Struct, kw_only=True, frozen=True):
+    """One database as `status` shows it: `built` epoch seconds, `age` seconds, `error` or ""."""
+
+    role: str
+    path: str
+    type: str = ""
+    built: int = 0
+    age: float = 0.0
+    unreadable: int = 0
+    error: str = ""
+
+
+class Database:
+    """One open file. `stamp` (inode, size, mtime) tells whether the file was changed since."""
+
+    def __init__(self, path: str, reader: maxminddb.Reader, stamp: tuple[int, int, int]) -> None:
+        self.path = path
+        self.stamp = stamp
+        self.unreadable = 0
+        self._reader = reader
+        metadata = reader.metadata()
+        self.type = str(metadata.database_type)[:_MAX_TEXT]
+        built = metadata.build_epoch
+        self.built = built if isinstance(built, int) and 0 < built < _LATEST_BUILD else 0
+        self._v4_only = metadata.ip_version == 4
+
+    def record(self, address: IPAddress) -> Mapping[str, Any]:
+        """Return the record of an address, empty where there is none or it can't be read."""
+        if address.version == 6 and self._v4_only:
+            return {}
+        try:
+            record = self._reader.get(address)
+        except _BROKEN:
+            self.unreadable += 1
+            return {}
+        return record if isinstance(record, dict) else {}
+
+
+def open_database(path: str) -> Database:
+    """Open a file. Raises GeoError with one sentence."""
+    try:
+        copy, stamp = _copy(Path(path))
+    except OSError as error:
+        raise GeoError(f"geo database {path} can't be read: {error.strerror or error}") from error
+    try:
+        reader = maxminddb.open_database(f"/proc/self/fd/{copy}")
+        return Database(path, reader, stamp)
+    except (*_BROKEN, OSError) as error:
+        why = str(error).replace(f"/proc/self/fd/{copy}", path) or type(error).__name__
+        raise GeoError(
+            f"geo database {path} is damaged or no MaxMind DB file ({why}): fetch it again"
+        ) from error
+    finally:
+        os.close(copy)
+
+
+def _copy(path: Path) -> tuple[int, tuple[int, int, int]]:
+    """Return a descriptor of an in-memory copy.
+
+    maxminddb maps the file: one that is overwritten in place (cp, not mv) would end the process
+    with SIGBUS at the next look-up.
+    """
+    with path.open("rb") as source:
+        stamp = file_stamp(os.fstat(source.fileno()))
+        if stamp[1] > MAX_BYTES:
+            raise OSError(f"it is larger than {MAX_BYTES >> 30} GiB")
+        copy = os.memfd_create("geo", os.MFD_CLOEXEC)
+        try:
+            with os.fdopen(os.dup(copy), "wb") as target:
+                while block := source.read(1 << 20):
+                    target.write(block)
+        except BaseException:
+            os.close(copy)
+            raise
+    return copy, stamp
+
+
+def file_stamp(stat: os.stat_result) -> tuple[int, int, int]:
+    """Return what changes when a file is replaced or rewritten."""
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+
+
+class Geo:
+    """The databases of the settings; any may be missing or broken, the rest goes on."""
+
+    def __init__(self, settings: GeoSettings, last: Geo | None = None) -> None:
+        self.databases: dict[str, Database] = {}
+        self._errors: dict[str, str] = {}
+        self._paths = {role: str(getattr(settings, role)) for role in ROLES}
+        for role, path in self._paths.items():
+            if path:
+                self._open(role, path, last.databases.get(role) if last else None)
+
+    def _open(self, role: str, path: str, last: Database | None) -> None:
+        try:
+            if last and last.path == path and file_stamp(Path(path).stat()) == last.stamp:
+                self.databases[role] = last
+            else:
+                self.databases[role] = open_database(path)
+        except (GeoError, OSError) as error:
+            sentence = str(error)
+            if isinstance(error, OSError):
+                sentence = f"geo database {path} can't be read: {error.strerror}"
+            if last:
+                self.databases[role] = last
+                sentence += "; the last good one stays in use"
+            self._errors[role] = sentence
+
+    @property
+    def problems(self) -> tuple[str, ...]:
+        """Return a sentence for each database that could not be opened."""
+        return tuple(self._errors.values())
+
+    def look_up(self, address: IPAddress) -> Facts:
+        """Return what is known of an address.
+
+        Country, city and time zone come from one file, so that they agree: the city file where it
+        knows the country, else the country file.
+        """
+        if not address.is_global or address.is_multicast:
+            return Facts()
+        country = city = time_zone = ""
+        built = 0
+        for role in ("city", "country"):
+            database = self.databases.get(role)
+            if database and not country:
+                record = database.record(address)
+                country, built = _country(record), database.built
+                city, time_zone = _city(record) or city, _time_zone(record) or time_zone
+        asn, operator = 0, ""
+        if database := self.databases.get("asn"):
+            asn, operator = _operator(database.record(address))
+            built = built if country else database.built
+        found = country or city or asn
+        return Facts(country, city, time_zone, asn, operator, built) if found else Facts()
+
+    def status(self, now: float) -> tuple[GeoStatus, ...]:
+        """Return each configured database's state."""
+        return tuple(self._status(role, path, now) for role, path in self._paths.items() if path)
+
+    def _status(self, role: str, path: str, now: float) -> GeoStatus:
+        error = self._errors.get(role, "")
+        database = self.databases.get(role)
+        if database is None:
+            return GeoStatus(role=role, path=path, error=error)
+        return GeoStatus(
+            role=role, path=database.path, type=database.type, built=database.built,
+            age=max(0.0, now - database.built) if database.built else 0.0,
+            unreadable=database.unreadable, error=error,
+        )  # fmt: skip
+
+
+def _text(value: object) -> str:
+    return value[:_MAX_TEXT] if isinstance(value, str) else ""
+
+
+def _within(record: Mapping[str, Any], *path: str) -> object:
+    value: object = record
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _country(record: Mapping[str, Any]) -> str:
+    for value in (
+        _within(record, "country", "iso_code"), record.get("country_code"), record.get("country"),
+    ):  # fmt: skip
+        code = _text(value)
+        if len(code) == 2 and code.isascii() and code.isalpha():
+            return code.upper()
+    return ""
+
+
+def _city(record: Mapping[str, Any]) -> str:
+    return _text(_within(record, "city", "names", "en")) or _text(record.get("city"))
+
+
+def _time_zone(record: Mapping[str, Any]) -> str:
+    return _text(_within(record, "location", "time_zone")) or _text(record.get("timezone"))
+
+
+def _operator(record: Mapping[str, Any]) -> tuple[int, str]:
+    number = record.get("autonomous_system_number", record.get("asn", 0))
+    if isinstance(number, str) and (digits := number.upper().removeprefix("AS")).isdecimal():
+        number = int(digits)
+    if not isinstance(number, int) or not 0 <= number < 1 << 32:
+        number = 0
+    names = ("autonomous_system_organization", "as_name", "as_org", "organization")
+    return number, next((name for key in names if (name := _text(record.get(key)))), "")
