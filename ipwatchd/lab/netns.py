@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 import subprocess
 from contextlib import contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Namespace", "veth"]
 
 CLONE_NEWNET: Final = 0x40000000  # linux/sched.h
+IFA_F_NODAD: Final = 0x02  # linux/if_addr.h
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
@@ -74,13 +76,30 @@ class Namespace:
         with self.inside():
             return subprocess.Popen(list(command), text=True, **options)
 
+    def socket(self, family: int, kind: int) -> socket.socket:
+        """Make a socket that lives inside, whoever uses it afterwards; it doesn't block."""
+        with self.inside():
+            made = socket.socket(family, kind)
+        made.setblocking(False)
+        return made
+
     def address(self, link: str, *networks: str) -> None:
-        """Give a link addresses (a.b.c.d/len) and bring it up."""
+        """Give a link addresses (a.b.c.d/len) and bring it up; IPv6 is usable at once (nodad)."""
         with self.inside(), IPRoute() as ip:
             index = ip.link_lookup(ifname=link)[0]
             for network in networks:
                 address, _, length = network.partition("/")
-                ip.addr("add", index=index, address=address, prefixlen=int(length))
+                flags = {"flags": IFA_F_NODAD} if ":" in address else {}
+                ip.addr("add", index=index, address=address, prefixlen=int(length), **flags)
+            ip.link("set", index=index, state="up")
+
+    def bridge(self, name: str, *ports: str) -> None:
+        """Make a switch of links that are here already."""
+        with self.inside(), IPRoute() as ip:
+            ip.link("add", ifname=name, kind="bridge")
+            index = ip.link_lookup(ifname=name)[0]
+            for port in ports:
+                ip.link("set", index=ip.link_lookup(ifname=port)[0], master=index, state="up")
             ip.link("set", index=index, state="up")
 
     def route(self, destination: str, gateway: str) -> None:

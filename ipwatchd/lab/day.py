@@ -1,0 +1,56 @@
+"""A working day as data: who does what at which second of the fast motion, and the day's clock."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+__all__ = ["DAY", "LENGTH", "NAMES", "Step"]
+
+
+class Step(NamedTuple):
+    """At a second and a time of day: these hosts do an action `times` times each."""
+
+    at: float
+    clock: str
+    who: tuple[str, ...]
+    action: str
+    target: str = ""
+    times: int = 1
+
+
+NAMES: Final = {
+    "mail.example.com": "web",
+    "crm.example.net": "web",
+    "api.partner.example": "web",
+    "sip.carrier.example": "carrier",
+    "portal.bpo.example": "portal",
+    "api.bpo.example": "api",
+}
+"""Name → the host that serves it; the resolver knows these and nothing else."""
+
+_DESKS: Final = ("desk1", "desk2", "desk3")
+_CUSTOMERS: Final = ("customer1", "customer2")
+
+DAY: Final = (
+    Step(0.0, "08:00", ("admin",), "deny", "denied"),
+    Step(0.4, "08:10", ("admin",), "login", "ssh"),
+    Step(1.0, "08:30", _DESKS, "browse", "mail.example.com", 2),
+    Step(1.8, "08:40", _DESKS, "register", "sip.carrier.example"),
+    Step(2.4, "09:00", _CUSTOMERS, "visit", "portal.bpo.example", 2),
+    Step(3.0, "09:20", ("scanner",), "scan", "portal"),
+    Step(3.6, "09:40", ("desk1", "desk2"), "call", "sip.carrier.example"),
+    Step(4.6, "10:00", _DESKS, "api", "api.partner.example", 2),
+    Step(5.4, "10:30", ("guesser",), "guess", "ssh", 14),
+    Step(6.2, "11:00", ("customer2",), "request", "api.bpo.example", 3),
+    Step(7.0, "11:30", ("denied",), "knock", "portal", 3),
+    Step(7.6, "11:40", ("carrier",), "call", "pbx"),
+    Step(8.6, "12:00", ("desk3",), "reach", "denied", 2),
+    Step(9.4, "13:00", _DESKS, "browse", "crm.example.net", 2),
+    Step(10.4, "14:00", ("desk3",), "browse", "gone.example.org"),
+    Step(11.0, "15:00", _CUSTOMERS, "visit", "portal.bpo.example", 2),
+    Step(12.0, "16:00", ("desk2", "desk3"), "call", "sip.carrier.example"),
+    Step(13.0, "17:00", _DESKS, "api", "api.partner.example"),
+)
+
+LENGTH: Final = 14.0
+"""Seconds that a day takes in fast motion."""

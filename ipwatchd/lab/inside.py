@@ -1,0 +1,186 @@
+"""The lab itself, process 1 of its own namespaces (see shelter): builds, plays, sums up, ends."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import signal
+import subprocess
+import sys
+import time
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ipwatchd.lab import shelter
+from ipwatchd.lab.actors import Cast
+from ipwatchd.lab.certificates import Authority
+from ipwatchd.lab.conductor import Conductor
+from ipwatchd.lab.expect import judge_scene, pending
+from ipwatchd.lab.programs import Centre, Gateway, ProgramError
+from ipwatchd.lab.site import HOSTS, Site, build, named
+from ipwatchd.lab.summary import Narrator, incident_lines, played, verdict_lines
+from ipwatchd.lab.truth import Truth
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipwatchd.lab.expect import Seen, Verdict
+
+__all__ = ["main"]
+
+_SLOW: Final = 4.0
+"""How much slower the day goes under the TUI than in one run."""
+_DAYS: Final = 10
+_STOPPED: Final = 130
+
+
+class _Stage:
+    """Everything that is built and started, and how it ends."""
+
+    def __init__(self, site: Site, state: Path, narrator: Narrator) -> None:
+        self.narrator = narrator
+        logs = state / "logs"
+        pki = state / "pki"
+        for folder in (logs, pki, state / "gateway", state / "centre"):
+            folder.mkdir()
+        authority = Authority(pki)
+        self._logs = logs
+        self._authority = authority
+        self.truth = Truth(state / "truth.jsonl")
+        self.gateway = Gateway(site.gateway, state / "gateway")
+        pair = authority.issue([named("centre").ipv4])
+        self.centre = Centre(site.hosts["centre"], state / "centre", pair)
+        self.cast = Cast(site, self.truth, authority, logs)
+        self.conductor = Conductor(site, self.cast, self.truth, self.gateway, self.centre, narrator)
+
+    async def open(self, stack: AsyncExitStack) -> None:
+        """Start the servers, the collector and the daemon; they stop with the stack."""
+        stack.callback(self.truth.close)
+        await self.cast.open(stack)
+        self.gateway.configure(
+            url=self.centre.url, token=await self.centre.token(),
+            authority=self._authority.certificate,
+            logs=(self._logs / "auth.log", self._logs / "access.log"), city="", asn="",
+        )  # fmt: skip
+        stack.push_async_callback(self.centre.program.stop)
+        self.centre.program.start()
+        stack.push_async_callback(self.gateway.program.stop)
+        await self.conductor.start_daemon()
+
+
+async def _once(stage: _Stage) -> int:
+    """Play the day and the night once and sum up; 0 where everything expected happened."""
+    watcher = asyncio.create_task(stage.conductor.watch())
+    try:
+        await stage.conductor.play()
+        seen, verdicts = await stage.conductor.settle()
+        stage.narrator.heading("The centre is away")
+        verdicts["resilience"] = judge_scene(await stage.conductor.cut_off())
+    finally:
+        watcher.cancel()
+        await asyncio.gather(watcher, return_exceptions=True)
+    _sum_up(stage, seen, verdicts)
+    return 1 if pending(verdicts) else 0
+
+
+def _sum_up(stage: _Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> None:
+    say, paint = stage.narrator.say, stage.narrator.paint
+    stage.narrator.heading("Summary")
+    say(f"  played: {played(stage.truth.deeds)}")
+    say(f"  seen: {len(seen.flows)} flows, {len(seen.events)} events")
+    stage.narrator.heading("Incidents of the site")
+    for line in incident_lines(seen.incidents):
+        say(line)
+    for part, ones in verdicts.items():
+        stage.narrator.heading(part.capitalize())
+        for line in verdict_lines(ones, paint):
+            say(line)
+    missing = pending(verdicts)
+    total = sum(len(ones) for ones in verdicts.values())
+    say()
+    if missing:
+        say(f"{len(missing)} of {total} expected things did not happen.", colour="red")
+    else:
+        say(f"All {total} expected things happened.", colour="green")
+
+
+async def _terminal(stage: _Stage) -> int:
+    """Play days slowly behind the TUI until it is left; then say shortly what happened."""
+
+    async def days() -> None:
+        for _ in range(_DAYS):
+            await stage.conductor.play(pace=_SLOW)
+
+    playing = asyncio.create_task(days())
+    command = [sys.executable, "-m", *stage.gateway.command("tui")]
+    with stage.gateway.namespace.inside():
+        # started in one go: a namespace belongs to the thread, so nothing may be awaited here
+        screen = subprocess.Popen(command)  # noqa: ASYNC220 - see above
+    try:
+        status = await asyncio.to_thread(screen.wait)
+    finally:
+        screen.terminate()
+        playing.cancel()
+        await asyncio.gather(playing, return_exceptions=True)
+    told = await stage.gateway.ctl("incidents", "list")
+    print(f"played: {played(stage.truth.deeds)}")
+    print(told.rstrip())
+    return status
+
+
+async def _lab(state: Path, leash: int, *, once: bool) -> int:
+    loop = asyncio.get_running_loop()
+    mine = asyncio.current_task()
+    loop.add_reader(leash, lambda: (loop.remove_reader(leash), mine.cancel() if mine else None))
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        # the terminal's Ctrl-C reaches us too; it is the leash that says when to go
+        loop.add_signal_handler(number, lambda: None)
+    with ExitStack() as namespaces:
+        log = (state / "day.log").open("a", encoding="utf-8", buffering=1)
+        namespaces.callback(log.close)
+        out = sys.stdout if once else log
+        narrator = Narrator(lambda line: print(line, file=out, flush=True), colours=out.isatty())
+        begun = time.monotonic()
+        site = build(namespaces)
+        async with AsyncExitStack() as stack:
+            stage = _Stage(site, state, narrator)
+            if not once:
+                print("starting the site, its gateway and the centre …", flush=True)
+            await stage.open(stack)
+            narrator.say(
+                f"{len(HOSTS)} hosts, a gateway with ipwatchd and a centre are up "
+                f"({time.monotonic() - begun:.1f} s)"
+            )
+            return await (_once(stage) if once else _terminal(stage))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the lab inside its namespaces; 130 where the leash was let go."""
+    parser = argparse.ArgumentParser(prog="ipwatchd.lab.inside", description=__doc__)
+    parser.add_argument("--leash", type=int, required=True)
+    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--keep", type=Path)
+    args = parser.parse_args(arguments)
+    try:
+        state = args.keep or shelter.tmpfs()
+        return asyncio.run(_lab(state, args.leash, once=args.once))
+    except asyncio.CancelledError:
+        return _STOPPED
+    except (ProgramError, shelter.NoShelterError) as error:
+        print(f"ipwatchd lab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(
+            f"ipwatchd lab: the site can't be built here ({error}): run sudo make lab on a machine "
+            "of its own, not in a container",
+            file=sys.stderr,
+        )
+        return 2
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        sys.exit(main())
+    sys.exit(_STOPPED)
