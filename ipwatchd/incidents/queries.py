@@ -1,0 +1,110 @@
+"""What can be asked of the incident log; reads see only what is committed."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.incidents.chain import START, Broken, Head, Verdict, check
+from ipwatchd.incidents.log import event_of, incident_of
+from ipwatchd.records.incident import OPEN_STATES, STATES, Incident, IncidentEvent
+
+if TYPE_CHECKING:
+    import sqlite3
+    from collections.abc import Iterable, Sequence
+
+    import aiosqlite
+
+__all__ = ["Events", "IncidentQueries", "Page"]
+
+CHUNK: Final = 10_000
+PAGE: Final = 10_001
+"""Rows of one answer at most, one more than a page of the API: it tells whether there is more."""
+
+Events = list[IncidentEvent]
+Page = list[Incident]
+
+
+class IncidentQueries:
+    """The reading half of a site's incidents."""
+
+    def __init__(self, reader: aiosqlite.Connection, site: str) -> None:
+        self._reader = reader
+        self._site = site
+        self._last_seq = 0
+
+    @property
+    def last_seq(self) -> int:
+        """Return the number of the newest event on the disk."""
+        return self._last_seq
+
+    async def refresh(self) -> None:
+        """Look up the newest event on the disk."""
+        for row in await self._rows("SELECT coalesce(max(seq), 0) AS seq FROM events"):
+            self._last_seq = row["seq"]
+
+    async def incident(self, id: str) -> Incident | None:  # noqa: A002 - the word of the API
+        """Return an incident as it stands."""
+        rows = await self._rows("SELECT doc FROM incidents WHERE id = ?", (id.strip().upper(),))
+        return incident_of(rows[0]) if rows else None
+
+    async def list(
+        self, states: Sequence[str] = OPEN_STATES, limit: int = 100, offset: int = 0
+    ) -> Page:
+        """Return incidents in some states, the newest first; ValueError for an unknown state."""
+        where, values = _where(states)
+        query = f"SELECT doc FROM incidents {where} ORDER BY number DESC LIMIT ? OFFSET ?"  # noqa: S608 - the text of _where is ours
+        rows = await self._rows(query, (*values, max(0, min(limit, PAGE)), max(0, offset)))
+        return [incident_of(row) for row in rows]
+
+    async def open_counts(self) -> dict[str, int]:
+        """Return priority → open incidents."""
+        query = "SELECT priority, count(*) AS n FROM incidents WHERE open = 1 GROUP BY priority"
+        return {row["priority"]: row["n"] for row in await self._rows(query)}
+
+    async def show(self, id: str) -> tuple[Incident, Events] | None:  # noqa: A002 - the word of the API
+        """Return an incident and its newest events in order, PAGE at most; None where it is not."""
+        incident = await self.incident(id)
+        if incident is None:
+            return None
+        query = "SELECT * FROM events WHERE incident = ? ORDER BY seq DESC LIMIT ?"
+        rows = await self._rows(query, (incident.id, PAGE))
+        return incident, [event_of(self._site, row) for row in reversed(rows)]
+
+    async def after(self, seq: int, limit: int = PAGE) -> Events:
+        """Return the events after a number, in order."""
+        query = "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?"
+        rows = await self._rows(query, (seq, limit))
+        return [event_of(self._site, row) for row in rows]
+
+    async def verify(self) -> Verdict:
+        """Follow the whole chain; name the first link that was changed, lost or put in."""
+        head, broken, count = START, None, 0
+        while broken is None:
+            rows = await self._rows(
+                "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (head.seq, CHUNK)
+            )
+            if not rows:
+                return Verdict(count)
+            head, broken = await asyncio.to_thread(_follow, self._site, rows, head)
+            count += len(rows)
+        return Verdict(count, broken.seq, broken.why)
+
+    async def _rows(self, query: str, values: tuple[Any, ...] = ()) -> tuple[sqlite3.Row, ...]:
+        async with self._reader.execute(query, values) as rows:
+            return tuple(await rows.fetchall())
+
+
+def _where(states: Sequence[str]) -> tuple[str, tuple[str, ...]]:
+    for state in states:
+        if state not in STATES:
+            raise ValueError(f"{state!r} is no state: write one of {', '.join(STATES)}")
+    if set(states) == set(STATES):
+        return "", ()
+    if set(states) == set(OPEN_STATES):
+        return "WHERE open = 1", ()
+    return f"WHERE state IN ({', '.join('?' * len(states))})", tuple(states)
+
+
+def _follow(site: str, rows: Iterable[sqlite3.Row], head: Head) -> tuple[Head, Broken | None]:
+    return check(site, (event_of(site, row) for row in rows), head)

@@ -1,0 +1,257 @@
+"""The incidents of a site: one SQLite file, incidents.db, whose event log is the truth.
+
+An opening is on the disk before `finding` returns. Growth gathers in memory (`grouping`) and is
+written every few seconds; a kill -9 can lose seconds of counting, never an incident.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Self
+
+from msgspec import structs
+
+from ipwatchd.incidents.actions import decide, reopened
+from ipwatchd.incidents.fold import Reported
+from ipwatchd.incidents.grouping import Group, opened, opened_by
+from ipwatchd.incidents.log import MIGRATIONS, Batch, incident_of, owned_by, writing
+from ipwatchd.incidents.queries import IncidentQueries, Page
+from ipwatchd.sqlite import connect
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Sequence
+
+    import aiosqlite
+
+    from ipwatchd.config import IncidentSettings
+    from ipwatchd.records.finding import Finding
+    from ipwatchd.records.incident import Incident, Report
+
+__all__ = ["FILE", "Incidents", "UnknownIncidentError"]
+
+FILE: Final = "incidents.db"
+GROUPS: Final = 65_536
+"""Keys remembered in memory; the others are looked up: spoofed sources can't fill the memory."""
+PENDING: Final = 4_096
+"""Incidents with growth that is not written yet; at the limit all are written at once."""
+
+
+class UnknownIncidentError(LookupError):
+    """There is no incident of this id."""
+
+
+class Incidents(IncidentQueries):
+    """A site's incidents. `counters` says what was gathered, written and reopened."""
+
+    def __init__(
+        self, path: Path, site: str, settings: IncidentSettings, reader: aiosqlite.Connection,
+        writer: aiosqlite.Connection | None,
+    ) -> None:  # fmt: skip
+        super().__init__(reader, site)
+        self._path = path
+        self._settings = settings
+        self._writer = writer
+        self._lock = asyncio.Lock()
+        self._groups: OrderedDict[str, Group] = OrderedDict()
+        self._pending: dict[str, Group] = {}
+        self._now = 0.0
+        self.counters = {"findings": 0, "opened": 0, "grown": 0, "reopened": 0, "write_errors": 0}
+
+    @classmethod
+    async def open(
+        cls, state_dir: Path, site: str, settings: IncidentSettings, read_only: bool = False
+    ) -> Self:
+        """Open the log of a state folder; CorruptStoreError or OSError where it can't be used."""
+        path = Path(state_dir) / FILE
+        writer = None if read_only else await connect(path, MIGRATIONS, durable=True)
+        reader = None
+        try:
+            if writer:
+                await owned_by(writer, path, site)
+            # Readers never see a transaction that may yet be rolled back: what the uplink sent
+            # must be on the disk.
+            reader = await connect(path, MIGRATIONS, read_only=True)
+            await owned_by(reader, path, site, read_only=True)
+            incidents = cls(path, site, settings, reader, writer)
+            await incidents.refresh()
+        except BaseException:
+            for db in (reader, writer):
+                if db:
+                    await db.close()
+            raise
+        return incidents
+
+    async def finding(self, f: Finding, now: float) -> Incident | None:
+        """Take in a finding; return its incident where it was opened or its growth written.
+
+        Raises OSError where it can't be written; an opening was then not recorded, a growth is
+        kept for the next write.
+        """
+        async with self._lock:
+            self._now = now
+            self.counters["findings"] += 1
+            f = f if f.key else structs.replace(f, key=f"{f.rule}|{f.subject}")
+            group = await self._group(f.key)
+            if group is None or group.over(now, self._settings.reopen_seconds):
+                return await self._open(f, now)
+            group.add(f)
+            self._pending[group.key] = group
+            if len(self._pending) >= PENDING:
+                await self._write_growth(list(self._pending.values()), now)
+            elif group.due(now):
+                await self._write_growth([group], now)
+            else:
+                return None
+            return await self.incident(group.id)
+
+    async def report(self, r: Report, now: float) -> Incident:
+        """Take in a person's report as a new incident; the same report again changes nothing."""
+        async with self._lock:
+            self._now = now
+            async with self._write() as batch:
+                known = await batch.reported(r.id)
+                if known:
+                    return known
+                actor = r.reporter or r.channel
+                incident = await batch.open(opened_by(r), actor=actor, now=now)
+                await batch.remember(r.id, incident.id)
+            self.counters["opened"] += 1
+            return incident
+
+    async def attach(self, identity: str, r: Report, now: float) -> Incident:
+        """Put a person's report to an incident that is there already."""
+        async with self._lock:
+            async with self._write() as batch:
+                incident = await batch.reported(r.id)
+                if incident:
+                    return incident
+                incident = await self._load(batch, identity)
+                actor = r.reporter or r.channel
+                body = Reported(report=r)
+                incident = await batch.append(incident, "reported", body, actor=actor, now=now)
+                await batch.remember(r.id, incident.id)
+            return incident
+
+    async def act(
+        self, id: str, action: str, *, actor: str, reason: str = "", now: float  # noqa: A002 - API
+    ) -> Incident:  # fmt: skip
+        """Do something about an incident (`actions`) and return how it stands then.
+
+        Raises UnknownIncidentError, InvalidActionError with what is possible, or OSError.
+        """
+        async with self._lock:
+            self._now = now
+            async with self._write() as batch:
+                incident = await self._load(batch, id)
+                group = self._living(incident.key)
+                pending = group if group and group.id == incident.id and group.pending else None
+                if pending:
+                    incident = await self._grow(batch, incident, pending, now)
+                kind, body = decide(incident, action, actor=actor, reason=reason)
+                incident = await batch.append(incident, kind, body, actor=actor, now=now)
+            if pending:
+                self._settle(pending, incident, now)
+            elif group and group.id == incident.id:
+                group.follow(incident)
+            return incident
+
+    async def flush(self, now: float) -> Page:
+        """Write the growth that is due; return its incidents."""
+        async with self._lock:
+            self._now = now
+            return await self._write_growth([g for g in self._pending.values() if g.due(now)], now)
+
+    async def close(self) -> None:
+        """Write all growth and let the file go."""
+        async with self._lock:
+            try:
+                if self._writer:
+                    await self._write_growth(list(self._pending.values()), self._now)
+            finally:
+                await self._reader.close()
+                if self._writer:
+                    await self._writer.close()
+
+    async def _open(self, f: Finding, now: float) -> Incident:
+        async with self._write() as batch:
+            incident = await batch.open(opened(f), actor=f"detector:{f.rule}", now=now)
+        self._pending.pop(f.key, None)
+        self._hold(Group.of(incident, written=now, finding=f))
+        self.counters["opened"] += 1
+        return incident
+
+    async def _write_growth(self, groups: Sequence[Group], now: float) -> Page:
+        """Write what is pending; where the disk refuses, it is kept and tried again later."""
+        if not groups:
+            return []
+        try:
+            async with self._write() as batch:
+                grown = [
+                    await self._grow(batch, await self._load(batch, one.id), one, now)
+                    for one in groups
+                ]
+        except OSError:
+            for one in groups:
+                one.written = now
+            raise
+        for one, incident in zip(groups, grown, strict=True):
+            self._settle(one, incident, now)
+        return grown
+
+    async def _grow(self, batch: Batch, incident: Incident, group: Group, now: float) -> Incident:
+        body = group.growth()
+        if body is None:
+            return incident
+        actor = f"detector:{incident.rule}"
+        if incident.state == "CLOSED":
+            again = reopened(incident, "it goes on")
+            incident = await batch.append(incident, "state", again, actor="ipwatchd", now=now)
+            self.counters["reopened"] += 1
+        return await batch.append(incident, "grown", body, actor=actor, now=now)
+
+    def _settle(self, group: Group, incident: Incident, now: float) -> None:
+        group.settled(incident, now)
+        self._pending.pop(group.key, None)
+        self.counters["grown"] += 1
+
+    @asynccontextmanager
+    async def _write(self) -> AsyncIterator[Batch]:
+        if self._writer is None:
+            raise OSError(f"{self._path} was opened for reading only")
+        try:
+            async with writing(self._writer, self._path, self._site) as batch:
+                yield batch
+        except OSError:
+            self.counters["write_errors"] += 1
+            raise
+        self._last_seq = batch.head.seq
+
+    async def _load(self, batch: Batch, identity: str) -> Incident:
+        incident = await batch.load(identity.strip().upper())
+        if incident is None:
+            raise UnknownIncidentError(f"there is no incident {identity!r}")
+        return incident
+
+    def _living(self, key: str) -> Group | None:
+        return (self._pending.get(key) or self._groups.get(key)) if key else None
+
+    async def _group(self, key: str) -> Group | None:
+        group = self._living(key)
+        if group is None:
+            query = "SELECT doc FROM incidents WHERE key = ? ORDER BY number DESC LIMIT 1"
+            for row in await self._rows(query, (key,)):
+                incident = incident_of(row)
+                group = Group.of(incident, written=incident.updated)
+                self._hold(group)
+        elif key in self._groups:
+            self._groups.move_to_end(key)
+        return group
+
+    def _hold(self, group: Group) -> None:
+        self._groups[group.key] = group
+        self._groups.move_to_end(group.key)
+        while len(self._groups) > GROUPS:
+            self._groups.popitem(last=False)
