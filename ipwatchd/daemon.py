@@ -1,1 +1,310 @@
-"""Start, reload, stop, health."""
+"""The agent itself: start, run, reload, stop. Joins the live parts; each keeps its own counsel.
+
+Order of starting: stores, firewall (so that the rules stand before anything else), control socket,
+capture, uplink. Order of stopping: capture first, so that what it still holds is recorded.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from ipwatchd.capture import Ring
+from ipwatchd.config.load import ConfigError, load
+from ipwatchd.control.house import House, Live
+from ipwatchd.control.messages import Rates
+from ipwatchd.control.server import ControlServer
+from ipwatchd.enforcement import Enforcement
+from ipwatchd.firewall import BlockedReader, Firewall
+from ipwatchd.inbox import Inbox
+from ipwatchd.logs import Follower
+from ipwatchd.pipeline import Outcome, Pipeline
+from ipwatchd.records.finding import Finding
+from ipwatchd.stores import Stores
+from ipwatchd.uplink import Uplink
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine, Sequence
+    from pathlib import Path
+
+    from ipwatchd.config import Config
+    from ipwatchd.records.entry import ListEntry
+
+__all__ = ["Daemon", "run"]
+
+_LOG: Final = structlog.get_logger("ipwatchd")
+_RETAIN_SECONDS: Final = 3600.0
+
+
+class Daemon:
+    """One running agent on one state folder."""
+
+    def __init__(self, config: Config, config_path: Path, stores: Stores) -> None:
+        self.config = config
+        self._config_path = config_path
+        self.stores = stores
+        self.pipeline = Pipeline(stores)
+        self.live = Live(self.pipeline, pid=os.getpid(), started=time.time())
+        self.house = House(stores, self.live)
+        self._inbox = Inbox(asyncio.get_running_loop())
+        self._stopping = asyncio.Event()
+        self._before = (0, 0, 0, time.monotonic())
+        self._retained = 0.0
+        self._said: dict[str, str] = {}
+
+    async def _start_firewall(self, now: float) -> None:
+        settings = self.config.firewall
+        firewall = Firewall(settings)
+        try:
+            firewall.open()
+        except OSError as error:
+            self.live.notes["firewall"] = str(error)
+            if settings.mode == "enforce":
+                raise
+            return
+        self.live.firewall = firewall
+        self.live.enforcement = Enforcement(
+            settings, self.stores.lists, firewall, self.stores.state_dir
+        )
+        await self.live.enforcement.sync(now)
+        try:
+            self.live.blocked = BlockedReader(settings)
+        except OSError as error:
+            self.live.notes["nflog"] = str(error)
+
+    def _start_capture(self) -> None:
+        settings = self.config.capture
+        if settings.source == "none":
+            return
+        if not settings.interfaces:
+            raise ValueError(
+                f"{self._config_path}: capture.interfaces: is empty: name what to watch, for "
+                'example ["eth1"], or set source = "none"'
+            )
+        ring = Ring(settings.interfaces, settings, self._inbox.put)
+        ring.start()
+        self.live.ring = ring
+
+    def _start_uplink(self) -> None:
+        if self.config.uplink.url:
+            self.live.uplink = Uplink(
+                self.config.uplink, self.config.site.name, self.stores.state_dir,
+                self.stores.incidents, self._central_entries,
+            )  # fmt: skip
+
+    async def _central_entries(self, entries: Sequence[ListEntry]) -> None:
+        """Take the centre's list entries: they replace what the centre said before."""
+        now = time.time()
+        replaced = await self.stores.lists.replace_source("central", entries, now=now)
+        if (replaced.added or replaced.removed) and self.live.enforcement:
+            await self.live.enforcement.sync(now)
+        _LOG.info("lists from the centre", added=replaced.added, removed=replaced.removed)
+
+    async def serve(self, ready: asyncio.Event | None = None) -> None:
+        """Run until `stop`; an ending part that should not end ends the daemon with its error."""
+        await self._start_firewall(time.time())
+        control = ControlServer(self.house, self.config.control, time.time)
+        await control.start()
+        try:
+            self._start_capture()
+            self._start_uplink()
+            self.live.follower = Follower(
+                self.config.logs.files, state=self.stores.state_dir / "logs.json"
+            )
+            _LOG.info(
+                "started", site=self.config.site.name, interfaces=self.config.capture.interfaces
+            )
+            if ready:
+                ready.set()
+            await self._run_parts()
+        finally:
+            await control.stop()
+            if self.live.blocked:
+                self.live.blocked.close()
+            if self.live.enforcement:
+                self.live.enforcement.stop()
+
+    async def _run_parts(self) -> None:
+        """Run the loops side by side; when one fails the others are stopped in order."""
+        parts: list[Coroutine[None, None, None]] = [self._consume(), self._tick_for_ever()]
+        if self.live.uplink:
+            parts.append(self.live.uplink.run(self._stopping))
+        tasks = [asyncio.ensure_future(part) for part in parts]
+        stop = asyncio.ensure_future(self._stopping.wait())
+        try:
+            await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._stopping.set()
+            if self.live.ring:
+                # Joins the capture threads, which deliver what they still hold.
+                await asyncio.to_thread(self.live.ring.stop)
+            self._inbox.close()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            stop.cancel()
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+
+    def stop(self) -> None:
+        """Ask the daemon to end in order."""
+        self._stopping.set()
+
+    async def _consume(self) -> None:
+        while (capture := await self._inbox.get()) is not None:
+            self._report(await self.pipeline.take(capture))
+            await self._act_on(time.time())
+
+    async def _tick_for_ever(self) -> None:
+        """Do once a second what the clock asks for."""
+        while not self._stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+            await self.tick(time.time())
+
+    async def tick(self, now: float) -> None:
+        """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""
+        events = [
+            *(self.live.follower.read(now) if self.live.follower else ()),
+            *(self.live.blocked.read(now) if self.live.blocked else ()),
+        ]
+        self._report(await self.pipeline.take_events(events, now))
+        if await self.stores.lists.expire(now):
+            self._policy_changed = True
+        if self.live.enforcement and await self.live.enforcement.tick(now):
+            await self._rules_were_changed(now)
+        await self._act_on(now)
+        await self.stores.history.flush(now)
+        await self.stores.incidents.flush(now)
+        if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
+            self._retained = now
+            await self.stores.history.retain(now)
+        self._measure()
+        self._narrate()
+
+    _policy_changed = False
+
+    async def _act_on(self, now: float) -> None:
+        if self._policy_changed and self.live.enforcement:
+            self._policy_changed = False
+            await self.live.enforcement.sync(now)
+
+    async def _rules_were_changed(self, now: float) -> None:
+        """Someone changed or flushed our rules; they stand again: raise an incident."""
+        finding = Finding(
+            rule="firewall-tampered", subject=self.config.firewall.table,
+            key=f"firewall-tampered|{self.config.firewall.table}",
+            title="Our firewall rules were changed by someone else and put back",
+            first_seen=now, last_seen=now, count=1, severity="high",
+            classification="unauthorised-modification", score=1.0, value=1.0, threshold=1.0,
+        )  # fmt: skip
+        self._report(await self.pipeline.settle([finding], now))
+
+    def _report(self, outcome: Outcome) -> None:
+        for incident in outcome.incidents:
+            if incident.count <= 1 or incident.opened == incident.last_seen:
+                _LOG.info(
+                    "incident", id=incident.id, priority=incident.priority, title=incident.title
+                )
+        for network in outcome.denied:
+            self._policy_changed = True
+            _LOG.info("denied", network=network)
+
+    def _measure(self) -> None:
+        """Compute the rates of the last second and gather what was shed."""
+        counters = self.live.ring.counters() if self.live.ring else None
+        now = time.monotonic()
+        packets, octets, flows, before = self._before
+        if counters:
+            span = max(now - before, 1e-3)
+            self.live.rates = Rates(
+                packets=(counters.packets - packets) / span,
+                bits=(counters.bytes - octets) * 8 / span,
+                flows=(counters.flows - flows) / span,
+            )
+            self._before = (counters.packets, counters.bytes, counters.flows, now)
+        self.live.shed = self._shed()
+
+    def _shed(self) -> dict[str, int]:
+        counts = {"inbox.flows": self._inbox.flows_shed, "inbox.events": self._inbox.events_shed}
+        if self.live.ring:
+            counters = self.live.ring.counters()
+            counts["ring.kernel_drops"] = counters.kernel_drops
+            counts["capture.flows"] = counters.flows_shed
+            counts["capture.events"] = counters.events_shed
+        if self.live.blocked:
+            counts["nflog.events"] = self.live.blocked.counters.shed
+        counts |= self.pipeline.shed()
+        counts |= {f"history.{name}": value for name, value in self.stores.history.shed().items()}
+        return {name: value for name, value in counts.items() if value}
+
+    def _narrate(self) -> None:
+        """Write one line when a part gets into trouble and one when it is out of it."""
+        notes = dict(self.live.notes)
+        if self.live.enforcement and self.live.enforcement.note:
+            notes["firewall"] = self.live.enforcement.note
+        if self.pipeline.trouble:
+            notes["incidents"] = self.pipeline.trouble
+        for name, note in notes.items():
+            if name not in self._said:
+                _LOG.warning(note, part=name)
+        for name in self._said.keys() - notes.keys():
+            _LOG.info("well again", part=name)
+        self._said = notes
+
+    def reload(self) -> None:
+        """Read the file again; a bad one is named and the last good one kept."""
+        try:
+            fresh = load(self._config_path)
+        except (ConfigError, OSError) as error:
+            self.live.notes["configuration"] = f"kept the last good one: {error}"
+            _LOG.error("reload refused, the last good configuration stays", error=str(error))
+            return
+        self.live.notes.pop("configuration", None)
+        restart = [
+            name for name in ("site", "capture", "uplink", "control")
+            if getattr(fresh, name) != getattr(self.config, name)
+        ]  # fmt: skip
+        kept = {name: getattr(self.config, name) for name in restart}
+        self._adopt(fresh, kept)
+        if restart:
+            self.live.notes["reload"] = f"[{'], ['.join(restart)}] changes with the next restart"
+        else:
+            self.live.notes.pop("reload", None)
+        _LOG.info("reloaded", needs_restart=restart)
+
+    def _adopt(self, fresh: Config, kept: dict[str, object]) -> None:
+        import msgspec
+
+        self.config = msgspec.structs.replace(fresh, **kept)
+        self.stores.config = self.config
+        self.stores.enricher.reload(self.config.zones, self.config.geo)
+        if self.live.enforcement:
+            self.live.enforcement.settings = self.config.firewall
+        self.pipeline.retune()
+        self.live.follower = Follower(
+            self.config.logs.files, state=self.stores.state_dir / "logs.json"
+        )
+        self._policy_changed = True
+
+
+async def run(config: Config, config_path: Path) -> None:
+    """Open the stores, serve until SIGTERM or SIGINT, close everything."""
+    from pathlib import Path as _Path
+
+    stores = await Stores.open(config, _Path(config.site.state_dir))
+    try:
+        daemon = Daemon(config, config_path, stores)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, daemon.stop)
+        loop.add_signal_handler(signal.SIGHUP, daemon.reload)
+        await daemon.serve()
+    finally:
+        await stores.close(time.time())
+    _LOG.info("stopped")

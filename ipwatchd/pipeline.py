@@ -1,1 +1,131 @@
-"""The one place where the parts are joined."""
+"""The one place where the parts are joined: captures and events in, records and incidents out."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.detect import build
+from ipwatchd.records.incident import OPEN_STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipwatchd.capture import Capture
+    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.finding import Finding
+    from ipwatchd.records.incident import Incident
+    from ipwatchd.stores import Stores
+
+__all__ = ["Outcome", "Pipeline"]
+
+_WAITING: Final = 10_000
+"""Findings kept in memory while incidents can't be written (full disk). An attack that goes on for
+hours with the disk full would else fill the memory."""
+
+
+class Outcome(msgspec.Struct):
+    """What a step led to: incidents opened or grown, networks denied."""
+
+    incidents: list[Incident] = []
+    denied: list[str] = []
+
+
+class Pipeline:
+    """Joins the stores of one state folder. One step at a time, in the order of arrival."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.stores = stores
+        settings = stores.config.detect
+        self.detectors = build(settings, denied=stores.lists.denied, zones=stores.enricher.zones)
+        self._waiting: deque[Finding] = deque()
+        self.findings_shed = 0
+        self.trouble = ""
+        """Why incidents can't be written now; empty when they can."""
+
+    async def take(self, capture: Capture) -> Outcome:
+        """Take one delivery of a source through the house."""
+        found: list[Finding] = []
+        if len(capture.flows):
+            self.stores.enricher.flows(capture.flows)
+            self.stores.history.add_flows(capture.flows, capture.now)
+            for detector in self.detectors:
+                found += detector.flows(capture.flows, capture.now)
+        if capture.events:
+            found += self._events(capture.events, capture.now)
+        return await self.settle(found, capture.now)
+
+    async def take_events(self, events: Sequence[AnyEvent], now: float) -> Outcome:
+        """Take events of logs or of the firewall through the house."""
+        return await self.settle(self._events(events, now) if events else [], now)
+
+    def _events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        self.stores.history.add_events(events, now)
+        return [finding for detector in self.detectors for finding in detector.events(events, now)]
+
+    async def settle(self, found: Sequence[Finding], now: float) -> Outcome:
+        """Make incidents of findings, and of those that had to wait; respond where configured."""
+        for finding in found:
+            if len(self._waiting) >= _WAITING:
+                self._waiting.popleft()
+                self.findings_shed += 1
+            self._waiting.append(finding)
+        outcome = Outcome([], [])
+        while self._waiting:
+            finding = self._waiting[0]
+            try:
+                incident = await self.stores.incidents.finding(finding, now)
+                if incident is not None:
+                    outcome.incidents.append(incident)
+                    await self._respond(finding, incident, now, outcome)
+            except OSError as error:
+                self.trouble = f"can't write incidents: {error}"
+                return outcome
+            self._waiting.popleft()
+        self.trouble = ""
+        return outcome
+
+    async def _respond(
+        self, finding: Finding, incident: Incident, now: float, outcome: Outcome
+    ) -> None:
+        """Deny the subject for a time where the rule is configured to, and ours it is not."""
+        settings = self.stores.config.incidents
+        if finding.rule not in settings.auto_deny or incident.state not in OPEN_STATES:
+            return
+        place = self.stores.enricher.place(finding.subject)
+        if place is None or place.zone != "internet" or self._denied(finding.subject):
+            return
+        try:
+            change = await self.stores.lists.add(
+                "deny", finding.subject, reason=f"{finding.title} ({incident.id})",
+                author="ipwatchd", source=f"response:{finding.rule}", now=now,
+                expires=now + settings.deny_seconds,
+                management=self.stores.config.firewall.management,
+            )  # fmt: skip
+        except ValueError as error:
+            await self.stores.incidents.act(
+                incident.id, "note", actor="ipwatchd", reason=f"not denied: {error}", now=now
+            )
+            return
+        outcome.denied.append(change.entry.network)
+        note = f"denied {change.entry.network} for {settings.deny_seconds:.0f} s"
+        await self.stores.incidents.act(
+            incident.id, "response", actor="ipwatchd", reason=note, now=now
+        )
+
+    def _denied(self, address: str) -> bool:
+        from ipwatchd.records.address import address_array
+
+        one = address_array([address])
+        return bool(self.stores.lists.denied(one["hi"], one["lo"])[0])
+
+    def shed(self) -> dict[str, int]:
+        """Return what detectors and this pipeline had to let go, by name."""
+        counts = {"findings": self.findings_shed}
+        for detector in self.detectors:
+            for name, value in detector.counters().items():
+                if name.endswith("shed"):
+                    counts[f"{detector.rule}.{name}"] = value
+        return {name: value for name, value in counts.items() if value}

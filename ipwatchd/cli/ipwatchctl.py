@@ -1,1 +1,291 @@
-"""To be written."""
+"""`ipwatchctl`: look at and steer a running agent, or a state folder."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from ipwatchd import __version__
+from ipwatchd.cli import actions
+from ipwatchd.control.client import (
+    Client,
+    RefusedError,
+    SocketTransport,
+    Transport,
+    UnreachableError,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+SOCKET: Final = "/run/ipwatchd/control.sock"
+KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
+ACTS: Final = (
+    "take",
+    "confirm",
+    "contain",
+    "resolve",
+    "review",
+    "close",
+    "reject",
+    "reopen",
+    "note",
+)
+
+
+class _Commands:
+    """Adds commands; each has help with an example and the function that serves it."""
+
+    def __init__(self, parser: argparse.ArgumentParser) -> None:
+        self._group = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(
+        self, name: str, help_text: str, example: str,
+        action: Callable[[Client, argparse.Namespace], int] | None = None,
+    ) -> argparse.ArgumentParser:  # fmt: skip
+        parser = self._group.add_parser(
+            name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.",
+            epilog=f"example: ipwatchctl {example}",
+        )  # fmt: skip
+        # Also after the command, where people put it.
+        parser.add_argument(
+            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"
+        )
+        if action:
+            parser.set_defaults(action=action)
+        return parser
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="ipwatchctl",
+        description="Look at and steer the ipwatchd of this gateway.",
+        epilog="example: ipwatchctl deny add 203.0.113.7 --for 2h --reason 'guessing passwords'",
+    )
+    parser.add_argument("--version", action="version", version=f"ipwatchctl {__version__}")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--socket", type=Path, help=f"default: $IPWATCHD_SOCKET or {SOCKET}")
+    where.add_argument("--state", type=Path, metavar="DIR", help="a state folder, no daemon needed")
+    commands = _Commands(parser)
+    _add_overview(commands)
+    _add_records(commands)
+    for name in ("deny", "allow"):
+        _add_list(commands, name)
+    _add_firewall(commands)
+    _add_incidents(commands)
+    commands.add("tui", "open the terminal UI", "tui", actions.tui)
+    return parser
+
+
+def _add_overview(commands: _Commands) -> None:
+    commands.add("status", "show the agent at a glance", "status", actions.status)
+    commands.add("doctor", "check every part of the installation", "doctor", actions.doctor)
+    top = commands.add(
+        "top", "show the busiest addresses", "top --by flows --since 15m", actions.top
+    )
+    top.add_argument("--by", choices=("bytes", "packets", "flows"), default="bytes")
+    top.add_argument(
+        "--since", default="1h", metavar="SPAN", help="90s, 15m, 24h, 7d (default: 1h)"
+    )
+    top.add_argument("--limit", type=int, default=20)
+    commands.add("zones", "list the zones", "zones", actions.zones)
+    audit = commands.add("audit", "show who looked at what", "audit --limit 20", actions.audit)
+    audit.add_argument("--limit", type=int, default=100)
+
+
+def _add_records(commands: _Commands) -> None:
+    example = "records incoming country:RU since:24h"
+    command = commands.add("records", "list records of one kind", example, actions.records)
+    command.add_argument("kind", choices=KINDS)
+    command.add_argument("--offset", type=int, default=0, help="rows to leave out first")
+    for name, example in (
+        ("flows", "flows src:10.20.0.0/16 port:443"),
+        ("events", "events kind:dns since:1h"),
+    ):
+        _filtered(commands.add(name, f"list {name}, newest first", example, getattr(actions, name)))
+    _filtered(command)
+    show = commands.add(
+        "show", "show all that is known of an address", "show 203.0.113.7", actions.show
+    )
+    show.add_argument("address")
+
+
+def _filtered(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "filter",
+        nargs="*",
+        metavar="FILTER",
+        help="terms such as src:10.0.0.0/8 !port:53 since:24h",
+    )
+    command.add_argument("--limit", type=int, default=100)
+
+
+def _add_list(commands: _Commands, name: str) -> None:
+    parser = commands.add(name, f"edit the {name} list", f"{name} list")
+    inner = _Commands(parser)
+    example = f"{name} add 203.0.113.0/24 --for 2h --reason 'ticket 4711'"
+    add = inner.add("add", f"put a network on the {name} list", example, actions.add_entry)
+    add.add_argument("network")
+    add.add_argument("--reason", required=True, metavar="TEXT")
+    add.add_argument(
+        "--for", dest="span", default="", metavar="SPAN", help="default: until removed"
+    )
+    add.add_argument("--ticket", default="")
+    add.add_argument("--force", action="store_true", help="also what would lock people out")
+    add.add_argument("--yes", action="store_true", help="do not ask")
+    drop = inner.add(
+        "del",
+        f"take a network off the {name} list",
+        f"{name} del 203.0.113.7 --reason 'released'",
+        actions.remove_entry,
+    )
+    drop.add_argument("network")
+    drop.add_argument("--reason", required=True, metavar="TEXT")
+    inner.add("list", "list the entries", f"{name} list --json", actions.entries)
+    taken = inner.add(
+        "import",
+        "put many networks on it",
+        f"{name} import bad.txt --reason 'weekly feed'",
+        actions.import_entries,
+    )
+    taken.add_argument("file", type=Path)
+    taken.add_argument("--reason", required=True, metavar="TEXT")
+    taken.add_argument("--format", choices=("plain", "csv", "json"), default="plain")
+    given = inner.add(
+        "export", "write the entries", f"{name} export --format csv", actions.export_entries
+    )
+    given.add_argument("--format", choices=("plain", "csv", "json"), default="plain")
+    look = inner.add(
+        "preview",
+        "show what an entry would have touched",
+        f"{name} preview 203.0.113.0/24 --since 7d",
+        actions.preview,
+    )
+    look.add_argument("network")
+    look.add_argument("--since", default="24h", metavar="SPAN")
+    why = inner.add(
+        "why", "show which entry decides on an address", f"{name} why 203.0.113.7", actions.why
+    )
+    why.add_argument("address")
+    parser.set_defaults(list=name)
+
+
+def _add_firewall(commands: _Commands) -> None:
+    inner = _Commands(
+        commands.add("firewall", "show and steer the kernel's rules", "firewall status")
+    )
+    inner.add(
+        "status", "show mode, counts and what was dropped", "firewall status", actions.firewall
+    )
+    mode = inner.add(
+        "mode",
+        "switch modes; rolls back unless confirmed",
+        "firewall mode enforce --confirm 60s",
+        actions.firewall_mode,
+    )
+    mode.add_argument("mode", choices=("off", "observe", "enforce"))
+    mode.add_argument(
+        "--confirm", default="60s", metavar="SPAN", help="roll back after (default: 60s; 0s: never)"
+    )
+    mode.add_argument("--reason", default="", metavar="TEXT")
+    mode.add_argument("--yes", action="store_true", help="do not ask")
+    inner.add(
+        "diff", "compare the stored lists with the kernel", "firewall diff", actions.firewall_diff
+    )
+    inner.add("confirm", "keep the change of mode", "firewall confirm", actions.firewall_confirm)
+    inner.add(
+        "rollback", "take the change of mode back", "firewall rollback", actions.firewall_rollback
+    )
+
+
+def _add_incidents(commands: _Commands) -> None:
+    inner = _Commands(commands.add("incidents", "list and work on incidents", "incidents list"))
+    listed = inner.add(
+        "list", "list incidents, newest first", "incidents list --state open", actions.incidents
+    )
+    listed.add_argument("--state", default="open", help="open, all, or a state (default: open)")
+    listed.add_argument("--limit", type=int, default=100)
+    show = inner.add(
+        "show", "show one with its timeline", "incidents show site-000001", actions.incident
+    )
+    show.add_argument("id")
+    for name in ACTS:
+        act = inner.add(
+            name,
+            f"{name} an incident",
+            f"incidents {name} site-000001 --reason 'checked'",
+            actions.act,
+        )
+        act.add_argument("id")
+        act.add_argument("--reason", default="", metavar="TEXT")
+        act.set_defaults(act=name)
+    report = commands.add(
+        "report",
+        "hand in what a person told us",
+        "report 'a caller asked for my password' --from maria",
+        actions.report,
+    )
+    report.add_argument("text", help="what was said, in the caller's words; - reads standard input")
+    report.add_argument("--subject", default="", help="address, agent or system it is about")
+    report.add_argument("--from", dest="reporter", default="", metavar="WHO")
+    report.add_argument(
+        "--channel", choices=("call", "e-mail", "chat", "web", "api"), default="call"
+    )
+    report.add_argument("--language", default="", metavar="CODE")
+
+
+def _transport(arguments: argparse.Namespace) -> Transport:
+    if arguments.state:
+        from ipwatchd.control.offline import StateTransport
+
+        return StateTransport(arguments.state)
+    path = arguments.socket or Path(os.environ.get("IPWATCHD_SOCKET", SOCKET))
+    return SocketTransport(path)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a status each
+    """Run a command; every refusal is one sentence on standard error."""
+    parsed = _parser().parse_args(arguments)
+    if not hasattr(parsed, "action"):
+        print("ipwatchctl: say what to do: ipwatchctl COMMAND --help", file=sys.stderr)
+        return 2
+    try:
+        return _serve(parsed)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except UnreachableError as error:
+        return _refuse(str(error), 3)
+    except RefusedError as error:
+        return _refuse(str(error), error.exit)
+    except (ValueError, OSError) as error:
+        from ipwatchd.cli.refusal import refusal
+
+        return _refuse(*refusal(error))
+
+
+def _serve(parsed: argparse.Namespace) -> int:
+    client = Client(_transport(parsed))
+    try:
+        status: int = parsed.action(client, parsed)
+        sys.stdout.flush()
+    finally:
+        client.close()
+    return status
+
+
+def _refuse(text: str, status: int) -> int:
+    print(f"ipwatchctl: {text}", file=sys.stderr)
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,281 @@
+"""What each ipwatchctl command does: one call of the client, one way to show the answer."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from ipwatchd.cli import views
+from ipwatchd.cli.table import print_table
+from ipwatchd.records.duration import parse_duration
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+
+    from ipwatchd.control.client import Client
+    from ipwatchd.control.messages import Page
+
+
+def _json(value: object) -> int:
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    return 0
+
+
+def _rows(arguments: argparse.Namespace, view: str, rows: Sequence[Any]) -> int:
+    plain: list[dict[str, Any]] = msgspec.to_builtins(rows)
+    if arguments.json:
+        return _json(plain)
+    print_table(views.COLUMNS[view], plain)
+    return 0
+
+
+def _page(arguments: argparse.Namespace, view: str, page: Page) -> int:
+    _rows(arguments, view, page.rows)
+    if page.more:
+        print(f"more than {len(page.rows)}: use --limit or a narrower filter", file=sys.stderr)
+    return 0
+
+
+def _sentence(arguments: argparse.Namespace, answer: Any, text: str) -> int:
+    if arguments.json:
+        return _json(answer)
+    print(text)
+    return 0
+
+
+def _agreed(arguments: argparse.Namespace, question: str) -> bool:
+    """Ask on a terminal; scripts are taken at their word."""
+    if arguments.yes or not sys.stdin.isatty():
+        return True
+    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
+
+
+def status(client: Client, arguments: argparse.Namespace) -> int:
+    """Show the agent at a glance."""
+    answer = client.status()
+    if arguments.json:
+        return _json(answer)
+    views.print_status(answer)
+    return 0
+
+
+def doctor(client: Client, arguments: argparse.Namespace) -> int:
+    """Show every check; status 1 where one is not well."""
+    checks = client.doctor()
+    if arguments.json:
+        _json(checks)
+    else:
+        views.print_checks(checks)
+    return 0 if all(check.ok for check in checks) else 1
+
+
+def top(client: Client, arguments: argparse.Namespace) -> int:
+    """Show the busiest addresses."""
+    rows = client.top(by=arguments.by, since=arguments.since, limit=arguments.limit)
+    return _rows(arguments, "top", rows)
+
+
+def zones(client: Client, arguments: argparse.Namespace) -> int:
+    """List the zones."""
+    return _rows(arguments, "zones", client.zones())
+
+
+def audit(client: Client, arguments: argparse.Namespace) -> int:
+    """Show who looked at what."""
+    return _rows(arguments, "audit", client.audit(limit=arguments.limit))
+
+
+def records(client: Client, arguments: argparse.Namespace) -> int:
+    """List records of one kind."""
+    words = " ".join(arguments.filter)
+    page = client.records(arguments.kind, words, limit=arguments.limit, offset=arguments.offset)
+    return _page(arguments, arguments.kind, page)
+
+
+def flows(client: Client, arguments: argparse.Namespace) -> int:
+    """List flows."""
+    page = client.flows(" ".join(arguments.filter), limit=arguments.limit)
+    return _page(arguments, "flows", page)
+
+
+def events(client: Client, arguments: argparse.Namespace) -> int:
+    """List events."""
+    page = client.events(" ".join(arguments.filter), limit=arguments.limit)
+    return _page(arguments, "events", page)
+
+
+def show(client: Client, arguments: argparse.Namespace) -> int:
+    """Show one address."""
+    found = client.address(arguments.address)
+    if arguments.json:
+        return _json(found)
+    views.print_address(found, time.time())
+    return 0
+
+
+def add_entry(client: Client, arguments: argparse.Namespace) -> int:
+    """Put a network on a list, after showing what it would touch where someone can answer."""
+    seconds = parse_duration(arguments.span) if arguments.span else 0.0
+    if sys.stdin.isatty() and not arguments.yes and arguments.list == "deny":
+        before = client.preview("deny", arguments.network)
+        touched = before.get("addresses", 0)
+        if touched and not _agreed(
+            arguments, f"{touched} addresses of the last 24 h would be denied. Go on?"
+        ):
+            return 1
+    change = client.add_entry(
+        arguments.list, arguments.network, reason=arguments.reason, seconds=seconds,
+        ticket=arguments.ticket, force=arguments.force,
+    )  # fmt: skip
+    return _sentence(arguments, change, change.note)
+
+
+def remove_entry(client: Client, arguments: argparse.Namespace) -> int:
+    """Take a network off a list."""
+    change = client.remove_entry(arguments.list, arguments.network, reason=arguments.reason)
+    return _sentence(arguments, change, change.note)
+
+
+def entries(client: Client, arguments: argparse.Namespace) -> int:
+    """List the entries."""
+    return _rows(arguments, "entries", client.entries(arguments.list))
+
+
+def import_entries(client: Client, arguments: argparse.Namespace) -> int:
+    """Put many networks on a list; status 1 where lines were refused."""
+    text = Path(arguments.file).read_text(encoding="utf-8", errors="replace")
+    answer = client.import_entries(
+        arguments.list, text, reason=arguments.reason, format=arguments.format
+    )
+    for problem in answer["problems"]:
+        print(problem, file=sys.stderr)
+    _sentence(arguments, answer, f"{answer['added']} entries, {answer['refused']} lines refused")
+    return 1 if answer["refused"] else 0
+
+
+def export_entries(client: Client, arguments: argparse.Namespace) -> int:
+    """Write the entries in a format that import reads."""
+    rows = client.entries(arguments.list)
+    if arguments.json or arguments.format == "json":
+        return _json(rows)
+    if arguments.format == "plain":
+        for row in rows:
+            print(f"{row['network']}  # {row['reason']}")
+        return 0
+    import csv
+
+    fields = ("network", "reason", "author", "source", "created", "expires", "ticket")
+    writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
+    writer.writeheader()
+    writer.writerows(rows)
+    return 0
+
+
+def preview(client: Client, arguments: argparse.Namespace) -> int:
+    """Show what an entry would have touched."""
+    answer = client.preview(arguments.list, arguments.network, since=arguments.since)
+    if arguments.json:
+        return _json(answer)
+    views.print_address(answer, time.time())
+    return 0
+
+
+def why(client: Client, arguments: argparse.Namespace) -> int:
+    """Show which entry decides."""
+    answer = client.why(arguments.address)
+    if arguments.json:
+        return _json(answer)
+    views.print_address(answer, time.time())
+    return 0
+
+
+def firewall(client: Client, arguments: argparse.Namespace) -> int:
+    """Show the kernel's side."""
+    state = client.firewall()
+    if arguments.json:
+        return _json(state)
+    views.print_firewall(state)
+    return 0
+
+
+def firewall_mode(client: Client, arguments: argparse.Namespace) -> int:
+    """Switch modes."""
+    if not _agreed(arguments, f"Switch the firewall to {arguments.mode}?"):
+        return 1
+    applied = client.firewall_mode(
+        arguments.mode, confirm_seconds=parse_duration(arguments.confirm), reason=arguments.reason
+    )
+    return _sentence(arguments, applied, applied.note)
+
+
+def firewall_diff(client: Client, arguments: argparse.Namespace) -> int:
+    """Compare; status 1 where they differ."""
+    diff = client.firewall_diff()
+    if arguments.json:
+        _json(diff)
+    else:
+        for word in ("missing", "extra"):
+            for item in diff.get(word, ()):
+                print(f"{word}: {item}")
+    differs = bool(diff.get("missing") or diff.get("extra"))
+    if not differs and not arguments.json:
+        print("the kernel holds what the lists say")
+    return 1 if differs else 0
+
+
+def firewall_confirm(client: Client, arguments: argparse.Namespace) -> int:
+    """Keep the change."""
+    applied = client.firewall_confirm()
+    return _sentence(arguments, applied, applied.note)
+
+
+def firewall_rollback(client: Client, arguments: argparse.Namespace) -> int:
+    """Take the change back."""
+    applied = client.firewall_rollback()
+    return _sentence(arguments, applied, applied.note)
+
+
+def incidents(client: Client, arguments: argparse.Namespace) -> int:
+    """List incidents."""
+    page = client.incidents(state=arguments.state, limit=arguments.limit)
+    return _page(arguments, "incidents", page)
+
+
+def incident(client: Client, arguments: argparse.Namespace) -> int:
+    """Show one incident."""
+    detail = client.incident(arguments.id)
+    if arguments.json:
+        return _json(detail)
+    views.print_incident(detail)
+    return 0
+
+
+def act(client: Client, arguments: argparse.Namespace) -> int:
+    """Do something about an incident."""
+    after = client.act(arguments.id, arguments.act, reason=arguments.reason)
+    return _sentence(arguments, after, f"{after['id']} is {after['state']}")
+
+
+def report(client: Client, arguments: argparse.Namespace) -> int:
+    """Hand in a report."""
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    after = client.report(
+        text, subject=arguments.subject, reporter=arguments.reporter, channel=arguments.channel,
+        language=arguments.language,
+    )  # fmt: skip
+    return _sentence(
+        arguments, after, f"kept; incident {after['id']} ({after['priority']}, {after['state']})"
+    )
+
+
+def tui(client: Client, arguments: argparse.Namespace) -> int:
+    """Open the terminal UI."""
+    del arguments
+    from tui import main
+
+    return main(client)

@@ -1,0 +1,47 @@
+"""What `ipwatchd check` warns of: a good file that will not do what its writer expects."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipwatchd.config import Config
+
+__all__ = ["warnings"]
+
+
+def warnings(config: Config) -> Iterator[str]:
+    """Yield a sentence for each thing that is allowed and probably not meant."""
+    yield from _interfaces(config)
+    if not config.zones:
+        yield "zones: none is named: every address counts as the internet, nothing has a direction"
+    for name, path in msgspec.structs.asdict(config.geo).items():
+        if path and not Path(path).is_file():
+            yield f"geo.{name}: {path} is not there: addresses will have no place"
+    if config.firewall.mode == "enforce" and not config.firewall.management:
+        yield "firewall.management: is empty while enforcing: name the networks admins come from"
+    if config.uplink.url.startswith("http://"):
+        yield "uplink.url: is not encrypted: use https outside of a lab"
+    if config.uplink.url and not config.uplink.token_file:
+        yield "uplink.token_file: is empty: the centre will refuse this site"
+    for path in config.logs.files:
+        if not Path(path).exists():
+            yield f"logs.files: {path} is not there yet: it is read as soon as it is"
+
+
+def _interfaces(config: Config) -> Iterator[str]:
+    if config.capture.source == "none":
+        return
+    if not config.capture.interfaces:
+        yield "capture.interfaces: is empty: the daemon will not start without one"
+    there = {name for _, name in socket.if_nameindex()}
+    known = ", ".join(sorted(there))
+    for name in config.capture.interfaces:
+        if name not in there:
+            yield f"capture.interfaces: {name} is not on this machine (it has {known})"

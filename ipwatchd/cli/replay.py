@@ -1,0 +1,47 @@
+"""`ipwatchd replay`: captured files through the very same pipeline, on the capture's clock."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ipwatchd.capture import read_files
+from ipwatchd.cli.progress import Progress
+from ipwatchd.pipeline import Pipeline
+from ipwatchd.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from ipwatchd.config import Config
+
+__all__ = ["replay"]
+
+
+async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
+    """Replay `files` into the folder `state` and say on standard error what was found."""
+    site = msgspec.structs.replace(config.site, state_dir=str(state))
+    stores = await Stores.open(msgspec.structs.replace(config, site=site), state)
+    now = 0.0
+    flows = events = 0
+    opened: dict[str, str] = {}
+    try:
+        pipeline = Pipeline(stores)
+        with contextlib.closing(Progress("replay")) as progress:
+            for capture in read_files(files, config.capture, progress=progress.update):
+                now = max(now, capture.now)
+                outcome = await pipeline.take(capture)
+                flows += len(capture.flows)
+                events += len(capture.events)
+                opened |= {one.id: f"{one.priority} {one.title}" for one in outcome.incidents}
+                await stores.history.flush(capture.now)
+    finally:
+        await stores.close(now)
+    print(f"{flows} flows, {events} events, {len(opened)} incidents → {state}", file=sys.stderr)
+    for identity, words in sorted(opened.items()):
+        print(f"  {identity}  {words}", file=sys.stderr)
+    return 0

@@ -1,0 +1,76 @@
+"""Rows as aligned text for a terminal. What came from the wire can't move the cursor."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+import unicodedata
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+__all__ = ["Column", "ago", "clean", "count", "print_table", "size", "when"]
+
+_HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+
+
+def clean(value: object) -> str:
+    """Return text that is safe to print: controls and direction marks shown as ·."""
+    return "".join("·" if unicodedata.category(c) in _HIDDEN else c for c in str(value))
+
+
+def when(seconds: Any) -> str:
+    """Return epoch seconds as local date and time."""
+    if not seconds:
+        return "never"
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(seconds)))
+
+
+def ago(seconds: float) -> str:
+    """Return a span in its largest unit."""
+    for unit, length in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.0f}{unit}"
+    return f"{max(0.0, seconds):.0f}s"
+
+
+def size(number: Any) -> str:
+    """Return bytes in the unit that people read."""
+    value = float(number or 0)
+    for unit in ("B", "kB", "MB", "GB", "TB"):
+        if value < 1000 or unit == "TB":
+            return f"{value:.0f} {unit}" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return ""
+
+
+def count(number: Any) -> str:
+    """Return a number with thin thousands."""
+    return f"{int(number or 0):,}"
+
+
+class Column(NamedTuple):
+    """A column: key of the row, heading, how a value is written, right-aligned where a number."""
+
+    key: str
+    heading: str
+    show: Callable[[Any], str] = clean
+    right: bool = False
+
+
+def print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Print rows under their headings; on a terminal the last column is cut to its width."""
+    table = [[clean(column.show(row.get(column.key, ""))) for column in columns] for row in rows]
+    widths = [
+        max([len(column.heading), *(len(cells[place]) for cells in table)])
+        for place, column in enumerate(columns)
+    ]
+    limit = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 0
+    for cells in ([column.heading for column in columns], *table):
+        line = "  ".join(
+            cell.rjust(width) if column.right else cell.ljust(width)
+            for cell, width, column in zip(cells, widths, columns, strict=True)
+        ).rstrip()
+        print(line[:limit] if limit else line)

@@ -1,0 +1,228 @@
+"""How ipwatchctl shows each answer to a person: the columns, and the pages that are no table."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.cli.table import Column, ago, clean, count, print_table, size, when
+from ipwatchd.records.duration import duration_text
+
+if TYPE_CHECKING:
+    from ipwatchd.control.messages import Check, FirewallState, IncidentDetail, Status
+
+__all__ = [
+    "COLUMNS",
+    "print_address",
+    "print_checks",
+    "print_firewall",
+    "print_incident",
+    "print_status",
+]
+
+
+def _end(row_end: Any) -> str:
+    return when(row_end) if row_end else "never"
+
+
+def _words(value: Any) -> str:
+    if isinstance(value, list | tuple):
+        return ",".join(str(item) for item in value)
+    return str(value)
+
+
+def _endpoint_columns() -> tuple[Column, ...]:
+    return (
+        Column("proto", "PROTO"), Column("orig", "ORIGINATOR"),
+        Column("orig_port", "PORT", right=True), Column("resp", "RESPONDER"),
+        Column("resp_port", "PORT", right=True),
+    )  # fmt: skip
+
+
+COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
+    "top": (
+        Column("address", "ADDRESS"), Column("zone", "ZONE"), Column("country", "CC"),
+        Column("agent", "AGENT"), Column("flows", "FLOWS", count, right=True),
+        Column("packets", "PACKETS", count, right=True), Column("bytes", "BYTES", size, right=True),
+        Column("last_seen", "LAST SEEN", when),
+        Column("denied", "", lambda mark: "denied" if mark else ""),
+    ),
+    "flows": (
+        Column("start", "START", when), *_endpoint_columns(), Column("service", "SERVICE"),
+        Column("state", "STATE"), Column("orig_bytes", "SENT", size, right=True),
+        Column("resp_bytes", "RECEIVED", size, right=True),
+    ),
+    "events": (
+        Column("ts", "TIME", when), Column("kind", "KIND"), *_endpoint_columns(),
+        Column("name", "NAME"),
+    ),
+    "incoming": (
+        Column("address", "ADDRESS"), Column("country", "CC"), Column("service", "SERVICE"),
+        Column("port", "PORT", right=True), Column("count", "COUNT", count, right=True),
+        Column("denied", "DENIED", count, right=True), Column("first_seen", "FIRST SEEN", when),
+        Column("last_seen", "LAST SEEN", when),
+    ),
+    "agent": (
+        Column("agent", "AGENT"), Column("address", "ADDRESS"), Column("mac", "MAC"),
+        Column("source", "SOURCE"), Column("first_seen", "FIRST SEEN", when),
+        Column("last_seen", "LAST SEEN", when),
+    ),
+    "session": (
+        Column("address", "ADDRESS"), Column("agent", "AGENT"), Column("start", "START", when),
+        Column("end", "END", when), Column("flows", "FLOWS", count, right=True),
+        Column("bytes", "BYTES", size, right=True), Column("services", "SERVICES", _words),
+    ),
+    "list": (
+        Column("time", "TIME", when), Column("list", "LIST"), Column("network", "NETWORK"),
+        Column("action", "ACTION"), Column("author", "BY"), Column("reason", "REASON"),
+    ),
+    "geo": (
+        Column("address", "ADDRESS"), Column("country", "CC"), Column("city", "CITY"),
+        Column("asn", "ASN", right=True), Column("operator", "OPERATOR"),
+        Column("first_seen", "FIRST SEEN", when), Column("last_seen", "LAST SEEN", when),
+    ),
+    "api": (
+        Column("address", "ADDRESS"), Column("host", "HOST"), Column("method", "METHOD"),
+        Column("status", "STATUS", right=True), Column("key", "KEY"),
+        Column("count", "COUNT", count, right=True), Column("last_seen", "LAST SEEN", when),
+    ),
+    "activity": (
+        Column("ts", "TIME", when), Column("address", "ADDRESS"), Column("kind", "KIND"),
+        Column("text", "WHAT"),
+    ),
+    "entries": (
+        Column("network", "NETWORK"), Column("reason", "REASON"), Column("author", "BY"),
+        Column("source", "SOURCE"), Column("created", "SINCE", when),
+        Column("expires", "UNTIL", _end),
+    ),
+    "incidents": (
+        Column("id", "ID"), Column("priority", "P"), Column("state", "STATE"),
+        Column("rule", "RULE"), Column("subject", "SUBJECT"),
+        Column("count", "COUNT", count, right=True), Column("first_seen", "FIRST SEEN", when),
+        Column("title", "TITLE"),
+    ),
+    "zones": (Column("name", "ZONE"), Column("networks", "NETWORKS", _words)),
+    "audit": (
+        Column("time", "TIME", when), Column("actor", "WHO"), Column("action", "ACTION"),
+        Column("subject", "SUBJECT"), Column("detail", "WHY"),
+    ),
+}  # fmt: skip
+
+
+def print_status(status: Status) -> None:
+    """Print the agent at a glance."""
+    state = f"running for {duration_text(status.now - status.started)} (pid {status.pid})"
+    print(
+        f"site {status.site}  ipwatchd {status.version}  {state if status.live else 'not running'}"
+    )
+    rates = status.rates
+    if status.live:
+        print(
+            f"traffic    {rates.packets:,.0f} packets/s  {size(rates.bits / 8)}/s  "
+            f"{rates.flows:,.0f} flows/s  {count(status.flows_live)} flows open"
+        )
+        print(f"memory     {size(status.memory_bytes)}")
+    print(f"firewall   {_firewall(status.firewall)}")
+    incidents = "  ".join(f"{key} {value}" for key, value in sorted(status.incidents_open.items()))
+    print(f"incidents  {incidents or 'none open'}")
+    if status.uplink.url:
+        link = status.uplink
+        print(
+            f"centre     {link.url}  {count(link.committed)} events there, {link.waiting} waiting"
+        )
+    print_checks(list(status.health))
+    for name, value in sorted(status.shed.items()):
+        print(f"  shed  {name}: {count(value)}")
+
+
+def _firewall(state: FirewallState) -> str:
+    if state.mode == "off":
+        return f"off  {state.note}".rstrip()
+    verb = "dropped" if state.mode == "enforce" else "would have dropped"
+    return (
+        f"{state.mode}  {count(state.deny)} denied, {count(state.allow)} allowed  "
+        f"{verb} {count(state.packets)} packets"
+    )
+
+
+def print_checks(checks: list[Check]) -> None:
+    """Print each check with a mark."""
+    for check in checks:
+        print(f"  {'ok  ' if check.ok else 'BAD '}  {check.name}: {clean(check.note)}")
+
+
+def print_firewall(state: FirewallState) -> None:
+    """Print the kernel's side."""
+    print(_firewall(state))
+    if state.confirm_by:
+        print(f"waits to be confirmed until {when(state.confirm_by)}")
+    if state.note:
+        print(clean(state.note))
+
+
+def print_incident(detail: IncidentDetail) -> None:
+    """Print an incident and its timeline."""
+    incident = detail.incident
+    for key in (
+        "id",
+        "title",
+        "subject",
+        "state",
+        "priority",
+        "severity",
+        "class",
+        "rule",
+        "owner",
+    ):
+        if incident.get(key):
+            print(f"{key:<10} {clean(incident[key])}")
+    print(f"{'seen':<10} {when(incident['first_seen'])} … {when(incident['last_seen'])}")
+    print(f"{'count':<10} {count(incident['count'])}")
+    if incident.get("targets"):
+        print(f"{'targets':<10} {clean(_words(incident['targets'][:8]))}")
+    for key, value in (incident.get("evidence") or {}).items():
+        print(f"  {clean(key)}: {clean(_words(value))[:160]}")
+    print()
+    for event in detail.timeline:
+        body = "  ".join(
+            f"{key}={_words(value)}" for key, value in event["body"].items()
+            if isinstance(value, str | int | float) and value != ""
+        )  # fmt: skip
+        head = f"{when(event['time'])}  {clean(event['actor']):<10} {event['kind']:<10}"
+        print(f"{head} {clean(body)[:200]}")
+
+
+def print_address(found: dict[str, Any], now: float) -> None:
+    """Print all that is known of one address, section by section."""
+    for key, value in found.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            print(f"\n{key}")
+            columns = [Column(name, name.upper(), _shown(name)) for name in value[0]]
+            print_table(columns, value[:20])
+        elif isinstance(value, dict):
+            print(f"\n{key}")
+            for name, inner in value.items():
+                if inner not in (None, "", 0, [], {}):
+                    print(f"  {name:<12} {clean(_shown(name)(inner))}")
+        elif value not in (None, "", 0, [], {}):
+            seen = f" ({ago(now - value)} ago)" if key == "last_seen" else ""
+            print(f"{key:<14} {clean(_shown(key)(value))}{seen}")
+
+
+def _shown(name: str) -> Any:
+    """Return how a value of this name is written."""
+    if name in {
+        "ts",
+        "start",
+        "end",
+        "first_seen",
+        "last_seen",
+        "hour",
+        "built",
+        "time",
+        "expires",
+        "created",
+    }:
+        return when
+    if name.endswith("bytes"):
+        return size
+    return _words

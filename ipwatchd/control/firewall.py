@@ -1,0 +1,92 @@
+"""Calls that show and change what the kernel does."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ipwatchd.control.call import UnavailableError
+from ipwatchd.control.messages import Applied, FirewallState
+from ipwatchd.records.duration import duration_text
+
+if TYPE_CHECKING:
+    from ipwatchd.control.call import Call
+    from ipwatchd.control.house import House
+    from ipwatchd.enforcement import Choice, Enforcement
+
+__all__ = ["confirm", "diff", "firewall_state", "rollback", "set_mode", "state"]
+
+
+class _Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    mode: str
+    confirm_seconds: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    reason: Annotated[str, Meta(max_length=500)] = ""
+
+
+def _enforcement(house: House) -> Enforcement:
+    if house.live is None or house.live.enforcement is None:
+        raise UnavailableError("no firewall runs here: this needs the daemon")
+    return house.live.enforcement
+
+
+def firewall_state(house: House, now: float) -> FirewallState:
+    """Return the kernel's side as it is known now."""
+    live = house.live
+    if live is None or live.enforcement is None or live.firewall is None:
+        return FirewallState(mode="off", note="no firewall runs here")
+    choice = live.enforcement.choice(now)
+    kernel = live.firewall.status()
+    return FirewallState(
+        mode=choice.mode,
+        present=kernel.present,
+        in_sync=not live.enforcement.note,
+        deny=kernel.deny,
+        allow=kernel.allow,
+        packets=kernel.packets,
+        bytes=kernel.bytes,
+        confirm_by=choice.confirm_by,
+        note=live.enforcement.note,
+    )
+
+
+async def state(house: House, call: Call) -> FirewallState:
+    """Answer GET firewall."""
+    return firewall_state(house, call.now)
+
+
+async def diff(house: House, call: Call) -> dict[str, Any]:
+    """Answer GET firewall/diff: stored against kernel."""
+    enforcement = _enforcement(house)
+    answer: dict[str, Any] = msgspec.to_builtins(await enforcement.diff(call.now))
+    return answer
+
+
+async def set_mode(house: House, call: Call) -> Applied:
+    """Answer POST firewall/mode."""
+    asked = msgspec.convert(call.body, _Mode)
+    enforcement = _enforcement(house)
+    return _applied(
+        await enforcement.set_mode(asked.mode, asked.confirm_seconds, call.now), call.now
+    )
+
+
+async def confirm(house: House, call: Call) -> Applied:
+    """Answer POST firewall/confirm."""
+    return _applied(await _enforcement(house).confirm(call.now), call.now)
+
+
+async def rollback(house: House, call: Call) -> Applied:
+    """Answer POST firewall/rollback."""
+    return _applied(await _enforcement(house).rollback(call.now), call.now)
+
+
+def _applied(choice: Choice, now: float) -> Applied:
+    note = f"firewall: {choice.mode}"
+    if choice.confirm_by:
+        left = duration_text(choice.confirm_by - now)
+        note += (
+            f"; back to {choice.previous} in {left} unless confirmed (ipwatchctl firewall confirm)"
+        )
+    return Applied(mode=choice.mode, note=note, confirm_by=choice.confirm_by)

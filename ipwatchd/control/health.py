@@ -1,0 +1,88 @@
+"""The checks behind status and doctor: each part, whether it is well, and the mend where not."""
+
+from __future__ import annotations
+
+import shutil
+from typing import TYPE_CHECKING
+
+from ipwatchd.control.messages import Check
+from ipwatchd.records.duration import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipwatchd.control.house import House, Live
+
+__all__ = ["checks"]
+
+
+async def checks(house: House, now: float) -> list[Check]:
+    """Return every check, the ones that are not well first."""
+    rows = [*_stored(house), *await _history(house)]
+    if house.live is None:
+        rows.append(Check(name="daemon", ok=True, note="not running: this is a state folder"))
+    else:
+        rows += [*_capture(house.live), *_firewall(house.live), *_uplink(house.live, now)]
+        rows += [Check(name=name, ok=False, note=note) for name, note in _notes(house.live)]
+    return sorted(rows, key=lambda row: row.ok)
+
+
+def _stored(house: House) -> Iterator[Check]:
+    settings = house.stores.config.history
+    free = shutil.disk_usage(house.stores.state_dir).free
+    yield Check(
+        name="disk",
+        ok=free >= settings.free_bytes,
+        note=f"{free / 1e9:.1f} GB free of which {settings.free_bytes / 1e9:.1f} are kept clear",
+    )
+    for name, note in house.stores.enricher.problems():
+        yield Check(name=name, ok=False, note=note)
+
+
+async def _history(house: House) -> list[Check]:
+    degraded = str((await house.stores.history.status()).get("degraded") or "")
+    return [Check(name="history", ok=not degraded, note=degraded or "recording")]
+
+
+def _capture(live: Live) -> Iterator[Check]:
+    if live.ring is None:
+        if "capture" not in live.notes:
+            yield Check(name="capture", ok=True, note='switched off ([capture] source = "none")')
+        return
+    for one in live.ring.counters().interfaces:
+        lost = f", {one.kernel_drops} packets lost" if one.kernel_drops else ""
+        yield Check(name=f"capture {one.name}", ok=one.state == "up", note=f"{one.state}{lost}")
+
+
+def _firewall(live: Live) -> Iterator[Check]:
+    if live.enforcement is None:
+        return
+    note = live.enforcement.note
+    if note:
+        yield Check(name="firewall", ok=False, note=note)
+        return
+    repairs = live.enforcement.repairs
+    mended = f", put back {repairs} times after someone changed it" if repairs else ""
+    yield Check(name="firewall", ok=True, note=f"rules equal the lists{mended}")
+
+
+def _uplink(live: Live, now: float) -> Iterator[Check]:
+    if live.uplink is None:
+        return
+    status = live.uplink.status()
+    if status.reachable:
+        yield Check(name="uplink", ok=True, note=f"{status.committed} events at the centre")
+        return
+    last = duration_text(now - status.last_success) + " ago" if status.last_success else "never"
+    waiting = f"{status.waiting} events wait here"
+    yield Check(
+        name="uplink",
+        ok=False,
+        note=f"{status.error or 'not reached yet'} (last: {last}); {waiting}",
+    )
+
+
+def _notes(live: Live) -> Iterator[tuple[str, str]]:
+    yield from live.notes.items()
+    if live.pipeline.trouble:
+        yield "incidents", live.pipeline.trouble

@@ -1,0 +1,45 @@
+"""What the handlers of the control API work on: the stores and, in a daemon, the live parts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipwatchd.control.messages import Rates
+
+if TYPE_CHECKING:
+    from ipwatchd.capture import Ring
+    from ipwatchd.enforcement import Enforcement
+    from ipwatchd.firewall import BlockedReader, Firewall
+    from ipwatchd.logs import Follower
+    from ipwatchd.pipeline import Pipeline
+    from ipwatchd.stores import Stores
+    from ipwatchd.uplink import Uplink
+
+__all__ = ["House", "Live"]
+
+
+class Live:
+    """The parts that only a running daemon has. Absent parts are None: switched off or failed."""
+
+    def __init__(self, pipeline: Pipeline, *, pid: int, started: float) -> None:
+        self.pipeline = pipeline
+        self.pid = pid
+        self.started = started
+        self.rates = Rates()
+        self.ring: Ring | None = None
+        self.firewall: Firewall | None = None
+        self.enforcement: Enforcement | None = None
+        self.blocked: BlockedReader | None = None
+        self.uplink: Uplink | None = None
+        self.follower: Follower | None = None
+        self.notes: dict[str, str] = {}
+        """part → what is wrong with it now, a sentence"""
+        self.shed: dict[str, int] = {}
+
+
+class House:
+    """Stores, and `live` where a daemon runs on them."""
+
+    def __init__(self, stores: Stores, live: Live | None = None) -> None:
+        self.stores = stores
+        self.live = live

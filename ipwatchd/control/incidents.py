@@ -1,0 +1,81 @@
+"""Calls that show incidents, work on them, and take what people report."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+from msgspec import Meta
+
+from ipwatchd.control.call import NotFoundError
+from ipwatchd.control.messages import IncidentDetail, Page
+from ipwatchd.records.incident import OPEN_STATES, STATES, Report
+
+if TYPE_CHECKING:
+    from ipwatchd.control.call import Call
+    from ipwatchd.control.house import House
+
+__all__ = ["act", "listed", "report", "show"]
+
+
+class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    reason: Annotated[str, Meta(max_length=5000)] = ""
+
+
+class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    text: Annotated[str, Meta(min_length=1, max_length=100_000)]
+    subject: Annotated[str, Meta(max_length=200)] = ""
+    reporter: Annotated[str, Meta(max_length=200)] = ""
+    channel: Annotated[str, Meta(max_length=20)] = "call"
+    language: Annotated[str, Meta(max_length=20)] = ""
+
+
+async def listed(house: House, call: Call) -> Page:
+    """Answer GET incidents?state=open|all|STATE."""
+    word = call.query.get("state", "open")
+    states = {"open": OPEN_STATES, "all": STATES}.get(word, (word.upper(),))
+    if word.upper() not in STATES and word not in {"open", "all"}:
+        raise ValueError(f"{word!r} is no state: open, all, {', '.join(STATES)}")
+    limit = call.number("limit", 100)
+    rows = await house.stores.incidents.list(
+        states=states, limit=limit + 1, offset=call.number("offset", 0)
+    )
+    built = tuple(msgspec.to_builtins(row) for row in rows)
+    return Page(rows=built[:limit], more=len(built) > limit)
+
+
+async def show(house: House, call: Call) -> IncidentDetail:
+    """Answer GET incidents/ID."""
+    found = await house.stores.incidents.show(call.names["id"])
+    if found is None:
+        raise NotFoundError(f"there is no incident {call.names['id']}")
+    incident, events = found
+    return IncidentDetail(
+        incident=msgspec.to_builtins(incident),
+        timeline=tuple(msgspec.to_builtins(event) for event in events),
+    )
+
+
+async def act(house: House, call: Call) -> dict[str, Any]:
+    """Answer POST incidents/ID/ACTION."""
+    asked = msgspec.convert(call.body, _Act)
+    incident = await house.stores.incidents.act(
+        call.names["id"], call.names["action"], actor=call.peer.name, reason=asked.reason,
+        now=call.now,
+    )  # fmt: skip
+    built: dict[str, Any] = msgspec.to_builtins(incident)
+    return built
+
+
+async def report(house: House, call: Call) -> dict[str, Any]:
+    """Answer POST reports: kept as received; an incident is opened for it."""
+    asked = msgspec.convert(call.body, _Report)
+    kept = Report(
+        id=secrets.token_hex(8), received=call.now, channel=asked.channel,
+        reporter=asked.reporter or call.peer.name, text=asked.text, language=asked.language,
+        subject=asked.subject,
+    )  # fmt: skip
+    incident = await house.stores.incidents.report(kept, call.now)
+    built: dict[str, Any] = msgspec.to_builtins(incident)
+    return built

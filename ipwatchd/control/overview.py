@@ -1,0 +1,131 @@
+"""Calls that show the agent at a glance: status, doctor, throughput, top, zones, audit."""
+
+from __future__ import annotations
+
+import resource
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from ipwatchd import __version__
+from ipwatchd.control.firewall import firewall_state
+from ipwatchd.control.health import checks
+from ipwatchd.control.messages import (
+    AuditRow,
+    Check,
+    InterfaceState,
+    Status,
+    Throughput,
+    TopRow,
+    UplinkState,
+    Zone,
+)
+from ipwatchd.records.address import address_array
+from ipwatchd.records.incident import PRIORITIES
+
+if TYPE_CHECKING:
+    from ipwatchd.control.call import Call
+    from ipwatchd.control.house import House, Live
+
+__all__ = ["audit", "doctor", "status", "throughput", "top", "zones"]
+
+
+async def status(house: House, call: Call) -> Status:
+    """Answer GET status."""
+    stores, live = house.stores, house.live
+    counts = await stores.incidents.open_counts()
+    common = {
+        "version": __version__,
+        "site": stores.config.site.name,
+        "now": call.now,
+        "incidents_open": {name: counts[name] for name in PRIORITIES if counts.get(name)},
+        "history": await stores.history.status(),
+        "health": tuple(await checks(house, call.now)),
+        "firewall": firewall_state(house, call.now),
+    }
+    if live is None:
+        return msgspec.convert({**common, "live": False}, Status, from_attributes=True)
+    return msgspec.convert(
+        {**common, "live": True, **_live_parts(live)}, Status, from_attributes=True
+    )
+
+
+def _live_parts(live: Live) -> dict[str, object]:
+    counters = live.ring.counters() if live.ring else None
+    interfaces = tuple(
+        InterfaceState(
+            name=one.name,
+            state=one.state,
+            packets=one.packets,
+            bytes=one.bytes,
+            drops=one.kernel_drops,
+        )
+        for one in (counters.interfaces if counters else ())
+    )
+    return {
+        "pid": live.pid,
+        "started": live.started,
+        "first_packet": counters.first_packet if counters else 0.0,
+        "memory_bytes": _memory(),
+        "flows_live": counters.flows_live if counters else 0,
+        "rates": live.rates,
+        "interfaces": interfaces,
+        "uplink": _uplink(live),
+        "shed": live.shed,
+    }
+
+
+def _uplink(live: Live) -> UplinkState:
+    if live.uplink is None:
+        return UplinkState()
+    return msgspec.convert(live.uplink.status(), UplinkState, from_attributes=True)
+
+
+def _memory() -> int:
+    """Return the bytes of memory that the process holds now."""
+    with open("/proc/self/statm", encoding="ascii") as file:  # noqa: PTH123 - one short read
+        return int(file.read().split()[1]) * resource.getpagesize()
+
+
+async def doctor(house: House, call: Call) -> list[Check]:
+    """Answer GET doctor: every check, also the ones that are well."""
+    return await checks(house, call.now)
+
+
+async def throughput(house: House, call: Call) -> list[Throughput]:
+    """Answer GET throughput: buckets since then, oldest first."""
+    rows = await house.stores.history.throughput(call.since("1h"))
+    return [msgspec.convert(row, Throughput) for row in rows]
+
+
+async def top(house: House, call: Call) -> list[TopRow]:
+    """Answer GET top: the busiest addresses since then."""
+    by = call.query.get("by", "bytes")
+    if by not in {"bytes", "packets", "flows"}:
+        raise ValueError(f"by={by!r} is none of bytes, packets, flows")
+    rows = await house.stores.history.top(
+        call.since("1h"), call.now + 1.0, call.number("limit", 20), by=by
+    )
+    if not rows:
+        return []
+    addresses = address_array(str(row["address"]) for row in rows)
+    denied = house.stores.lists.denied(addresses["hi"], addresses["lo"])
+    return [
+        msgspec.convert({**row, "denied": bool(mark)}, TopRow, strict=False)
+        for row, mark in zip(rows, denied.tolist(), strict=True)
+    ]
+
+
+async def zones(house: House, call: Call) -> list[Zone]:
+    """Answer GET zones."""
+    del call
+    return [
+        Zone(name=name, networks=tuple(networks))
+        for name, networks in house.stores.config.zones.items()
+    ]
+
+
+async def audit(house: House, call: Call) -> list[AuditRow]:
+    """Answer GET audit: who looked at what, newest first."""
+    lines = await house.stores.audit.lines(call.number("limit", 100))
+    return [AuditRow(**line._asdict()) for line in lines]

@@ -1,0 +1,62 @@
+"""Calls that look at history: the seven kinds of record, flows, events, one address."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.control.call import NotFoundError
+from ipwatchd.control.messages import Page
+from ipwatchd.records.filter import parse
+
+if TYPE_CHECKING:
+    from ipwatchd.control.call import Call
+    from ipwatchd.control.house import House
+
+__all__ = ["KINDS", "address", "events", "flows", "records"]
+
+KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
+
+
+def _page(rows: list[dict[str, Any]], limit: int) -> Page:
+    return Page(rows=tuple(rows[:limit]), more=len(rows) > limit)
+
+
+async def records(house: House, call: Call) -> Page:
+    """Answer GET records/KIND; one row more than asked for tells whether there are more."""
+    kind = call.names["kind"]
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is no kind of record: {', '.join(KINDS)}")
+    limit = call.number("limit", 100)
+    query = parse(call.query.get("filter", ""), call.now)
+    rows = await house.stores.history.records(kind, query, limit + 1, call.number("offset", 0))
+    return _page(rows, limit)
+
+
+async def flows(house: House, call: Call) -> Page:
+    """Answer GET flows."""
+    limit = call.number("limit", 100)
+    query = parse(call.query.get("filter", ""), call.now)
+    return _page(await house.stores.history.flows(query, limit + 1), limit)
+
+
+async def events(house: House, call: Call) -> Page:
+    """Answer GET events."""
+    limit = call.number("limit", 100)
+    query = parse(call.query.get("filter", ""), call.now)
+    return _page(await house.stores.history.events(query, limit + 1), limit)
+
+
+async def address(house: House, call: Call) -> dict[str, Any]:
+    """Answer GET addresses/ADDRESS: everything on one address."""
+    try:
+        text = str(ipaddress.ip_address(call.names["address"]))
+    except ValueError:
+        raise ValueError(
+            f"{call.names['address']!r} is no address: write 203.0.113.7 or 2001:db8::7"
+        ) from None
+    found = await house.stores.history.address(text)
+    why = house.stores.lists.why(text, now=call.now)
+    if found is None:
+        raise NotFoundError(f"nothing is recorded about {text}")
+    return {**found, "lists": why}

@@ -1,0 +1,144 @@
+"""Every call of the control API: one table of method, path, role and handler.
+
+`dispatch` is free of transport: the socket's server and the state-folder client both use it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import msgspec
+
+from ipwatchd.control import firewall, incidents, lists, overview, records
+from ipwatchd.control.call import (
+    ROLES,
+    Call,
+    ForbiddenError,
+    Handler,
+    NotFoundError,
+    Peer,
+    UnavailableError,
+)
+from ipwatchd.control.messages import Problem
+from ipwatchd.sqlite import CorruptStoreError
+
+if TYPE_CHECKING:
+    from ipwatchd.control.house import House
+
+__all__ = ["ROUTES", "Route", "dispatch", "match"]
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Route(NamedTuple):
+    """One call: `path` has {names}, `role` is the least that may, `audit` names a look."""
+
+    method: str
+    path: str
+    role: str
+    handler: Handler
+    audit: str = ""
+
+
+ROUTES: Final = (
+    Route("GET", "status", "viewer", overview.status),
+    Route("GET", "doctor", "viewer", overview.doctor),
+    Route("GET", "throughput", "viewer", overview.throughput),
+    Route("GET", "top", "viewer", overview.top),
+    Route("GET", "zones", "viewer", overview.zones),
+    Route("GET", "audit", "admin", overview.audit),
+    Route("GET", "records/{kind}", "viewer", records.records, "records"),
+    Route("GET", "flows", "viewer", records.flows, "flows"),
+    Route("GET", "events", "viewer", records.events, "events"),
+    Route("GET", "addresses/{address}", "viewer", records.address, "show"),
+    Route("GET", "why/{address}", "viewer", lists.why),
+    Route("GET", "lists/{name}", "viewer", lists.entries),
+    Route("POST", "lists/{name}", "operator", lists.add, "add"),
+    Route("DELETE", "lists/{name}", "operator", lists.remove, "remove"),
+    Route("POST", "lists/{name}/import", "admin", lists.import_entries, "import"),
+    Route("GET", "lists/{name}/preview", "viewer", lists.preview, "preview"),
+    Route("GET", "firewall", "viewer", firewall.state),
+    Route("GET", "firewall/diff", "viewer", firewall.diff),
+    Route("POST", "firewall/mode", "admin", firewall.set_mode, "firewall-mode"),
+    Route("POST", "firewall/confirm", "admin", firewall.confirm, "firewall-confirm"),
+    Route("POST", "firewall/rollback", "admin", firewall.rollback, "firewall-rollback"),
+    Route("GET", "incidents", "viewer", incidents.listed),
+    Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
+    Route("POST", "incidents/{id}/{action}", "operator", incidents.act, "incident"),
+    Route("POST", "reports", "operator", incidents.report, "report"),
+)
+
+
+def match(pattern: str, path: str) -> dict[str, str] | None:
+    """Return the {names} of a pattern as they stand in a path, or None where it is another path."""
+    wanted, given = pattern.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    names: dict[str, str] = {}
+    for want, have in zip(wanted, given, strict=True):
+        if want.startswith("{"):
+            names[want[1:-1]] = unquote(have)
+        elif want != have:
+            return None
+    return names
+
+
+async def dispatch(
+    house: House, peer: Peer, method: str, target: str, body: bytes, now: float
+) -> tuple[int, bytes]:
+    """Answer one call: HTTP status and JSON. Every refusal is a `Problem` with a sentence."""
+    try:
+        answer = await _answer(house, peer, method, target, body, now)
+    except (ForbiddenError, NotFoundError, UnavailableError) as error:
+        return _problem(error.status, str(error), error.exit)
+    except (ValueError, msgspec.MsgspecError) as error:
+        return _problem(400, str(error), 2)
+    except CorruptStoreError as error:
+        return _problem(500, str(error), 1)
+    except (OSError, sqlite3.Error) as error:
+        _LOG.warning("%s %s: %s", method, target.partition("?")[0], error)
+        return _problem(500, f"can't do that now: {error}", 1)
+    return 200, msgspec.json.encode(answer)
+
+
+def _problem(status: int, text: str, code: int) -> tuple[int, bytes]:
+    return status, msgspec.json.encode(Problem(error=text, exit=code))
+
+
+async def _answer(
+    house: House, peer: Peer, method: str, target: str, body: bytes, now: float
+) -> object:
+    url = urlsplit(target)
+    path = url.path.removeprefix("/v1/")
+    for route in ROUTES:
+        names = match(route.path, path) if route.method == method else None
+        if names is None:
+            continue
+        if ROLES.index(peer.role) < ROLES.index(route.role):
+            raise ForbiddenError(peer, route.role)
+        call = Call(now, peer, names, dict(parse_qsl(url.query)), _decode(body))
+        answer = await route.handler(house, call)
+        if route.audit:
+            await _note(house, route, call)
+        return answer
+    raise NotFoundError(f"no such call: {method} {url.path}")
+
+
+def _decode(body: bytes) -> dict[str, Any]:
+    return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+
+
+async def _note(house: House, route: Route, call: Call) -> None:
+    """Write the look or the change to the audit log; a read-only folder can't take it."""
+    if house.stores.read_only:
+        return
+    subject = "/".join(call.names.values()) or call.query.get("filter", "")
+    subject = call.body.get("network") or call.query.get("network") or subject
+    detail = str(call.body.get("reason") or call.query.get("reason") or "")
+    action = f"{call.names['name']} {route.audit}" if "name" in call.names else route.audit
+    await house.stores.audit.write(
+        call.peer.name, action, str(subject)[:500], now=call.now, detail=detail[:500]
+    )

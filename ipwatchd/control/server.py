@@ -1,0 +1,82 @@
+"""The control socket: aiohttp over a Unix socket, the peer's credentials checked at each call."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from ipwatchd.control.call import Peer
+from ipwatchd.control.peer import credentials, peer_of
+from ipwatchd.control.routes import dispatch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipwatchd.config import ControlSettings
+    from ipwatchd.control.house import House
+
+__all__ = ["ControlServer"]
+
+_BODY: Final = 8 << 20
+"""Bytes of one request (an imported list): more could fill the daemon's memory."""
+
+
+class ControlServer:
+    """Serves one house on one socket from `start` to `stop`."""
+
+    def __init__(self, house: House, settings: ControlSettings, clock: Callable[[], float]) -> None:
+        self._house = house
+        self._settings = settings
+        self._clock = clock
+        self._path = Path(settings.socket)
+        application = web.Application(client_max_size=_BODY)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+
+    async def start(self) -> None:
+        """Listen; OSError with a sentence where the socket can't be made or is in use."""
+        self._clear()
+        await self._runner.setup()
+        try:
+            await web.UnixSite(self._runner, str(self._path)).start()
+            # Everyone may knock: the peer's credentials decide what is answered.
+            os.chmod(self._path, 0o666)  # noqa: PTH101, S103 - see the comment
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OSError(
+                f"can't listen on {self._path} ({error.strerror or error}): make its folder "
+                "writable or set [control] socket"
+            ) from error
+
+    def _clear(self) -> None:
+        """Remove the socket that a killed daemon left; leave one that answers."""
+        if not self._path.is_socket():
+            return
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            try:
+                probe.connect(str(self._path))
+            except OSError:
+                self._path.unlink()
+                return
+        raise OSError(f"another daemon answers on {self._path}: stop it, or set [control] socket")
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        connection = request.transport.get_extra_info("socket") if request.transport else None
+        peer = Peer("?", "none")
+        if connection is not None:
+            peer = peer_of(*credentials(connection), self._settings)
+        status, body = await dispatch(
+            self._house, peer, request.method, request.path_qs, await request.read(), self._clock()
+        )
+        return web.Response(body=body, status=status, content_type="application/json")
+
+    async def stop(self) -> None:
+        """Finish what is being answered and remove the socket."""
+        await self._runner.cleanup()
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()

@@ -1,0 +1,190 @@
+"""What the kernel shall do, decided: mode, confirm timer, lists → policy → firewall.
+
+The mode that is in force can differ from the configuration's: an admin changed it at run time.
+Such a change waits for a confirmation and rolls back by itself; both survive the daemon's death
+in firewall.json of the state folder.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from ipwatchd.firewall import conntrack
+from ipwatchd.records.entry import MODES
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipwatchd.config import FirewallSettings
+    from ipwatchd.firewall import Diff, Firewall
+    from ipwatchd.lists import Lists
+    from ipwatchd.records.policy import Policy
+
+__all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide"]
+
+
+class NothingToConfirmError(ValueError):
+    """No change of mode is waiting."""
+
+
+class Choice(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The mode chosen at run time: `mode` until `confirm_by` (0: for good), then `previous`.
+
+    `configured` is the file's mode at the time: when the file changes, the file wins.
+    """
+
+    mode: str
+    previous: str = ""
+    confirm_by: float = 0.0
+    configured: str = ""
+
+
+def decide(choice: Choice | None, configured: str, now: float) -> Choice:
+    """Return what is in force: the file's mode, the choice, or what it rolls back to. Pure."""
+    if choice is None or choice.configured != configured:
+        return Choice(configured, configured=configured)
+    if choice.confirm_by and now >= choice.confirm_by:
+        return Choice(choice.previous, configured=configured)
+    return choice
+
+
+class Enforcement:
+    """Joins lists and firewall. One task at a time: every change goes through the same lock."""
+
+    def __init__(
+        self, settings: FirewallSettings, lists: Lists, firewall: Firewall, state_dir: Path
+    ) -> None:
+        self.settings = settings
+        self._lists = lists
+        self._firewall = firewall
+        self._path = state_dir / "firewall.json"
+        self._busy = asyncio.Lock()
+        self._policy: Policy | None = None
+        self._choice = _read(self._path)
+        self.note = ""
+        self.repairs = 0
+
+    def choice(self, now: float) -> Choice:
+        """Return the mode in force."""
+        return decide(self._choice, self.settings.mode, now)
+
+    async def sync(self, now: float) -> None:
+        """Make the kernel hold what the lists say; a failure is kept in `note` and tried again."""
+        async with self._busy:
+            choice = self.choice(now)
+            if choice != self._choice:
+                self._keep(choice)
+            policy = self._lists.policy(choice.mode, self.settings.management, now=now)
+            try:
+                self._firewall.apply(policy, now)
+                self._kill(policy)
+            except OSError as error:
+                self.note = str(error)
+                return
+            self._policy = policy
+            self.note = ""
+
+    def _kill(self, policy: Policy) -> None:
+        """End the open connections of what is newly denied."""
+        if not self.settings.kill_connections or policy.mode != "enforce":
+            return
+        before = self._policy.deny if self._policy and self._policy.mode == "enforce" else None
+        new = (
+            policy.deny
+            if before is None
+            else policy.deny[~np.isin(_keys(policy.deny), _keys(before))]
+        )
+        if len(new):
+            conntrack.kill(new)
+
+    async def tick(self, now: float) -> bool:
+        """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
+        if self.choice(now) != self._choice or self.note:
+            await self.sync(now)
+            return False
+        try:
+            if self._firewall.check(now):
+                return False
+        except OSError as error:
+            self.note = str(error)
+            return False
+        self.repairs += 1
+        await self.sync(now)
+        return True
+
+    async def diff(self, now: float) -> Diff:
+        """Return what differs between the stored lists and the kernel."""
+        async with self._busy:
+            mode = self.choice(now).mode
+            return self._firewall.diff(
+                self._lists.policy(mode, self.settings.management, now=now), now
+            )
+
+    async def set_mode(self, mode: str, confirm_seconds: float, now: float) -> Choice:
+        """Switch modes; rolls back after `confirm_seconds` unless that is 0 or it is confirmed."""
+        if mode not in MODES:
+            raise ValueError(f"{mode!r} is none of {', '.join(MODES)}")
+        before = self.choice(now).mode
+        until = now + confirm_seconds if confirm_seconds else 0.0
+        self._keep(Choice(mode, before, until, self.settings.mode))
+        await self.sync(now)
+        if self.note:
+            raise OSError(self.note)
+        return self.choice(now)
+
+    async def confirm(self, now: float) -> Choice:
+        """Keep the change that waits."""
+        choice = self._waiting(now)
+        self._keep(Choice(choice.mode, configured=choice.configured))
+        return self.choice(now)
+
+    async def rollback(self, now: float) -> Choice:
+        """Take the change that waits back."""
+        choice = self._waiting(now)
+        self._keep(Choice(choice.previous, configured=choice.configured))
+        await self.sync(now)
+        return self.choice(now)
+
+    def _waiting(self, now: float) -> Choice:
+        choice = self.choice(now)
+        if not choice.confirm_by:
+            raise NothingToConfirmError("no change of mode is waiting to be confirmed")
+        return choice
+
+    def _keep(self, choice: Choice) -> None:
+        """Remember the choice on disk before it is acted on."""
+        self._choice = choice
+        temporary = self._path.with_suffix(".new")
+        with temporary.open("wb") as file:
+            file.write(msgspec.json.encode(choice))
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+    def stop(self) -> None:
+        """Leave the rules or take them away, as configured."""
+        if self.settings.on_stop == "remove":
+            with contextlib.suppress(OSError):  # the box goes down: nothing is left to report to
+                self._firewall.remove()
+        self._firewall.close()
+
+
+def _keys(
+    ranges: np.ndarray[tuple[int], np.dtype[np.void]],
+) -> np.ndarray[tuple[int], np.dtype[np.void]]:
+    """Return the ranges as opaque 32-byte keys, expiry left out."""
+    columns = [ranges[name] for name in ("first_hi", "first_lo", "last_hi", "last_lo")]
+    return np.ascontiguousarray(np.stack(columns, axis=1)).view("V32").reshape(-1)
+
+
+def _read(path: Path) -> Choice | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Choice)
+    except (FileNotFoundError, msgspec.MsgspecError):
+        return None  # a damaged choice is none: the file's mode holds, which is the admin's word
