@@ -99,8 +99,9 @@ async def _migrate(
 @asynccontextmanager
 async def transaction(db: aiosqlite.Connection) -> AsyncIterator[aiosqlite.Connection]:
     """Commit what the block does, or roll all of it back."""
-    await db.execute("BEGIN IMMEDIATE")
     try:
+        # Inside: a task cancelled here has begun all the same, in the connection's thread.
+        await db.execute("BEGIN IMMEDIATE")
         yield db
     except BaseException:
         await db.rollback()
