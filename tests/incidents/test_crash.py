@@ -134,10 +134,9 @@ async def test_a_cancelled_write_leaves_the_log_usable(tmp_path: Path) -> None:
 
     incidents = await Incidents.open(tmp_path, "manila", IncidentSettings())
     try:
-        for number in range(40):
+        for number in range(60):
             task = asyncio.ensure_future(incidents.finding(scan(str(number)), 1.0))
-            for _ in range(number):
-                await asyncio.sleep(0)
+            await asyncio.sleep(number * 0.00005)
             task.cancel()
             await asyncio.wait([task])
         await incidents.finding(scan("last"), 2.0)
