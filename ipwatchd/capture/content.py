@@ -1,0 +1,229 @@
+"""What a payload is by its first bytes, and which payloads a dissector wants."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.network import ICMP6, TCP
+from ipwatchd.capture.octets import be32, octet
+from ipwatchd.capture.table import ORIG_B, Table
+from ipwatchd.capture.tap import Kind
+from ipwatchd.records.flow import SERVICES
+
+if TYPE_CHECKING:
+    from ipwatchd.capture.octets import Octets
+
+__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "datagram", "put", "stream"]
+
+STREAM_TRIES: Final = 12
+"""Payload segments of a direction that are looked at for a known beginning: STARTTLS and a
+proxy's CONNECT come after some lines of another protocol."""
+DATAGRAM_TRIES: Final = 2
+_SEGMENTS: Final = 4
+"""Segments of a direction that are tapped from a known beginning on."""
+_EVERY: Final = 255
+_UNWANTED: Final = 255
+_LONGEST: Final = 16_384
+"""Bytes tapped of one payload: reassembled segments of the receiving card can hold 64 KiB."""
+
+
+def _service(name: str) -> int:
+    return SERVICES.index(name)
+
+
+_SERVICE_OF_KIND: Final = np.array(
+    [0, 0, *map(_service, ("dns", "dhcp", "sip", "tls", "http", "ssh", "quic")), 0], np.uint8
+)
+_STUN: Final = _service("stun")
+_QUIC: Final = _service("quic")
+
+_NONE: Final = Kind.NONE
+_ARP: Final = Kind.ARP
+_DNS: Final = Kind.DNS
+_SIP: Final = Kind.SIP
+_TLS: Final = Kind.TLS
+_HTTP: Final = Kind.HTTP
+_SSH: Final = Kind.SSH
+
+
+def _word(text: str) -> int:
+    return int.from_bytes(text.encode("ascii"), "big")
+
+
+_HTTP_WORDS: Final = np.array(
+    [
+        _word(word)
+        for word in ("GET ", "POST", "HTTP", "HEAD", "PUT ", "DELE", "OPTI", "PATC", "CONN",
+                     "TRAC", "PROP", "MKCO", "REPO", "SEAR", "COPY", "MOVE", "LOCK", "UNLO")
+    ],
+    np.int64,
+)  # fmt: skip
+_SIP_WORDS: Final = np.array(
+    [
+        _word(word)
+        for word in ("SIP/", "INVI", "REGI", "ACK ", "BYE ", "CANC", "OPTI", "SUBS", "NOTI",
+                     "MESS", "INFO", "PRAC", "REFE", "UPDA", "PUBL")
+    ],
+    np.int64,
+)  # fmt: skip
+_SSH_WORD: Final = _word("SSH-")
+_UPPER: Final = 0x41
+_UPPER_END: Final = 0x5B
+
+
+@compiled
+def _sip_uri(data: Octets, at: int, end: int) -> bool:
+    """Tell whether "sip:", "sips:" or "tel:" follows a request's method, or SIP/2.0 begins."""
+    if be32(data, at, end) == 0x5349502F:
+        return True
+    for _ in range(12):
+        if octet(data, at, end) == 0x20:
+            word = be32(data, at + 1, end) | 0x20202020
+            return word in {0x7369703A, 0x73697073, 0x74656C3A}
+        at += 1
+    return False
+
+
+@compiled
+def _text_kind(data: Octets, at: int, end: int, word: int) -> int:
+    for known in _SIP_WORDS:
+        if word == known and _sip_uri(data, at, end):
+            return i64(_SIP)
+    for known in _HTTP_WORDS:
+        if word == known:
+            return i64(_HTTP)
+    return i64(_NONE)
+
+
+@compiled
+def _stream_kind(data: Octets, at: int, end: int) -> int:
+    first = octet(data, at, end)
+    if first == 0x16:
+        # A TLS record of type handshake holding a ClientHello or ServerHello (RFC 8446, 5.1).
+        if octet(data, at + 1, end) == 3 and octet(data, at + 5, end) in {1, 2}:
+            return i64(_TLS)
+        return i64(_NONE)
+    if first < _UPPER or first >= _UPPER_END:
+        return i64(_NONE)
+    word = be32(data, at, end)
+    if word == _SSH_WORD:
+        return i64(_SSH)
+    return _text_kind(data, at, end, word)
+
+
+@compiled
+def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
+    """Return the Kind under which to tap this TCP payload, or 0; note what service it shows."""
+    kind = i64(row["tap"])
+    if kind == _UNWANTED:
+        return i64(_NONE)
+    left = row["left"]
+    if kind == _DNS:
+        return kind
+    if kind == _SSH:  # its one line per side comes first
+        seen = i64(_NONE)
+    else:
+        seen = _stream_kind(data, at, end)
+    if seen != _NONE:
+        if kind != seen:
+            row["tap"] = seen
+            row["service"] = _SERVICE_OF_KIND[seen]
+            left[1 - side] = _SEGMENTS
+        left[side] = _SEGMENTS
+        kind = seen
+    elif left[side] == 0:
+        return i64(_NONE)
+    left[side] -= 1
+    if kind == _NONE and left[side] == 0:
+        row["tap"] = _UNWANTED
+    return kind
+
+
+@compiled
+def datagram(row: Any, side: int, data: Octets, at: int, end: int) -> int:
+    """Return the Kind of a datagram on no known port, or 0; note what service it shows."""
+    if row["tap"] == _SIP:
+        return i64(_SIP)
+    if row["left"][side] == 0:
+        return i64(_NONE)
+    row["left"][side] -= 1
+    first = octet(data, at, end)
+    if be32(data, at + 4, end) == 0x2112A442 and first < 4:  # STUN's cookie (RFC 8489, 5)
+        row["service"] = _STUN
+    elif first >= 0xC0 and be32(data, at + 1, end) in {1, 0x6B3343CF}:  # QUIC long header (RFC 9000)
+        row["service"] = _QUIC
+    elif _UPPER <= first < _UPPER_END and _text_kind(data, at, end, be32(data, at, end)) == _SIP:
+        row["tap"] = _SIP
+        row["service"] = _SERVICE_OF_KIND[_SIP]
+        return i64(_SIP)
+    return i64(_NONE)
+
+
+@compiled
+def put(
+    table: Table, packet: Any, header: Any, place: int, side: int, kind: int, data: Octets
+) -> None:
+    """Copy the payload from `header`'s `at` to `end`; one that finds no room is counted and lost.
+
+    `place` is the flow's row and `side` who sent; `place` is -1 where there is no flow (ARP).
+    """
+    state = table.state[0]
+    at = i64(header["at"])
+    size = min(i64(header["end"]) - at, _LONGEST)
+    if len(table.tap_index) == 0 or size <= 0:
+        return
+    slot = i64(state["taps"])
+    offset = i64(state["tap_bytes"])
+    if slot >= len(table.tap_index) or offset + size > len(table.tap_data):
+        state["events_shed"] += 1
+        return
+    state["taps"] = slot + 1
+    state["tap_bytes"] = offset + size
+    table.tap_data[offset : offset + size] = data[at : at + size]
+    tap = table.tap_index[slot]
+    tap["ts"] = packet["ts"]
+    tap["offset"] = offset
+    tap["length"] = size
+    tap["iface"] = packet["iface"]
+    tap["vlan"] = header["vlan"]
+    tap["kind"] = kind
+    tap["spare"] = 0
+    if place < 0:
+        _no_flow(tap)
+    else:
+        row = table.rows[place]
+        _five_tuple(tap, row)
+        tap["from_orig"] = side == (1 if row["bits"] & ORIG_B else 0)
+        tap["seq"] = header["seq"] if row["proto"] == TCP else 0
+
+
+@compiled
+def _no_flow(tap: Any) -> None:
+    tap["orig_hi"] = tap["orig_lo"] = tap["resp_hi"] = tap["resp_lo"] = u64(0)
+    tap["orig_port"] = tap["resp_port"] = 0
+    tap["seq"] = 0
+    tap["proto"] = 0
+    tap["from_orig"] = 1
+
+
+@compiled
+def _five_tuple(tap: Any, row: Any) -> None:
+    ported = row["proto"] != ICMP6
+    tap["proto"] = row["proto"]
+    if row["bits"] & ORIG_B:
+        tap["orig_hi"] = row["b_hi"]
+        tap["orig_lo"] = row["b_lo"]
+        tap["orig_port"] = row["b_port"] if ported else 0
+        tap["resp_hi"] = row["a_hi"]
+        tap["resp_lo"] = row["a_lo"]
+        tap["resp_port"] = row["a_port"] if ported else 0
+    else:
+        tap["orig_hi"] = row["a_hi"]
+        tap["orig_lo"] = row["a_lo"]
+        tap["orig_port"] = row["a_port"] if ported else 0
+        tap["resp_hi"] = row["b_hi"]
+        tap["resp_lo"] = row["b_lo"]
+        tap["resp_port"] = row["b_port"] if ported else 0

@@ -1,0 +1,58 @@
+"""A typed door to numba: the packet loop's functions are compiled once and kept on disk.
+
+Numba does no bounds checks, so compiled functions read packets through `octets` alone. The same
+code runs as plain Python with NUMBA_DISABLE_JIT=1 and checked with NUMBA_BOUNDSCHECK=1.
+
+Numba notices a change of a function's own file but not of those it calls. The cache's folder
+therefore carries a digest of all sources of this room.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+import numba
+import numpy as np
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+__all__ = ["CACHE_ROOT", "cache_folder", "compiled", "i64", "u64"]
+
+_Function = TypeVar("_Function", bound="Callable[..., Any]")
+
+i64: Callable[[Any], int] = cast("Callable[[Any], int]", np.int64)
+"""Widen to a signed 64-bit number. mypy sees an int, numba and plain Python see numpy's scalar."""
+
+u64: Callable[[Any], int] = cast("Callable[[Any], int]", np.uint64)
+"""Widen to an unsigned 64-bit number. Never mix with signed ones: numba makes floats of that."""
+
+CACHE_ROOT: Final = Path(__file__).resolve().parent / "__pycache__"
+
+
+def cache_folder() -> Path:
+    """Return where this version's machine code is kept."""
+    digest = hashlib.sha256(numba.__version__.encode())
+    for source in sorted(Path(__file__).resolve().parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    checked = "-checked" if numba.config.BOUNDSCHECK else ""
+    return CACHE_ROOT / f"loop-{digest.hexdigest()[:16]}{checked}"
+
+
+def _use_cache_folder() -> None:
+    """Point numba at our folder where it can be written; else numba falls back to the user's."""
+    folder = cache_folder()
+    writable = os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
+    if "NUMBA_CACHE_DIR" not in os.environ and (folder.is_dir() or writable):
+        numba.config.CACHE_DIR = str(folder)
+
+
+_use_cache_folder()
+
+
+def compiled(function: _Function) -> _Function:
+    """Compile on first use; the code releases the GIL and never raises ZeroDivisionError."""
+    return cast("_Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))

@@ -1,0 +1,173 @@
+"""Link headers → EtherType and where the network layer starts.
+
+Link types are the numbers of https://www.tcpdump.org/linktypes.html.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.octets import be16, be32, le16, le32, octet
+
+if TYPE_CHECKING:
+    from ipwatchd.capture.octets import Octets
+
+__all__ = [
+    "ARP", "ETHERNET", "IPV4", "IPV6", "LINK_TYPES", "MPLS", "NOTHING", "PPP_FRAME",
+    "link_header", "ppp_header", "unwrap", "version_of",
+]  # fmt: skip
+
+ETHERNET: Final = 1
+LINK_TYPES: Final = frozenset(
+    {0, 1, 9, 12, 14, 50, 51, 101, 104, 108, 113, 149, 192, 228, 229, 239, 258, 276}
+)
+"""BSD loopback, Ethernet, PPP, raw IP (three numbers), PPP in HDLC, PPPoE, raw IP, Cisco HDLC,
+OpenBSD loopback, cooked v1, USER2 and PKTAP (Apple), PPI, IPv4, IPv6, NFLOG, PKTAP, cooked v2."""
+
+NOTHING: Final = -1
+IPV4: Final = 0x0800
+ARP: Final = 0x0806
+IPV6: Final = 0x86DD
+MPLS: Final = 0x8847
+PPP_FRAME: Final = 0x880B
+_MAX_TAGS: Final = 8
+
+
+@compiled
+def version_of(data: Octets, at: int, end: int) -> int:
+    """Return the EtherType of a bare IP packet by its version, or NOTHING."""
+    version = octet(data, at, end) >> 4
+    if version == 4:
+        return i64(IPV4)
+    if version == 6:
+        return i64(IPV6)
+    return i64(NOTHING)
+
+
+@compiled
+def ppp_header(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a PPP header with or without address and control (RFC 1662, 3.1) and compression."""
+    if be16(data, at, end) == 0xFF03:
+        at += 2
+    if octet(data, at, end) & 1:
+        protocol = octet(data, at, end)
+        at += 1
+    else:
+        protocol = be16(data, at, end)
+        at += 2
+    if protocol == 0x21:
+        return i64(IPV4), at
+    if protocol == 0x57:
+        return i64(IPV6), at
+    if protocol == 0x281:
+        return i64(MPLS), at
+    return i64(NOTHING), at
+
+
+@compiled
+def _loopback(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a BSD address family, in either byte order."""
+    family = le32(data, at, end)
+    if family > 0xFFFF:
+        family = be32(data, at, end)
+    if family == 2:
+        return i64(IPV4), at + 4
+    if family in {10, 24, 28, 30}:  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
+        return i64(IPV6), at + 4
+    return i64(NOTHING), at
+
+
+@compiled
+def _nflog(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Find the payload attribute (NFULA_PAYLOAD, 9) of an NFLOG record."""
+    at += 4
+    for _ in range(32):
+        length = le16(data, at, end)
+        if length < 4 or at + 4 > end:
+            break
+        if le16(data, at + 2, end) & 0x7FFF == 9:
+            return version_of(data, at + 4, end), at + 4
+        at += (length + 3) & ~3
+    return i64(NOTHING), at
+
+
+@compiled
+def _wrapped(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
+    """Step over a pseudo-header that names another link type: PPI and Apple's PKTAP."""
+    if link == 192:
+        return le32(data, at + 4, end), at + le16(data, at + 2, end)
+    return le32(data, at + 8, end), at + le32(data, at, end)
+
+
+@compiled
+def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
+    if link in {0, 108}:
+        return _loopback(data, at, end)
+    if link == 113:  # Linux cooked v1
+        return be16(data, at + 14, end), at + 16
+    if link == 276:  # Linux cooked v2
+        return be16(data, at, end), at + 20
+    if link in {9, 50}:
+        if link == 50 and octet(data, at, end) in {0x0F, 0x8F}:  # Cisco HDLC in its place
+            return be16(data, at + 2, end), at + 4
+        return ppp_header(data, at, end)
+    if link == 51:
+        return i64(0x8864), at
+    if link == 104:
+        return be16(data, at + 2, end), at + 4
+    if link == 239:
+        return _nflog(data, at, end)
+    if link in {12, 14, 101, 228, 229}:
+        return version_of(data, at, end), at
+    return i64(NOTHING), at
+
+
+@compiled
+def link_header(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
+    """Return the EtherType behind the link header and where its payload starts."""
+    if link in {149, 192, 258}:
+        link, at = _wrapped(data, at, end, link)
+    if link == ETHERNET:
+        if at + 14 > end:
+            return i64(NOTHING), at
+        return be16(data, at + 12, end), at + 14
+    return _rare_link(data, at, end, link)
+
+
+@compiled
+def _mpls(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Step over a label stack (RFC 3032); what follows is IP, or Ethernet behind a zero word."""
+    for _ in range(_MAX_TAGS):
+        label = be32(data, at, end)
+        at += 4
+        if label & 0x100 or at >= end:
+            break
+    if be32(data, at, end) >> 28 == 0 and at + 18 <= end:  # control word (RFC 4385)
+        return be16(data, at + 16, end), at + 18
+    return version_of(data, at, end), at
+
+
+@compiled
+def unwrap(data: Octets, at: int, end: int, kind: int, header: Any) -> tuple[int, int]:
+    """Step over VLAN tags (the outermost is kept), MPLS, PPPoE and LLC up to the network layer."""
+    for _ in range(_MAX_TAGS):
+        if kind in {IPV4, IPV6}:
+            break
+        if kind in {0x8100, 0x88A8, 0x9100} and at + 4 <= end:
+            if header["vlan"] == 0:
+                header["vlan"] = be16(data, at, end) & 0xFFF
+            kind = be16(data, at + 2, end)
+            at += 4
+        elif kind in {MPLS, 0x8848}:
+            kind, at = _mpls(data, at, end)
+        elif kind == 0x8864:  # PPPoE session (RFC 2516)
+            kind, at = ppp_header(data, at + 6, end)
+        elif kind == PPP_FRAME:
+            kind, at = ppp_header(data, at, end)
+        elif 0 < kind <= 1500 and be32(data, at, end) == 0xAAAA0300:  # LLC and SNAP (RFC 1042)
+            kind = be16(data, at + 6, end)
+            at += 8
+        else:
+            break
+    return kind, at

@@ -1,0 +1,242 @@
+"""The flow table: dense rows [0, live) and an open-addressing index over them.
+
+`index` holds hash << 32 | row + 1, 0 is empty, at most half full; removal shifts back, so there
+are no tombstones. `due` is the earliest time at which a row may have to leave: the sweep reads
+these 8 bytes a row and looks at the row itself only when its time has come.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.ports import KNOWN_PORTS, TAP_BY_PORT
+from ipwatchd.capture.tap import TAP
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.config import CaptureSettings
+
+__all__ = [
+    "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B", "STATE", "Table",
+    "export", "find", "flow_hash", "insert", "make_table", "remove",
+]  # fmt: skip
+
+ROW: Final = np.dtype(
+    [
+        ("a_hi", "<u8"),
+        ("a_lo", "<u8"),
+        ("b_hi", "<u8"),
+        ("b_lo", "<u8"),
+        ("last", "<i8"),
+        ("bytes", "<u8", (2,)),
+        ("packets", "<u4", (2,)),
+        ("start", "<i8"),
+        ("hash", "<u4"),
+        ("a_port", "<u2"),
+        ("b_port", "<u2"),
+        ("proto", "u1"),
+        ("bits", "u1"),
+        ("flags", "u1", (2,)),
+        ("tcp", "u1", (2,)),
+        ("icmp_type", "u1"),
+        ("icmp_code", "u1"),
+        ("service", "u1"),
+        ("tap", "u1"),
+        ("left", "u1", (2,)),
+        ("vlan", "<u2"),
+        ("iface", "<u2"),
+    ]
+)
+"""A live flow, 104 bytes. Side 0 is a, side 1 is b: (address, port) of a ≤ that of b. `tcp` are
+endpoint states (tcp.py), `tap` and `left` what the tap still wants (content.py)."""
+
+SEEN_A: Final = 1
+SEEN_B: Final = 2
+ORIG_B: Final = 4
+"""The originator is side b."""
+PAYLOAD: Final = 8
+"""A TCP payload byte was seen."""
+PARTIAL: Final = 16
+"""Of an exported row: the flow goes on."""
+RESUMED: Final = 32
+"""A record of this flow was written and nothing was counted since."""
+
+STATE: Final = np.dtype(
+    [
+        (name, "<i8")
+        for name in (
+            "live", "out", "taps", "tap_bytes", "clock", "swept", "sweep_at", "since_sweep",
+            "rescan", "random", "packets", "bytes", "first_packet", "malformed", "not_ip",
+            "flows", "flows_evicted", "flows_shed", "packets_shed", "events_shed",
+        )
+    ]
+)  # fmt: skip
+"""The loop's own numbers: cursors first, then counters that only grow."""
+
+_WORDS: Final = 11
+_LOW: Final = u64(0xFFFF_FFFF)
+_SHIFT: Final = u64(32)
+_EMPTY: Final = u64(0)
+_ONE: Final = u64(1)
+
+
+class Table(NamedTuple):
+    """The arrays of one packet loop. `state` has one row of dtype STATE.
+
+    `out` receives ended rows and `tap_index`, `tap_data` tapped payloads until the caller drains
+    them; `limits` are timeouts in ns (expiry.py); `secrets` key the hash, so that nobody outside
+    can choose addresses that collide.
+    """
+
+    rows: NDArray[np.void]
+    due: NDArray[np.int64]
+    index: NDArray[np.uint64]
+    out: NDArray[np.void]
+    state: NDArray[np.void]
+    secrets: NDArray[np.uint64]
+    limits: NDArray[np.int64]
+    tap_index: NDArray[np.void]
+    tap_data: NDArray[np.uint8]
+    tap_by_port: NDArray[np.uint8]
+    known_ports: NDArray[np.uint8]
+
+
+def make_table(
+    settings: CaptureSettings, *, out_rows: int, taps: int, tap_bytes: int, limits: tuple[int, ...]
+) -> Table:
+    """Allocate a table for `settings.flows` flows; untouched pages cost no memory."""
+    slots = 1 << (2 * settings.flows - 1).bit_length()
+    state = np.zeros(1, STATE)
+    state["sweep_at"] = -1
+    state["random"] = secrets.randbits(62) | 1
+    keys = [secrets.randbits(64) for _ in range(_WORDS)]
+    return Table(
+        rows=np.zeros(settings.flows, ROW),
+        due=np.zeros(settings.flows, np.int64),
+        index=np.zeros(slots, np.uint64),
+        out=np.zeros(out_rows, ROW),
+        state=state,
+        secrets=np.array(keys, np.uint64),
+        limits=np.array(limits, np.int64),
+        tap_index=np.zeros(taps, TAP),
+        tap_data=np.zeros(tap_bytes, np.uint8),
+        tap_by_port=TAP_BY_PORT,
+        known_ports=KNOWN_PORTS,
+    )
+
+
+@compiled
+def flow_hash(
+    keys: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
+) -> int:
+    """Return the upper 32 bits of a multilinear hash over 32-bit words.
+
+    Strongly universal for secret keys (Lemire and Kaser, Strongly universal string hashing is
+    fast, 2014): a flood can't aim at one slot.
+    """
+    total = keys[0] + (a_lo & _LOW) * keys[1] + (a_lo >> _SHIFT) * keys[2]
+    total += (b_lo & _LOW) * keys[3] + (b_lo >> _SHIFT) * keys[4]
+    total += ports * keys[5] + proto * keys[6]
+    if (a_hi | b_hi) != _EMPTY:
+        total += (a_hi & _LOW) * keys[7] + (a_hi >> _SHIFT) * keys[8]
+        total += (b_hi & _LOW) * keys[9] + (b_hi >> _SHIFT) * keys[10]
+    return total >> _SHIFT
+
+
+@compiled
+def find(
+    table: Table, digest: int, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
+) -> int:
+    """Return the row of a flow, or -1. `ports` is a_port << 16 | b_port."""
+    mask = u64(len(table.index) - 1)
+    slot = digest & mask
+    while True:
+        entry = table.index[slot]
+        if entry == _EMPTY:
+            return i64(-1)
+        if entry >> _SHIFT == digest:
+            place = i64(entry & _LOW) - 1
+            row = table.rows[place]
+            if (
+                row["a_lo"] == a_lo
+                and row["b_lo"] == b_lo
+                and (u64(row["a_port"]) << u64(16)) | u64(row["b_port"]) == ports
+                and row["a_hi"] == a_hi
+                and row["b_hi"] == b_hi
+                and u64(row["proto"]) == proto
+            ):
+                return place
+        slot = (slot + _ONE) & mask
+
+
+@compiled
+def insert(table: Table, digest: int) -> int:
+    """Take the next dense row for a flow that is not in the table; there must be room."""
+    mask = u64(len(table.index) - 1)
+    slot = digest & mask
+    while table.index[slot] != _EMPTY:
+        slot = (slot + _ONE) & mask
+    state = table.state[0]
+    place = i64(state["live"])
+    state["live"] = place + 1
+    state["flows"] += 1
+    table.index[slot] = (digest << _SHIFT) | u64(place + 1)
+    table.rows[place]["hash"] = digest
+    return place
+
+
+@compiled
+def _slot_of(table: Table, place: int) -> int:
+    mask = u64(len(table.index) - 1)
+    slot = u64(table.rows[place]["hash"]) & mask
+    wanted = u64(place + 1)
+    while table.index[slot] & _LOW != wanted:
+        slot = (slot + _ONE) & mask
+    return slot
+
+
+@compiled
+def _erase(table: Table, slot: int) -> None:
+    """Empty a slot and shift back those behind it that its absence would hide."""
+    mask = u64(len(table.index) - 1)
+    hole = slot
+    probe = slot
+    while True:
+        probe = (probe + _ONE) & mask
+        entry = table.index[probe]
+        if entry == _EMPTY:
+            break
+        home = (entry >> _SHIFT) & mask
+        if ((probe - home) & mask) >= ((probe - hole) & mask):
+            table.index[hole] = entry
+            hole = probe
+    table.index[hole] = _EMPTY
+
+
+@compiled
+def remove(table: Table, place: int) -> None:
+    """Take a row out; the last row moves into its place."""
+    _erase(table, _slot_of(table, place))
+    state = table.state[0]
+    last = i64(state["live"]) - 1
+    if place != last:
+        slot = _slot_of(table, last)
+        table.index[slot] = (u64(table.rows[last]["hash"]) << _SHIFT) | u64(place + 1)
+        table.rows[place] = table.rows[last]
+        table.due[place] = table.due[last]
+    state["live"] = last
+
+
+@compiled
+def export(table: Table, place: int, partial: int) -> None:
+    """Copy a row to `out`; the caller has made sure that there is room."""
+    state = table.state[0]
+    at = i64(state["out"])
+    table.out[at] = table.rows[place]
+    table.out[at]["bits"] = table.out[at]["bits"] | (PARTIAL if partial else 0)
+    state["out"] = at + 1

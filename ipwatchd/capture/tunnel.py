@@ -1,0 +1,122 @@
+"""Tunnels: what an IP packet carries in place of a transport's payload.
+
+A tunnel is entered only where its own header is plausible; the caller falls back to the outer
+packet where the inner one can't be read.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.link import IPV4, IPV6, MPLS, NOTHING, PPP_FRAME, version_of
+from ipwatchd.capture.network import UDP
+from ipwatchd.capture.octets import be16, be32, octet
+
+if TYPE_CHECKING:
+    from ipwatchd.capture.octets import Octets
+
+__all__ = ["inner"]
+
+_ETHERNET_BRIDGED: Final = 0x6558  # Transparent Ethernet Bridging (RFC 1701)
+
+
+@compiled
+def _ethernet(data: Octets, at: int, end: int) -> tuple[int, int]:
+    if at + 14 > end:
+        return i64(NOTHING), at
+    return be16(data, at + 12, end), at + 14
+
+
+@compiled
+def _gre(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a GRE header (RFC 2784, 2890), PPTP's (RFC 2637) and ERSPAN I to III behind it."""
+    flags = be16(data, at, end)
+    kind = be16(data, at + 2, end)
+    if at + 4 > end or flags & 7 > 1:
+        return i64(NOTHING), at
+    at += 4
+    at += 4 if flags & 0x8000 else 0
+    at += 4 if flags & 0x2000 else 0
+    at += 4 if flags & 0x1000 else 0
+    at += 4 if flags & 7 == 1 and flags & 0x80 else 0
+    if kind == _ETHERNET_BRIDGED:
+        return _ethernet(data, at, end)
+    if kind == 0x88BE:
+        return _ethernet(data, at + (8 if flags & 0x1000 else 0), end)
+    if kind == 0x22EB:
+        return _ethernet(data, at + (20 if octet(data, at + 11, end) & 1 else 12), end)
+    if kind in {IPV4, IPV6, MPLS, 0x8848, 0x8100, PPP_FRAME}:
+        return kind, at
+    return i64(NOTHING), at
+
+
+@compiled
+def _geneve(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a GENEVE header (RFC 8926, 3.4)."""
+    first = octet(data, at, end)
+    kind = be16(data, at + 2, end)
+    at += 8 + (first & 0x3F) * 4
+    if first >> 6 != 0:
+        return i64(NOTHING), at
+    if kind == _ETHERNET_BRIDGED:
+        return _ethernet(data, at, end)
+    return kind, at
+
+
+@compiled
+def _gtp(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a GTP-U header of a user's packet (3GPP TS 29.281, 5.1) and its extension headers."""
+    flags = octet(data, at, end)
+    if flags >> 4 != 3 or octet(data, at + 1, end) != 0xFF:
+        return i64(NOTHING), at
+    following = octet(data, at + 11, end) if flags & 4 else i64(0)
+    at += 12 if flags & 7 else 8
+    for _ in range(8):
+        if following == 0 or at >= end:
+            break
+        length = octet(data, at, end) * 4
+        if length == 0:
+            return i64(NOTHING), at
+        following = octet(data, at + length - 1, end)
+        at += length
+    return version_of(data, at, end), at
+
+
+@compiled
+def _over_udp(data: Octets, at: int, end: int, port: int) -> tuple[int, int]:
+    if port in {4789, 8472}:  # VXLAN (RFC 7348), Linux's old port
+        if be32(data, at, end) & 0xF7FF_FFFF == 0 and octet(data, at, end) & 8:
+            return _ethernet(data, at + 8, end)
+    elif port == 6081:
+        return _geneve(data, at, end)
+    elif port == 2152:
+        return _gtp(data, at, end)
+    elif port == 4754:  # GRE in UDP (RFC 8086)
+        return _gre(data, at, end)
+    elif port == 3544:  # Teredo (RFC 4380), plain encapsulation
+        return version_of(data, at, end), at
+    return i64(NOTHING), at
+
+
+@compiled
+def inner(data: Octets, header: Any) -> tuple[int, int]:
+    """Return the EtherType and place of what the packet in `header` tunnels, or NOTHING."""
+    proto = i64(header["proto"])
+    at = i64(header["at"])
+    end = i64(header["end"])
+    if proto == 6 or header["later_fragment"]:
+        return i64(NOTHING), at
+    if proto == UDP:
+        return _over_udp(data, at, end, i64(header["dst_port"]))
+    if proto == 4:
+        return i64(IPV4), at
+    if proto == 41:
+        return i64(IPV6), at
+    if proto == 47:
+        return _gre(data, at, end)
+    if proto == 137:
+        return i64(MPLS), at
+    if proto == 97 and octet(data, at, end) >> 4 == 3:  # EtherIP (RFC 3378)
+        return _ethernet(data, at + 2, end)
+    return i64(NOTHING), at
