@@ -13,9 +13,7 @@ import os
 from typing import TYPE_CHECKING
 
 import msgspec
-import numpy as np
 
-from ipwatchd.firewall import conntrack
 from ipwatchd.records.entry import MODES
 
 if TYPE_CHECKING:
@@ -24,7 +22,6 @@ if TYPE_CHECKING:
     from ipwatchd.config import FirewallSettings
     from ipwatchd.firewall import Diff, Firewall
     from ipwatchd.lists import Lists
-    from ipwatchd.records.policy import Policy
 
 __all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide"]
 
@@ -65,7 +62,6 @@ class Enforcement:
         self._firewall = firewall
         self._path = state_dir / "firewall.json"
         self._busy = asyncio.Lock()
-        self._policy: Policy | None = None
         self._choice = _read(self._path)
         self.note = ""
         self.repairs = 0
@@ -83,25 +79,10 @@ class Enforcement:
             policy = self._lists.policy(choice.mode, self.settings.management, now=now)
             try:
                 self._firewall.apply(policy, now)
-                self._kill(policy)
             except OSError as error:
                 self.note = str(error)
                 return
-            self._policy = policy
             self.note = ""
-
-    def _kill(self, policy: Policy) -> None:
-        """End the open connections of what is newly denied."""
-        if not self.settings.kill_connections or policy.mode != "enforce":
-            return
-        before = self._policy.deny if self._policy and self._policy.mode == "enforce" else None
-        new = (
-            policy.deny
-            if before is None
-            else policy.deny[~np.isin(_keys(policy.deny), _keys(before))]
-        )
-        if len(new):
-            conntrack.kill(new)
 
     async def tick(self, now: float) -> bool:
         """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
@@ -173,14 +154,6 @@ class Enforcement:
             with contextlib.suppress(OSError):  # the box goes down: nothing is left to report to
                 self._firewall.remove()
         self._firewall.close()
-
-
-def _keys(
-    ranges: np.ndarray[tuple[int], np.dtype[np.void]],
-) -> np.ndarray[tuple[int], np.dtype[np.void]]:
-    """Return the ranges as opaque 32-byte keys, expiry left out."""
-    columns = [ranges[name] for name in ("first_hi", "first_lo", "last_hi", "last_lo")]
-    return np.ascontiguousarray(np.stack(columns, axis=1)).view("V32").reshape(-1)
 
 
 def _read(path: Path) -> Choice | None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipwatchd.capture import Capture
+    from ipwatchd.detect import Detector
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
     from ipwatchd.records.incident import Incident
@@ -38,12 +39,15 @@ class Pipeline:
 
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
-        settings = stores.config.detect
-        self.detectors = build(settings, denied=stores.lists.denied, zones=stores.enricher.zones)
+        self.detectors = self._build()
         self._waiting: deque[Finding] = deque()
         self.findings_shed = 0
         self.trouble = ""
         """Why incidents can't be written now; empty when they can."""
+
+    def _build(self) -> list[Detector]:
+        stores = self.stores
+        return build(stores.config.detect, denied=stores.lists.denied, zones=stores.enricher.zones)
 
     async def take(self, capture: Capture) -> Outcome:
         """Take one delivery of a source through the house."""
@@ -102,7 +106,6 @@ class Pipeline:
                 "deny", finding.subject, reason=f"{finding.title} ({incident.id})",
                 author="ipwatchd", source=f"response:{finding.rule}", now=now,
                 expires=now + settings.deny_seconds,
-                management=self.stores.config.firewall.management,
             )  # fmt: skip
         except ValueError as error:
             await self.stores.incidents.act(
@@ -120,6 +123,10 @@ class Pipeline:
 
         one = address_array([address])
         return bool(self.stores.lists.denied(one["hi"], one["lo"])[0])
+
+    def retune(self) -> None:
+        """Take new thresholds after a reload; what detectors had counted starts anew."""
+        self.detectors = self._build()
 
     def shed(self) -> dict[str, int]:
         """Return what detectors and this pipeline had to let go, by name."""

@@ -65,11 +65,9 @@ class Stores:
         self.enricher = Enricher(config.zones, config.geo)
         self.audit = await Audit.open(folder, read_only=read_only)
         self._closing.push_async_callback(self.audit.close)
-        self.lists = await Lists.open(folder, read_only=read_only)
+        self.lists = await Lists.open(folder, read_only, management=config.firewall.management)
         self._closing.push_async_callback(self.lists.close)
-        self.incidents = await Incidents.open(
-            folder, config.site.name, config.incidents, read_only=read_only
-        )
+        self.incidents = await Incidents.open(folder, config.site.name, config.incidents, read_only)
         self._closing.push_async_callback(self.incidents.close)
         self.history = await History.open(
             folder, config.site.name, config.history, locate=self.enricher.place,

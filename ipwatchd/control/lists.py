@@ -63,7 +63,7 @@ async def add(house: House, call: Call) -> ListChange:
     change = await house.stores.lists.add(
         name, asked.network, reason=asked.reason, author=call.peer.name, now=call.now,
         expires=call.now + asked.seconds if asked.seconds else 0.0, ticket=asked.ticket,
-        force=asked.force, management=house.stores.config.firewall.management,
+        force=asked.force,
     )  # fmt: skip
     await changed(house, name, change.entry, "add", call)
     span = f" for {duration_text(asked.seconds)}" if asked.seconds else ""
@@ -137,7 +137,6 @@ async def import_entries(house: House, call: Call) -> dict[str, Any]:
             change = await house.stores.lists.add(
                 name, item.network, reason=item.reason or asked.reason, author=call.peer.name,
                 now=call.now, expires=item.expires, source="import",
-                management=house.stores.config.firewall.management,
             )  # fmt: skip
         except ValueError as error:
             problems.append(f"line {item.line}: {error}")
