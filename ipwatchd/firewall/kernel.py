@@ -1,0 +1,206 @@
+"""What the kernel holds of our table, read back over netlink: generation, structure, elements."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.firewall import codec
+from ipwatchd.firewall.codec import ACK, DUMP, Nft
+from ipwatchd.firewall.elements import keys_message, read_elements
+from ipwatchd.firewall.layout import range_of_keys
+from ipwatchd.firewall.rules import DENIED_CHAIN
+from ipwatchd.records.policy import RANGE
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.firewall.layout import SetSpec
+    from ipwatchd.firewall.transport import NetlinkSocket
+
+__all__ = ["Counter", "KernelTable", "SetState", "Structure"]
+
+_KEYS: Final = 512
+"""Keys of one look-up message; the answers to it must fit into the receive buffer."""
+_OBJECT_COUNTER: Final = 1
+
+
+class SetState(NamedTuple):
+    """A set's handle, flags and count; -1 where the kernel tells no count (before Linux 6.16)."""
+
+    handle: int
+    flags: int
+    elements: int
+
+
+class Counter(NamedTuple):
+    """What a named counter has seen."""
+
+    packets: int
+    bytes: int
+
+
+class Structure(NamedTuple):
+    """All of the table but elements. A handle is new with every object, a changed rule's too."""
+
+    table: tuple[int, int]
+    chains: tuple[tuple[str, int, bytes], ...]
+    rules: tuple[tuple[str, int], ...]
+    sets: tuple[tuple[str, int, int], ...]
+
+
+class KernelTable:
+    """Reads one inet table by name. Raises OSError with a sentence where the kernel refuses."""
+
+    def __init__(self, socket: NetlinkSocket, name: str) -> None:
+        self._socket = socket
+        self._name = name
+
+    def generation(self) -> int:
+        """Return the number of commits of this namespace's rules so far (NFT_MSG_GETGEN)."""
+        answer = self._socket.ask(codec.message(Nft.GETGEN, ACK, family=0))
+        if answer is None:
+            raise OSError(errno.EIO, "the kernel did not tell the generation of its rules")
+        return codec.be32(codec.attributes(answer.body, 4).get(1))
+
+    def table(self) -> tuple[int, int] | None:
+        """Return the table's (handle, flags), None where there is none."""
+        asked = codec.message(Nft.GETTABLE, ACK, codec.text(1, self._name))
+        try:
+            answer = self._socket.ask(asked)
+        except FileNotFoundError:
+            return None
+        if answer is None:
+            return None
+        found = codec.attributes(answer.body, 4)
+        return codec.be64(found.get(4)), codec.be32(found.get(2))
+
+    def structure(self) -> Structure | None:
+        """Return what there is of our table, None where there is none."""
+        table = self.table()
+        if table is None:
+            return None
+        sets = tuple((name, one.handle, one.flags) for name, one in self.sets().items())
+        return Structure(table, self._chains(), self._rules(), sets)
+
+    def _dump(self, kind: int, *more: bytes) -> list[dict[int, memoryview]]:
+        """Return the attributes of every object of a kind that is in our table."""
+        asked = codec.message(kind, DUMP, codec.text(1, self._name), *more)
+        try:
+            found = [codec.attributes(answer.body, 4) for answer in self._socket.request(asked)]
+        except FileNotFoundError:
+            return []
+        name = memoryview(self._name.encode() + b"\0")
+        return [one for one in found if one.get(1) == name]
+
+    def _chains(self) -> tuple[tuple[str, int, bytes], ...]:
+        """Return chains as (name, handle, hook and policy as they are encoded)."""
+        return tuple(
+            (
+                codec.string(one[3]),
+                codec.be64(one.get(2)),
+                bytes(one.get(4, b"")) + bytes(one.get(5, b"")),
+            )
+            for one in self._dump(Nft.GETCHAIN)
+            if 3 in one
+        )
+
+    def _rules(self) -> tuple[tuple[str, int], ...]:
+        return tuple(
+            (codec.string(one[2]), codec.be64(one.get(3)))
+            for one in self._dump(Nft.GETRULE)
+            if 2 in one
+        )
+
+    def sets(self) -> dict[str, SetState]:
+        """Return our table's sets by name."""
+        return {
+            codec.string(one[2]): SetState(
+                codec.be64(one.get(16)),
+                codec.be32(one.get(3)),
+                codec.be32(one[20]) if 20 in one else -1,
+            )
+            for one in self._dump(Nft.GETSET)
+            if 2 in one
+        }
+
+    def counters(self) -> dict[str, Counter]:
+        """Return our table's named counters."""
+        found: dict[str, Counter] = {}
+        for one in self._dump(Nft.GETOBJ, codec.u32(3, _OBJECT_COUNTER)):
+            if 2 in one and 4 in one:
+                data = codec.attributes(one[4])
+                found[codec.string(one[2])] = Counter(
+                    codec.be64(data.get(2)), codec.be64(data.get(1))
+                )
+        return found
+
+    def mode(self) -> str:
+        """Return what the kernel does: off (no table), observe or enforce (by the last verdict)."""
+        verdict = -1
+        for one in self._dump(Nft.GETRULE, codec.text(2, DENIED_CHAIN)):
+            if one.get(2) == memoryview(DENIED_CHAIN.encode() + b"\0") and 4 in one:
+                verdict = _last_verdict(one[4])
+        return {0: "enforce", 1: "observe"}.get(verdict, "off")
+
+    def holds(self, spec: SetSpec, keys: NDArray[np.uint8]) -> bool:
+        """Tell whether a set holds all these first keys (shape (n, key))."""
+        for start in range(0, len(keys), _KEYS):
+            part = keys[start : start + _KEYS]
+            asked = keys_message(self._name, spec.name, part)
+            bodies: list[memoryview] = []
+            try:
+                bodies.extend(answer.body for answer in self._socket.request(asked))
+            except FileNotFoundError:
+                return False
+            found = read_elements(bodies, spec.key).keys
+            # An interval set answers with the interval that holds the key: it must start there.
+            if not np.array_equal(found, part):
+                return False
+        return True
+
+    def held_of(self, spec: SetSpec, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Tell which of these first keys a set holds; a message a key."""
+        return np.array([self.holds(spec, keys[row : row + 1]) for row in range(len(keys))], bool)
+
+    def ranges(self, spec: SetSpec, now: float) -> NDArray[np.void]:
+        """Return what a set holds, by a dump, dtype RANGE, sorted; expires from the time left."""
+        asked = codec.message(
+            Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, spec.name)
+        )
+        try:
+            bodies = [answer.body for answer in self._socket.request(asked)]
+        except FileNotFoundError:
+            return np.zeros(0, RANGE)
+        keys, ends, left = read_elements(bodies, spec.key)
+        ranges = range_of_keys(keys, keys, spec.family)
+        ranges["expires"] = np.where(left < 0, 0, int(now * 1e9) + left * 1_000_000)
+        # At one address an interval ends before the next begins.
+        order = np.lexsort((~ends, ranges["first_lo"], ranges["first_hi"]))
+        found = ranges[order]
+        return _paired(found, ends[order], spec.family) if spec.interval else found
+
+
+def _last_verdict(listing: memoryview) -> int:
+    """Return the code of a rule's last immediate verdict, -1 where it has none."""
+    code = -1
+    for _, one in codec.walk(listing):
+        parts = codec.attributes(one)
+        if 1 in parts and 2 in parts and codec.string(parts[1]) == "immediate":
+            data = codec.attributes(codec.attributes(parts[2]).get(2, memoryview(b"")))
+            code = codec.be32(codec.attributes(data.get(2, memoryview(b""))).get(1))
+    return code
+
+
+def _paired(ranges: NDArray[np.void], ends: NDArray[np.bool_], family: int) -> NDArray[np.void]:
+    """Return intervals of start and end elements; a start without an end goes up to the next."""
+    starts = np.flatnonzero(~ends)
+    found = ranges[starts]
+    top = range_of_keys(*(np.full((1, 4 if family == 4 else 16), 0xFF, np.uint8),) * 2, family)
+    follows = np.concatenate([ranges[1:], top])[starts]
+    last = starts == len(ranges) - 1
+    found["last_lo"] = follows["first_lo"] - ~last
+    found["last_hi"] = follows["first_hi"] - (~last & (follows["first_lo"] == 0))
+    return found

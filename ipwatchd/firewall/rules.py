@@ -1,0 +1,260 @@
+"""The one table: chains, counters, sets and rules as messages, and the elements of a change; pure.
+
+A packet is denied where either of its ends is: in a deny set, in no allow set, no management
+network. What a management host opens passes whatever is denied, and so do the answers to it (with
+connection tracking): an admin can't be locked out by denying the admin, the gateway or a server.
+The checks stand in `prerouting` (input and forward paths, before the kernel looks at established
+connections) and in `output`. The lookups that every packet pays for are those of the deny sets
+alone; allow and management are asked only about a packet that a deny set holds.
+
+Never filtered: the loopback; IPv6 link-local sources and destinations, link-scope multicast, and
+neighbour discovery with hop limit 255 (RFC 4861, 7.1), so that a deny of fe80::/10 or of the own
+prefix breaks no link. IPv4-mapped IPv6 addresses never stand in a packet's header and are IPv4.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.firewall import codec
+from ipwatchd.firewall import expressions as e
+from ipwatchd.firewall.codec import CREATE, Nft
+from ipwatchd.firewall.elements import Kind, element_messages
+from ipwatchd.firewall.layout import SETS, SetSpec, columns
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import FirewallSettings
+
+__all__ = [
+    "CHAINS", "COUNTERS", "DENIED_CHAIN", "LOG_SNAP", "PREFIXES", "Rule", "set_change",
+    "table_messages", "table_removal", "table_rules",
+]  # fmt: skip
+
+Message = bytes | memoryview
+
+LOG_SNAP: Final = 128
+"""Bytes of a denied packet that the log carries: headers, as good as no content."""
+PREFIXES: Final = {"observe": "deny would-drop", "enforce": "deny drop"}
+
+_MANGLE: Final = -150
+"""NF_IP_PRI_MANGLE: after connection tracking (-200), before destination NAT (-100)."""
+_HOOKS: Final = {"prerouting": 0, "output": 3}  # NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
+DENIED_CHAIN: Final = "denied"
+CHAINS: Final = (
+    DENIED_CHAIN, "source4", "source6", "destination4", "destination6", "prerouting", "output",
+)  # fmt: skip
+COUNTERS: Final = tuple(
+    f"denied_{end}{family}" for end in ("source", "destination") for family in (4, 6)
+)
+
+_FAMILIES: Final = {
+    4: e.Family(nfproto=2, key=4, source=12, destination=16),
+    6: e.Family(nfproto=10, key=16, source=8, destination=24),
+}
+_LINK_LOCAL: Final = bytes([0xFE, 0x80]) + bytes(14)
+_LINK_MULTICAST: Final = bytes([0xFF, 0x02]) + bytes(14)
+_NEIGHBOUR_SET: Final = "neighbour_discovery"
+_NEIGHBOUR_TYPES: Final = (133, 134, 135, 136, 137)  # RFC 4861, 4.1 to 4.5
+
+# nft's own numbers (include/datatype.h), for listing alone: ipv4_addr, ipv6_addr, icmpv6_type.
+_KEY_TYPES: Final = {4: 7, 16: 8, 1: 29}
+_SET_CONSTANT, _SET_INTERVAL, _SET_TIMEOUT = 0x2, 0x4, 0x10
+_SET_BYTEORDER_BIG: Final = struct.pack("=BBI", 0, 4, 2)
+"""NFTNL_UDATA_SET_KEYBYTEORDER: without it `nft` shows the elements of a range reversed."""
+
+
+class Rule(NamedTuple):
+    """A rule: its chain, its expressions and the comment that `nft list` shows."""
+
+    chain: str
+    expressions: tuple[bytes, ...]
+    comment: str = ""
+
+
+def _rule(chain: str, *parts: list[bytes], comment: str = "") -> Rule:
+    return Rule(chain, tuple(one for part in parts for one in part), comment)
+
+
+def table_rules(settings: FirewallSettings, mode: str) -> list[Rule]:
+    """Return every rule of the table, in order, for observe or enforce."""
+    per_second = e.limit(settings.log_per_second)
+    log = e.log(PREFIXES[mode], settings.log_group, LOG_SNAP)
+    last = (
+        _rule(DENIED_CHAIN, e.verdict(e.DROP))
+        if mode == "enforce"
+        else _rule(DENIED_CHAIN, e.verdict(e.ACCEPT), comment="observe: nothing is dropped")
+    )
+    rules = [_rule(DENIED_CHAIN, per_second, log), last]
+    for family in (4, 6):
+        rules += _source(family)
+        rules += _destination(family)
+    for hook in _HOOKS:
+        rules += _hook(hook)
+    return rules
+
+
+def _source(family: int) -> list[Rule]:
+    """Return what is asked about a packet whose source is in a deny set."""
+    of, chain = _FAMILIES[family], f"source{family}"
+    managed = f"management{family}"
+    return [
+        *(_link(chain) if family == 6 else []),
+        _rule(chain, e.looked_up(of, "source", managed), e.verdict(e.ACCEPT),
+              comment="what management opens passes"),
+        _rule(chain, e.looked_up(of, "destination", managed), e.reply_direction(),
+              e.verdict(e.ACCEPT), comment="and the answers to it"),
+        _rule(chain, e.looked_up(of, "source", f"allow{family}"), e.verdict(e.RETURN),
+              comment="allow beats deny"),
+        _rule(chain, e.counted(f"denied_source{family}"), e.goto(DENIED_CHAIN)),
+    ]  # fmt: skip
+
+
+def _destination(family: int) -> list[Rule]:
+    """Return what is asked about a packet whose destination is in a deny set."""
+    of, chain = _FAMILIES[family], f"destination{family}"
+    managed = f"management{family}"
+    return [
+        *(_link(chain) if family == 6 else []),
+        _rule(chain, e.looked_up(of, "source", managed), e.verdict(e.ACCEPT),
+              comment="what management opens passes"),
+        _rule(chain, e.looked_up(of, "destination", managed), e.verdict(e.ACCEPT),
+              comment="management can't be denied"),
+        _rule(chain, e.looked_up(of, "destination", f"allow{family}"), e.verdict(e.RETURN),
+              comment="allow beats deny"),
+        _rule(chain, e.counted(f"denied_destination{family}"), e.goto(DENIED_CHAIN)),
+    ]  # fmt: skip
+
+
+def _link(chain: str) -> list[Rule]:
+    """Return the rules that keep an IPv6 link working."""
+    six = _FAMILIES[6]
+    return [
+        _rule(chain, e.from_network(six, "source", _LINK_LOCAL, 10), e.verdict(e.ACCEPT)),
+        _rule(chain, e.from_network(six, "destination", _LINK_LOCAL, 10), e.verdict(e.ACCEPT)),
+        _rule(chain, e.from_network(six, "destination", _LINK_MULTICAST, 16), e.verdict(e.ACCEPT)),
+        _rule(chain, e.neighbour_type(six, _NEIGHBOUR_SET), e.hop_limit_255(), e.verdict(e.ACCEPT)),
+    ]
+
+
+def _hook(hook: str) -> list[Rule]:
+    """Return the rules that every packet of a hook meets."""
+    outgoing = hook == "output"
+    rules = [_rule(hook, e.interface_is(1, outgoing=outgoing), e.verdict(e.RETURN))]
+    for family in (4, 6):
+        of = _FAMILIES[family]
+        if outgoing:
+            managed = e.looked_up(of, "destination", f"management{family}")
+            rules.append(_rule(hook, managed, e.verdict(e.RETURN)))
+        for end in ("source", "destination"):
+            rules += [
+                _rule(hook, e.looked_up(of, end, name), e.jump(f"{end}{family}"))
+                for name in (f"deny{family}", f"deny{family}_nets")
+            ]
+    return rules
+
+
+def table_messages(
+    settings: FirewallSettings, mode: str, room: Mapping[str, int]
+) -> list[Message]:  # fmt: skip
+    """Return the messages that replace the whole table by one without elements.
+
+    Add, delete, add: the delete can't fail where there is none, and all of it is one commit.
+    """
+    table = settings.table
+    built: list[Message] = [*table_removal(table)]
+    note = codec.attribute(6, e.comment(f"ipwatchd, {mode}: change it with ipwatchctl"))
+    built.append(codec.message(Nft.NEWTABLE, CREATE, codec.text(1, table), codec.u32(2, 0), note))
+    built.extend(_counter(table, name) for name in COUNTERS)
+    built.extend(_set(table, number, spec, room) for number, spec in enumerate(SETS, 1))
+    built.extend(_neighbours(table, len(SETS) + 1))
+    built.extend(_chain(table, name) for name in CHAINS)
+    built.extend(_rule_message(table, rule) for rule in table_rules(settings, mode))
+    return built
+
+
+def table_removal(table: str) -> list[Message]:
+    """Return the messages that remove our table, there or not."""
+    name = codec.text(1, table)
+    return [
+        codec.message(Nft.NEWTABLE, CREATE, name, codec.u32(2, 0)),
+        codec.message(Nft.DELTABLE, 0, name),
+    ]
+
+
+def _counter(table: str, name: str) -> bytes:
+    zero = codec.nested(4, codec.u64(1, 0), codec.u64(2, 0))
+    return codec.message(
+        Nft.NEWOBJ, CREATE, codec.text(1, table), codec.text(2, name), codec.u32(3, 1), zero
+    )
+
+
+def _set_message(table: str, name: str, number: int, flags: int, key: int, *more: bytes) -> bytes:
+    kind = codec.u32(3, flags) + codec.u32(4, _KEY_TYPES[key]) + codec.u32(5, key)
+    return codec.message(
+        Nft.NEWSET, CREATE, codec.text(1, table), codec.text(2, name), kind,
+        codec.u32(10, number), *more, codec.attribute(13, _SET_BYTEORDER_BIG),
+    )  # fmt: skip
+
+
+def _set(table: str, number: int, spec: SetSpec, room: Mapping[str, int]) -> bytes:
+    flags = _SET_INTERVAL * spec.interval | _SET_TIMEOUT * spec.timeout
+    size = room.get(spec.name, 0)
+    described = [codec.nested(9, codec.u32(1, size))] if size else []
+    return _set_message(table, spec.name, number, flags, spec.key, *described)
+
+
+def _neighbours(table: str, number: int) -> list[Message]:
+    made = _set_message(table, _NEIGHBOUR_SET, number, _SET_CONSTANT, 1)
+    keys = np.array(_NEIGHBOUR_TYPES, np.uint8)
+    items = (codec.nested(1, codec.attribute(1, bytes([key]))) for key in keys.tolist())
+    listing = codec.listed(3, items)
+    where = codec.text(1, table) + codec.text(2, _NEIGHBOUR_SET) + codec.u32(4, number)
+    return [made, codec.message(Nft.NEWSETELEM, CREATE, where, listing)]
+
+
+def _chain(table: str, name: str) -> bytes:
+    hook = b""
+    if name in _HOOKS:
+        place = codec.u32(1, _HOOKS[name]) + codec.u32(2, _MANGLE & 0xFFFF_FFFF)
+        hook = codec.text(7, "filter") + codec.u32(5, e.ACCEPT) + codec.nested(4, place)
+    return codec.message(Nft.NEWCHAIN, CREATE, codec.text(1, table), codec.text(3, name), hook)
+
+
+def _rule_message(table: str, rule: Rule) -> bytes:
+    append = 0x800  # NLM_F_APPEND
+    note = codec.attribute(7, e.comment(rule.comment)) if rule.comment else b""
+    where = codec.text(1, table) + codec.text(2, rule.chain)
+    listing = codec.listed(4, iter(rule.expressions))
+    return codec.message(Nft.NEWRULE, CREATE | append, where, listing, note)
+
+
+def set_change(
+    table: str, spec: SetSpec, ranges: NDArray[np.void], now: float, *, delete: bool = False
+) -> list[Message]:
+    """Return the messages that add these ranges to a set, or delete them from it."""
+    built: list[Message] = []
+    if not len(ranges):
+        return built
+    column = columns(ranges, spec.family, now)
+    timed = (column.milliseconds > 0) & spec.timeout & (not delete)
+    open_ended = column.open & spec.interval
+    for with_timeout in (False, True):
+        for is_open in (False, True):
+            rows = (timed == with_timeout) & (open_ended == is_open)
+            if not rows.any():
+                continue
+            interval = spec.interval and not is_open
+            kind = Kind(spec.key, timeout=with_timeout, interval=interval)
+            built += element_messages(
+                table, spec.name, kind, column.first[rows],
+                column.after[rows] if interval else None,
+                column.milliseconds[rows] if with_timeout else None, delete=delete,
+            )  # fmt: skip
+    return built
