@@ -1,1 +1,5 @@
-"""To be written."""
+"""Log lines → login and API events: one line (`parse_line`), files that grow (`Follower`)."""
+
+from ipwatchd.logs.rules import parse_line
+
+__all__ = ["parse_line"]
