@@ -1,0 +1,124 @@
+"""What may become an entry: canonical network, bounded texts, sane times, nobody locked out. Pure.
+
+Bounds and the attack each stops: RESPONSES, a sender of forged source addresses who makes automatic
+responses fill the lists and the kernel's memory; ENTRIES, a feed grown a thousandfold; TEXT, a log
+line of a megabyte as somebody's reason.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ipwatchd.lists.compile import network_ranges, overlaps
+from ipwatchd.records.entry import LISTS, parse_network
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipwatchd.records.address import IPNetwork
+    from ipwatchd.records.entry import ListEntry
+
+__all__ = [
+    "ENTRIES", "RESPONSES", "FullError", "LockOutError", "Span", "admit", "canonical", "moment",
+    "span", "touches", "until",
+]  # fmt: skip
+
+ENTRIES: Final = 2_000_000
+RESPONSES: Final = 20_000
+TEXT: Final = 500
+_LATEST: Final = 7_258_118_400.0  # 2200-01-01: nanoseconds of it still fit 63 bits
+_MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
+
+
+class LockOutError(ValueError):
+    """A deny that would touch a management network and was not forced."""
+
+
+class FullError(ValueError):
+    """A list that holds as many entries as it may."""
+
+
+class Span(NamedTuple):
+    """First and last address of a network, 16 bytes each, in an order that memcmp keeps."""
+
+    first: bytes
+    last: bytes
+
+
+def canonical(text: str) -> tuple[str, str]:
+    """Return a network in canonical form and a note on what was mended, or "".
+
+    IPv4 written as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) becomes IPv4. Raises ValueError.
+    """
+    network, note = parse_network(text)
+    if not network.startswith("::ffff:"):
+        return network, note
+    parsed = ipaddress.IPv6Network(network)
+    if not parsed.subnet_of(_MAPPED):
+        return network, note
+    low = int(parsed.network_address) & 0xFFFF_FFFF
+    plain = str(ipaddress.IPv4Network((low, parsed.prefixlen - 96)))
+    return plain, f"{text.strip()} is IPv4 in IPv6's clothes: taken as {plain}"
+
+
+def span(network: str | IPNetwork) -> Span:
+    """Return the ends of a network in the 128-bit order of records.address."""
+    first_hi, first_lo, last_hi, last_lo, _ = network_ranges([network]).tolist()[0]
+    return Span(
+        (first_hi << 64 | first_lo).to_bytes(16, "big"),
+        (last_hi << 64 | last_lo).to_bytes(16, "big"),
+    )
+
+
+def admit(entry: ListEntry, *, now: float, force: bool = False) -> None:
+    """Raise ValueError with the sentence that says why an entry (canonical network) can't be."""
+    if entry.list not in LISTS:
+        raise ValueError(f"there is no list {entry.list!r}: use {' or '.join(LISTS)}")
+    if entry.scope != "site":
+        raise ValueError(
+            f"scope {entry.scope!r} is not enforced by this release: leave it out (whole site)"
+        )
+    if not entry.reason:
+        raise ValueError(f"say why {entry.network} goes on the {entry.list} list: a reason is due")
+    if not entry.author:
+        raise ValueError(f"say who puts {entry.network} on the {entry.list} list: author is empty")
+    if max(map(len, (entry.reason, entry.author, entry.ticket, entry.source))) > TEXT:
+        raise ValueError(f"a text of the entry for {entry.network} is over {TEXT} characters")
+    _admit_times(entry, now)
+    if entry.network.endswith("/0") and not force:
+        raise ValueError(
+            f"{entry.network} is every address there is: name a smaller network, or use --force"
+        )
+
+
+def _admit_times(entry: ListEntry, now: float) -> None:
+    if not math.isfinite(entry.expires) or not 0 <= entry.expires <= _LATEST:
+        raise ValueError(f"{entry.expires} is no time an entry can end at (0 is never)")
+    if 0 < entry.expires <= now:
+        raise ValueError(
+            f"the entry for {entry.network} ended at {moment(entry.expires)}, before it began: "
+            "give a later time"
+        )
+    if entry.source.startswith("response:") and entry.list == "deny" and not entry.expires:
+        raise ValueError(f"the deny of {entry.network} by {entry.source} must have an end")
+
+
+def touches(network: str, management: Sequence[str]) -> str:
+    """Return the first management network that shares an address with `network`, or ""."""
+    if not management:
+        return ""
+    hits = overlaps(network_ranges(management), network_ranges([network])).tolist()
+    return next((name for name, hit in zip(management, hits, strict=True) if hit), "")
+
+
+def moment(seconds: float) -> str:
+    """Return a time as people read it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+
+
+def until(expires: float) -> str:
+    """Return how long an entry stands, in words."""
+    return f"until {moment(expires)}" if expires else "for good"

@@ -1,0 +1,393 @@
+"""The lists as they are kept: lists.db on disk, ranges in memory, one writer.
+
+Every method that changes something commits (synced to disk) before it changes what is in memory
+and before it returns: what the caller was told stands after kill -9.
+"""
+
+# ruff: noqa: A002 ("list" is the vocabulary's word for allow and deny, also as an argument)
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import sys
+from typing import TYPE_CHECKING, NamedTuple, Self
+
+import msgspec
+import numpy as np
+
+from ipwatchd import sqlite
+from ipwatchd.lists import rows
+from ipwatchd.lists.admit import (
+    ENTRIES,
+    RESPONSES,
+    FullError,
+    LockOutError,
+    admit,
+    canonical,
+    moment,
+    touches,
+    until,
+)
+from ipwatchd.lists.compile import compile_policy, merge, nanoseconds, network_ranges
+from ipwatchd.lists.match import View
+from ipwatchd.lists.replace import Replaced, plan
+from ipwatchd.lists.schema import MIGRATIONS
+from ipwatchd.lists.tier import Tier, is_bulk
+from ipwatchd.lists.why import Why, explain
+from ipwatchd.records.address import split
+from ipwatchd.records.entry import ListEntry
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+    from pathlib import Path
+
+    import aiosqlite
+    from numpy.typing import NDArray
+
+    from ipwatchd.records.policy import Policy
+
+__all__ = ["Change", "Lists", "NoEntryError"]
+
+
+class NoEntryError(ValueError):
+    """There is no such entry to remove."""
+
+
+class Change(NamedTuple):
+    """What a change left: the entry (as added or as it was) and what else a person should know."""
+
+    entry: ListEntry
+    note: str = ""
+
+
+class Lists:
+    """Allow and deny entries of one site.
+
+    `denied` may be asked from any thread, all else from the event loop that opened the store.
+    """
+
+    def __init__(self, db: aiosqlite.Connection) -> None:
+        self._db = db
+        self._writing = asyncio.Lock()
+        self._entries: dict[int, ListEntry] = {}
+        self._keys: dict[tuple[str, str, str, str], int] = {}
+        self._live = Tier.empty()
+        self._bulk = Tier.empty()
+        self._responses = 0
+        self._refused_full = 0
+        self._management: tuple[str, ...] = ()
+        self._view = View(management=merge(network_ranges(())), allow=(), deny=())
+
+    @classmethod
+    async def open(
+        cls, state_dir: Path, read_only: bool = False, *, management: Sequence[str] = ()
+    ) -> Self:
+        """Open state_dir/lists.db; `management` are the networks that no deny may touch.
+
+        Entries that ended while nothing ran are still there: call `expire` next. Raises
+        CorruptStoreError, OSError (see sqlite.connect), ValueError for a bad management network.
+        """
+        db = await sqlite.connect(
+            state_dir / "lists.db", MIGRATIONS, durable=True, read_only=read_only
+        )
+        lists = cls(db)
+        try:
+            await lists._load()
+            lists.protect(management)
+        except BaseException:
+            await db.close()
+            raise
+        return lists
+
+    async def close(self) -> None:
+        """Close the store."""
+        async with self._writing:
+            await self._db.close()
+
+    def protect(self, management: Sequence[str]) -> None:
+        """Take these as the management networks from now on (config, at start and reload)."""
+        self._management = tuple(canonical(network)[0] for network in management)
+        self._look()
+
+    async def add(
+        self, list: str, network: str, *, reason: str, author: str, now: float,
+        expires: float = 0.0, source: str = "admin", ticket: str = "", scope: str = "site",
+        force: bool = False, management: Sequence[str] | None = None,
+    ) -> Change:  # fmt: skip
+        """Put a network on a list, or renew the entry that list, network, scope and source share.
+
+        Raises ValueError for what can't be an entry, LockOutError for a deny over a management
+        network (`management`, or those given to `protect`), FullError where the lists are full;
+        `force` lets /0 and management through (the firewall still lets management pass).
+        """
+        network, mended = canonical(network)
+        entry = ListEntry(
+            id=0, list=list, network=network, reason=rows.clean(reason), author=rows.clean(author),
+            created=now, expires=expires, scope=scope, source=source, ticket=rows.clean(ticket),
+        )  # fmt: skip
+        admit(entry, now=now, force=force)
+        guarded = _guard(entry, self._management if management is None else management, force=force)
+        async with self._writing:
+            old = self._entries.get(self._keys.get(_key(entry), 0))
+            if old is None:
+                self._make_room(entry)
+            entry, renewed = _renewal(entry, old)
+            async with sqlite.transaction(self._db):
+                [entry] = await rows.write(self._db, [entry])
+                await rows.record(self._db, "renew" if old else "add", [entry], time=now)
+            self._apply(removed=[old] if old else [], added=[entry])
+        return Change(
+            entry, "; ".join(filter(None, (mended, renewed, guarded, self._eclipse(entry))))
+        )
+
+    async def remove(
+        self, list: str, network: str, *, author: str, reason: str, now: float
+    ) -> Change:
+        """Take a network off a list, whoever of people and responses put it there.
+
+        Raises NoEntryError where it is not on the list itself, or only through a feed or the
+        centre, which would bring it back.
+        """
+        network, mended = canonical(network)
+        async with self._writing:
+            found = self._named(list, network)
+            gone = [entry for entry in found if not is_bulk(entry.source)]
+            if not gone:
+                raise NoEntryError(self._why_not(list, network, found))
+            async with sqlite.transaction(self._db):
+                await rows.delete(self._db, [entry.id for entry in gone])
+                await rows.record(
+                    self._db, "remove", gone, time=now, author=rows.clean(author),
+                    reason=rows.clean(reason),
+                )  # fmt: skip
+            self._apply(removed=gone, added=[])
+        rest = self._covering(list, network)
+        stays = f"{rest[0].network} ({rest[0].source}) still holds it" if rest else ""
+        return Change(gone[0], "; ".join(filter(None, (mended, stays))))
+
+    async def expire(self, now: float) -> list[ListEntry]:
+        """Remove and return the entries whose end has come; a clock set back brings none back."""
+        async with self._writing:
+            moment_ns = nanoseconds(now)
+            ids = self._live.ended(moment_ns) + self._bulk.ended(moment_ns)
+            gone = [self._entries[one] for one in ids]
+            if gone:
+                async with sqlite.transaction(self._db):
+                    await rows.delete(self._db, ids)
+                    await rows.record(
+                        self._db, "expire", gone, time=now, author="ipwatchd",
+                        reason="its time was over",
+                    )  # fmt: skip
+                self._apply(removed=gone, added=[])
+        return gone
+
+    async def replace_source(
+        self, source: str, entries: Iterable[ListEntry], *, now: float
+    ) -> Replaced:
+        """Make these (their id and source aside) all that a feed or the centre says, at once.
+
+        What can't be an entry is left out and named in `refused`. Raises ValueError where `source`
+        is neither feed:NAME nor central, FullError where the lists would be too full.
+        """
+        if not is_bulk(source):
+            raise ValueError(f"{source!r} is no feed and not the centre: add entries one by one")
+        async with self._writing:
+            old = [entry for entry in self._entries.values() if entry.source == source]
+            wanted = [*entries]
+            if len(wanted) + len(self._entries) - len(old) > ENTRIES:
+                self._refused_full += 1
+                raise FullError(f"{source} has {len(wanted)} entries: over {ENTRIES} with the rest")
+            change = await asyncio.to_thread(plan, source, old, wanted, now=now)
+            before = [*change.removed, *(self._entries[one.id] for one in change.renewed)]
+            async with sqlite.transaction(self._db):
+                await rows.delete(self._db, [entry.id for entry in change.removed])
+                await rows.record(
+                    self._db, "remove", change.removed, time=now, author=source,
+                    reason="no longer in the source",
+                )  # fmt: skip
+                added = await rows.write(self._db, change.added)
+                renewed = await rows.write(self._db, change.renewed)
+                await rows.record(self._db, "add", added, time=now)
+                await rows.record(self._db, "renew", renewed, time=now)
+            self._apply(removed=before, added=[*added, *renewed])
+        return change.replaced()
+
+    def entries(self, list: str | None = None, *, now: float) -> list[ListEntry]:
+        """Return the entries in force at `now`, of one list or both, oldest first."""
+        return sorted(
+            (
+                entry
+                for entry in self._entries.values()
+                if (list is None or entry.list == list)
+                and (not entry.expires or entry.expires > now)
+            ),
+            key=lambda entry: entry.id,
+        )
+
+    async def changes(
+        self, limit: int = 100, *, before: int = 0, network: str = ""
+    ) -> list[rows.Edit]:
+        """Return the newest changes first: below the number `before`, of one network if given."""
+        name = canonical(network)[0] if network else ""
+        async with self._writing:
+            return await rows.changes(self._db, limit, before, name)
+
+    async def forget(self, before: float) -> int:
+        """Delete changes older than `before` of entries no longer in force; return how many."""
+        async with self._writing, sqlite.transaction(self._db):
+            return await rows.forget(self._db, before)
+
+    def policy(self, mode: str, management: Sequence[str], *, now: float) -> Policy:
+        """Return what the firewall shall hold at `now`."""
+        return compile_policy(
+            mode, [canonical(network)[0] for network in management],
+            np.concatenate([self._live.allow, self._bulk.allow]),
+            np.concatenate([self._live.deny, self._bulk.deny]),
+            now=now,
+        )  # fmt: skip
+
+    def denied(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which addresses may not pass, as of the last change or `expire`; from any thread."""
+        return self._view.denied(hi, lo)
+
+    def why(self, address: str, now: float) -> Why:
+        """Return which entry decides over an address, and the precedence; may raise ValueError."""
+        parsed = ipaddress.ip_address(canonical(address)[0].partition("/")[0])
+        hi, lo = split(parsed)
+        ids = self._live.holding(hi, lo) + self._bulk.holding(hi, lo)
+        return explain(parsed, self._management, [self._entries[one] for one in ids], now=now)
+
+    def next_expiry(self) -> float | None:
+        """Return when the next entry ends (epoch seconds), or None."""
+        ends = [tier.next_expiry() for tier in (self._live, self._bulk)]
+        return min((end for end in ends if end), default=0) / 1e9 or None
+
+    def counters(self) -> dict[str, int]:
+        """Return what status shows."""
+        return {
+            "entries": len(self._entries),
+            "response_entries": self._responses,
+            "deny_ranges": len(self._live.deny) + len(self._bulk.deny),
+            "allow_ranges": len(self._live.allow) + len(self._bulk.allow),
+            "refused_full": self._refused_full,
+        }
+
+    async def _load(self) -> None:
+        entries, ranges = await rows.load(self._db)
+        for entry in entries:
+            self._keep(entry)
+        ids = np.array([entry.id for entry in entries], np.int64)
+        deny = np.array([entry.list == "deny" for entry in entries], np.bool_)
+        bulk = np.array([is_bulk(entry.source) for entry in entries], np.bool_)
+        self._live = Tier(ids[~bulk], deny[~bulk], ranges[~bulk])
+        self._bulk = Tier(ids[bulk], deny[bulk], ranges[bulk])
+
+    def _keep(self, entry: ListEntry) -> None:
+        self._entries[entry.id] = entry
+        self._keys[_key(entry)] = entry.id
+        self._responses += entry.source.startswith("response:")
+
+    def _apply(self, removed: Sequence[ListEntry], added: Sequence[ListEntry]) -> None:
+        """Bring memory to what was committed."""
+        for entry in removed:
+            del self._entries[entry.id], self._keys[_key(entry)]
+            self._responses -= entry.source.startswith("response:")
+        for entry in added:
+            self._keep(entry)
+        self._live = _changed(self._live, removed, added, bulk=False)
+        self._bulk = _changed(self._bulk, removed, added, bulk=True)
+        self._look()
+
+    def _look(self) -> None:
+        self._view = View(
+            management=merge(network_ranges(self._management)),
+            allow=(self._live.allow, self._bulk.allow),
+            deny=(self._live.deny, self._bulk.deny),
+        )
+
+    def _make_room(self, entry: ListEntry) -> None:
+        response = entry.source.startswith("response:")
+        if len(self._entries) >= ENTRIES or (response and self._responses >= RESPONSES):
+            self._refused_full += 1
+            bound = RESPONSES if response else ENTRIES
+            raise FullError(
+                f"{entry.network} was not added: the lists hold {bound} entries"
+                f"{' of automatic responses' if response else ''}; remove some first"
+            )
+
+    def _named(self, list: str, network: str) -> list[ListEntry]:
+        return [entry for entry in self._covering(list, network) if entry.network == network]
+
+    def _covering(self, list: str, network: str) -> list[ListEntry]:
+        """Return the entries of a list that hold the whole network, narrowest first."""
+        inner = ipaddress.ip_network(network)
+        ids = [
+            one
+            for tier in (self._live, self._bulk)
+            for one in tier.holding(*split(inner.network_address))
+        ]
+        entries = [self._entries[one] for one in ids if self._entries[one].list == list]
+        parsed = [(ipaddress.ip_network(entry.network), entry) for entry in entries]
+        holding = [
+            (outer.prefixlen, entry)
+            for outer, entry in parsed
+            if outer.version == inner.version and outer.prefixlen <= inner.prefixlen
+        ]
+        return [entry for _, entry in sorted(holding, key=lambda pair: (-pair[0], pair[1].id))]
+
+    def _why_not(self, list: str, network: str, found: Sequence[ListEntry]) -> str:
+        if found:
+            return (
+                f"{network} is on the {list} list by {found[0].source}, which would bring it back: "
+                f"put it on the {'allow' if list == 'deny' else 'deny'} list instead"
+            )
+        wider = self._covering(list, network)
+        held = f"; {wider[0].network} ({wider[0].source}), which holds it, is" if wider else ""
+        return f"{network} is not on the {list} list{held}"
+
+    def _eclipse(self, entry: ListEntry) -> str:
+        """Say where a new deny changes nothing because an allow holds all of it."""
+        allows = self._covering("allow", entry.network) if entry.list == "deny" else []
+        return f"without effect while {allows[0].network} is allowed" if allows else ""
+
+
+def _guard(entry: ListEntry, management: Sequence[str], *, force: bool) -> str:
+    hit = touches(entry.network, management) if entry.list == "deny" else ""
+    if hit and not force:
+        raise LockOutError(
+            f"denying {entry.network} would shut out {hit}, a management network: deny less, or "
+            "use --force (management still passes)"
+        )
+    return f"{hit} is a management network and still passes" if hit else ""
+
+
+def _key(entry: ListEntry) -> tuple[str, str, str, str]:
+    return entry.list, entry.network, entry.scope, sys.intern(entry.source)
+
+
+def _renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:
+    """Return the entry as a renewal of `old`, and what to say of it.
+
+    A person's word is taken as it is; a response never shortens what stands.
+    """
+    if old is None:
+        return entry, ""
+    expires = entry.expires
+    if entry.source.startswith("response:"):
+        expires = max(expires, old.expires) if expires and old.expires else 0.0
+    renewed = msgspec.structs.replace(entry, id=old.id, created=old.created, expires=expires)
+    note = f"already on the {old.list} list since {moment(old.created)}: now {until(expires)}"
+    return renewed, note
+
+
+def _changed(
+    tier: Tier, removed: Iterable[ListEntry], added: Iterable[ListEntry], *, bulk: bool
+) -> Tier:
+    gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
+    new = [entry for entry in added if is_bulk(entry.source) == bulk]
+    if not gone and not new:
+        return tier
+    return tier.changed(
+        gone, [entry.id for entry in new], [entry.list == "deny" for entry in new], rows.ranges(new)
+    )

@@ -1,0 +1,83 @@
+"""Why an address may or may not pass: the precedence, and the entry that decides. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.lists.admit import until
+from ipwatchd.records.entry import ListEntry  # noqa: TC001 (msgspec resolves it at run time)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from ipwatchd.records.address import IPAddress
+
+__all__ = ["PRECEDENCE", "Why", "explain"]
+
+PRECEDENCE: Final = (
+    "management networks always pass; then an allow entry lets pass; then a deny entry stops; "
+    "what no entry names passes. Within a list the narrowest entry is named first, and the latest "
+    "end counts."
+)
+
+
+class Why(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """The verdict on an address: `verdict` is management, allow, deny or none.
+
+    `decided_by` is the entry that decides, `network` what it or the config names, `also` the other
+    entries that hold the address, in the order of precedence.
+    """
+
+    address: str
+    verdict: str
+    text: str
+    network: str = ""
+    decided_by: ListEntry | None = None
+    also: tuple[ListEntry, ...] = ()
+    precedence: str = PRECEDENCE
+
+
+def explain(
+    address: IPAddress, management: Iterable[str], entries: Iterable[ListEntry], *, now: float
+) -> Why:
+    """Return the verdict on an address from the entries that may hold it."""
+    holding = sorted(
+        (entry for entry in entries if _holds(entry.network, address) and _stands(entry, now)),
+        key=_precedence,
+    )
+    name = str(address)
+    for network in management:
+        if _holds(network, address):
+            text = f"{name} passes: {network} is a management network"
+            return Why(
+                address=name, verdict="management", text=text, network=network, also=tuple(holding)
+            )
+    if not holding:
+        return Why(address=name, verdict="none", text=f"{name} passes: no entry names it")
+    first = holding[0]
+    effect = "passes: allowed" if first.list == "allow" else "is denied:"
+    text = (
+        f"{name} {effect} {first.network} {until(first.expires)} by {first.author} "
+        f"({first.source}): {first.reason}"
+    )
+    return Why(
+        address=name, verdict=first.list, text=text, network=first.network, decided_by=first,
+        also=tuple(holding[1:]),
+    )  # fmt: skip
+
+
+def _stands(entry: ListEntry, now: float) -> bool:
+    return not entry.expires or entry.expires > now
+
+
+def _holds(network: str, address: IPAddress) -> bool:
+    return address in ipaddress.ip_network(network)
+
+
+def _precedence(entry: ListEntry) -> tuple[bool, int, float]:
+    """Allow before deny, narrow before wide, late before early (0 is never)."""
+    width = ipaddress.ip_network(entry.network).prefixlen
+    return entry.list != "allow", -width, -entry.expires if entry.expires else float("-inf")
