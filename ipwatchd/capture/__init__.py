@@ -4,6 +4,17 @@ Sources are files (`read_files`) and the kernel's ring (`Ring`); both fill the s
 through the same compiled packet loop and deliver `Capture` batches.
 """
 
+from ipwatchd.capture.counters import CaptureCounters, FileReport, InterfaceCounters
 from ipwatchd.capture.delivery import Capture, CaptureFileError, CaptureInterfaceError
+from ipwatchd.capture.files import FileCapture, read_files
 
-__all__ = ["Capture", "CaptureFileError", "CaptureInterfaceError"]
+__all__ = [
+    "Capture",
+    "CaptureCounters",
+    "CaptureFileError",
+    "CaptureInterfaceError",
+    "FileCapture",
+    "FileReport",
+    "InterfaceCounters",
+    "read_files",
+]

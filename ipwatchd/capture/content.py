@@ -82,7 +82,7 @@ def _sip_uri(data: Octets, at: int, end: int) -> bool:
     for _ in range(12):
         if octet(data, at, end) == 0x20:
             word = be32(data, at + 1, end) | 0x20202020
-            return word in {0x7369703A, 0x73697073, 0x74656C3A}
+            return word in (0x7369703A, 0x73697073, 0x74656C3A)
         at += 1
     return False
 
@@ -103,7 +103,7 @@ def _stream_kind(data: Octets, at: int, end: int) -> int:
     first = octet(data, at, end)
     if first == 0x16:
         # A TLS record of type handshake holding a ClientHello or ServerHello (RFC 8446, 5.1).
-        if octet(data, at + 1, end) == 3 and octet(data, at + 5, end) in {1, 2}:
+        if octet(data, at + 1, end) == 3 and octet(data, at + 5, end) in (1, 2):
             return i64(_TLS)
         return i64(_NONE)
     if first < _UPPER or first >= _UPPER_END:
@@ -153,7 +153,7 @@ def datagram(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     first = octet(data, at, end)
     if be32(data, at + 4, end) == 0x2112A442 and first < 4:  # STUN's cookie (RFC 8489, 5)
         row["service"] = _STUN
-    elif first >= 0xC0 and be32(data, at + 1, end) in {1, 0x6B3343CF}:  # QUIC long header (RFC 9000)
+    elif first >= 0xC0 and be32(data, at + 1, end) in (1, 0x6B3343CF):  # QUIC long header (RFC 9000)
         row["service"] = _QUIC
     elif _UPPER <= first < _UPPER_END and _text_kind(data, at, end, be32(data, at, end)) == _SIP:
         row["tap"] = _SIP

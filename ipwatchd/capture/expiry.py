@@ -77,9 +77,9 @@ def idle_timeout(table: Table, row: Any) -> int:
         if not answered(row) and (sent == SYN_SENT or sent == ESTABLISHED):  # noqa: PLR1714 - numba
             return table.limits[_ATTEMPT]
         return table.limits[_TCP]
-    if proto in {UDP, UDPLITE}:
+    if proto in (UDP, UDPLITE):
         return table.limits[_UDP]
-    if proto in {ICMP, ICMP6}:
+    if proto in (ICMP, ICMP6):
         return table.limits[_ICMP]
     return table.limits[_OTHER]
 

@@ -73,7 +73,7 @@ def _loopback(data: Octets, at: int, end: int) -> tuple[int, int]:
         family = be32(data, at, end)
     if family == 2:
         return i64(IPV4), at + 4
-    if family in {10, 24, 28, 30}:  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
+    if family in (10, 24, 28, 30):  # AF_INET6 of Linux, NetBSD, FreeBSD, Darwin
         return i64(IPV6), at + 4
     return i64(NOTHING), at
 
@@ -102,14 +102,14 @@ def _wrapped(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
 
 @compiled
 def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
-    if link in {0, 108}:
+    if link in (0, 108):
         return _loopback(data, at, end)
     if link == 113:  # Linux cooked v1
         return be16(data, at + 14, end), at + 16
     if link == 276:  # Linux cooked v2
         return be16(data, at, end), at + 20
-    if link in {9, 50}:
-        if link == 50 and octet(data, at, end) in {0x0F, 0x8F}:  # Cisco HDLC in its place
+    if link in (9, 50):
+        if link == 50 and octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC in its place
             return be16(data, at + 2, end), at + 4
         return ppp_header(data, at, end)
     if link == 51:
@@ -118,7 +118,7 @@ def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
         return be16(data, at + 2, end), at + 4
     if link == 239:
         return _nflog(data, at, end)
-    if link in {12, 14, 101, 228, 229}:
+    if link in (12, 14, 101, 228, 229):
         return version_of(data, at, end), at
     return i64(NOTHING), at
 
@@ -126,7 +126,7 @@ def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
 @compiled
 def link_header(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
     """Return the EtherType behind the link header and where its payload starts."""
-    if link in {149, 192, 258}:
+    if link in (149, 192, 258):
         link, at = _wrapped(data, at, end, link)
     if link == ETHERNET:
         if at + 14 > end:
@@ -152,14 +152,14 @@ def _mpls(data: Octets, at: int, end: int) -> tuple[int, int]:
 def unwrap(data: Octets, at: int, end: int, kind: int, header: Any) -> tuple[int, int]:
     """Step over VLAN tags (the outermost is kept), MPLS, PPPoE and LLC up to the network layer."""
     for _ in range(_MAX_TAGS):
-        if kind in {IPV4, IPV6}:
+        if kind in (IPV4, IPV6):
             break
-        if kind in {0x8100, 0x88A8, 0x9100} and at + 4 <= end:
+        if kind in (0x8100, 0x88A8, 0x9100) and at + 4 <= end:
             if header["vlan"] == 0:
                 header["vlan"] = be16(data, at, end) & 0xFFF
             kind = be16(data, at + 2, end)
             at += 4
-        elif kind in {MPLS, 0x8848}:
+        elif kind in (MPLS, 0x8848):
             kind, at = _mpls(data, at, end)
         elif kind == 0x8864:  # PPPoE session (RFC 2516)
             kind, at = ppp_header(data, at + 6, end)

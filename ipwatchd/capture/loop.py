@@ -60,9 +60,9 @@ def _icmp_class(proto: int, kind: int) -> int:
     if proto == ICMP:
         if kind == 0:
             kind = 8
-        elif kind in {14, 16, 18}:
+        elif kind in (14, 16, 18):
             kind -= 1
-    elif kind in {129, 134, 136, 140}:
+    elif kind in (129, 134, 136, 140):
         kind -= 1
     return kind + 1
 
@@ -70,8 +70,8 @@ def _icmp_class(proto: int, kind: int) -> int:
 @compiled
 def _is_reply(proto: int, kind: int) -> bool:
     if proto == ICMP:
-        return kind in {0, 14, 16, 18}
-    return kind in {129, 140}
+        return kind in (0, 14, 16, 18)
+    return kind in (129, 140)
 
 
 @compiled
@@ -80,9 +80,9 @@ def _from_responder(table: Table, header: Any) -> bool:
     proto = header["proto"]
     if proto == TCP and header["tcp_flags"] & SYN:
         return header["tcp_flags"] & ACK != 0
-    if proto in {ICMP, ICMP6}:
+    if proto in (ICMP, ICMP6):
         return _is_reply(proto, i64(header["icmp_type"]))
-    if proto not in {TCP, UDP}:
+    if proto not in (TCP, UDP):
         return False
     bit = KNOWN_TCP if proto == TCP else KNOWN_UDP
     source = table.known_ports[header["src_port"]] & bit

@@ -72,7 +72,7 @@ def _extensions(data: Octets, at: int, end: int, header: Any) -> None:
     for _ in range(_MAX_EXTENSIONS):
         if at + 8 > end:
             break
-        if proto in {0, 43, 60, 135, 139, 140}:
+        if proto in (0, 43, 60, 135, 139, 140):
             length = (octet(data, at + 1, end) + 1) * 8
             if proto == 0 and header["ip_bytes"] == 40:
                 header["ip_bytes"] = 40 + _jumbo(data, at, end, length)
@@ -105,7 +105,7 @@ def ipv6(data: Octets, at: int, end: int, on_wire: int, header: Any) -> bool:
     header["ip_bytes"] = payload + 40
     header["end"] = min(end, at + 40 + payload) if payload > 0 else end
     header["at"] = at + 40
-    if header["proto"] not in {TCP, UDP}:
+    if header["proto"] not in (TCP, UDP):
         _extensions(data, at + 40, i64(header["end"]), header)
     if payload == 0 and header["ip_bytes"] == 40 and header["proto"] != 59:
         header["ip_bytes"] = max(on_wire, 40)
@@ -133,13 +133,13 @@ def transport(data: Octets, header: Any) -> None:
     proto = i64(header["proto"])
     if header["later_fragment"]:
         return
-    if proto in {TCP, UDP, SCTP, UDPLITE}:
+    if proto in (TCP, UDP, SCTP, UDPLITE):
         header["src_port"] = be16(data, at, end)
         header["dst_port"] = be16(data, at + 2, end)
         if proto == TCP:
             _tcp(data, at, end, header)
         else:
             header["at"] = min(at + (12 if proto == SCTP else 8), end)
-    elif proto in {ICMP, ICMP6}:
+    elif proto in (ICMP, ICMP6):
         header["icmp_type"] = octet(data, at, end)
         header["icmp_code"] = octet(data, at + 1, end)

@@ -46,7 +46,7 @@ def _gre(data: Octets, at: int, end: int) -> tuple[int, int]:
         return _ethernet(data, at + (8 if flags & 0x1000 else 0), end)
     if kind == 0x22EB:
         return _ethernet(data, at + (20 if octet(data, at + 11, end) & 1 else 12), end)
-    if kind in {IPV4, IPV6, MPLS, 0x8848, 0x8100, PPP_FRAME}:
+    if kind in (IPV4, IPV6, MPLS, 0x8848, 0x8100, PPP_FRAME):
         return kind, at
     return i64(NOTHING), at
 
@@ -85,7 +85,7 @@ def _gtp(data: Octets, at: int, end: int) -> tuple[int, int]:
 
 @compiled
 def _over_udp(data: Octets, at: int, end: int, port: int) -> tuple[int, int]:
-    if port in {4789, 8472}:  # VXLAN (RFC 7348), Linux's old port
+    if port in (4789, 8472):  # VXLAN (RFC 7348), Linux's old port
         if be32(data, at, end) & 0xF7FF_FFFF == 0 and octet(data, at, end) & 8:
             return _ethernet(data, at + 8, end)
     elif port == 6081:

@@ -1,0 +1,198 @@
+"""A capture file as batches of packets: large blocks are read, whole records are found in them.
+
+pcap and pcapng, plain, gzip or zstd. What a file's end or damage cuts off is said in `warning`;
+what can't be read as a capture at all raises CaptureFileError.
+"""
+
+from __future__ import annotations
+
+import gzip
+import struct
+import zlib
+from typing import IO, TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+
+from ipwatchd.capture import pcap, pcapng
+from ipwatchd.capture.delivery import CaptureFileError
+from ipwatchd.capture.link import LINK_TYPES
+from ipwatchd.capture.packet import PACKET, Batch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+__all__ = ["BlockReader"]
+
+_BUFFER: Final = 4 << 20
+_PACKETS: Final = 8192
+_MEND: Final = "give a pcap or pcapng file (tcpdump -w, dumpcap, tshark -w)"
+
+
+def _open(path: Path) -> IO[bytes]:
+    try:
+        file = path.open("rb", buffering=0)
+        head = file.read(4) or b""
+        file.seek(0)
+    except OSError as error:
+        raise CaptureFileError(f"{path}: {error.strerror or error}") from error
+    if head[:2] == b"\x1f\x8b":
+        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+    if head == b"\x28\xb5\x2f\xfd":
+        import pyarrow
+
+        return cast("IO[bytes]", pyarrow.CompressedInputStream(file, "zstd"))
+    return cast("IO[bytes]", file)
+
+
+class BlockReader:
+    """One file. Iterate `batches()` once; each Batch is valid until the next is asked for.
+
+    After the iteration `truncated`, `damaged`, `unsupported` (packets of a link type we do not
+    read) and `warning` tell what was left out, and why.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.bytes_read = 0
+        self.truncated = self.damaged = self.unsupported = 0
+        self.warning = ""
+        self._buffer = np.zeros(_BUFFER, np.uint8)
+        self._view = memoryview(self._buffer)
+        self._packets = np.zeros(_PACKETS, PACKET)
+        self._at = self._end = 0
+        self._finished = False
+        self._file = _open(path)
+
+    def batches(self) -> Iterator[Batch]:
+        """Yield the packets of the file in its order."""
+        with self._file:
+            self._fill()
+            head = self._bytes(0, 32)
+            if not head:
+                raise CaptureFileError(f"{self.path} is empty: {_MEND}")
+            if head[:4] == b"\x0a\x0d\x0d\x0a":
+                yield from self._pcapng()
+            else:
+                yield from self._pcap(head)
+
+    def _bytes(self, at: int, length: int) -> bytes:
+        return bytes(self._view[self._at + at : min(self._at + at + length, self._end)])
+
+    def _fill(self) -> bool:
+        """Move what is left to the front and read on; False at the end of the file."""
+        left = self._end - self._at
+        self._buffer[:left] = self._buffer[self._at : self._end].copy()
+        self._at, self._end = 0, left
+        while not self._finished and self._end < _BUFFER:
+            try:
+                size = cast("Any", self._file).readinto(self._view[self._end :])
+            except (OSError, EOFError, zlib.error) as error:
+                self._warn("damaged", f"can't be read on after {self.bytes_read} bytes: {error}")
+                size = 0
+            if not size:
+                self._finished = True
+                break
+            self._end += size
+            self.bytes_read += size
+        return self._end > left
+
+    def _warn(self, what: str, sentence: str) -> None:
+        setattr(self, what, getattr(self, what) + 1)
+        self.warning = self.warning or f"{self.path} {sentence}"
+
+    def _stop(self, left: int) -> None:
+        if left:
+            self._warn(
+                "truncated", "ends within a packet: the file is cut off, all before it was read"
+            )
+
+    def _pcap(self, head: bytes) -> Iterator[Batch]:
+        header = pcap.read_header(head)
+        if header is None:
+            what = "is too short for" if len(head) < pcap.HEADER_BYTES else "is not"
+            raise CaptureFileError(f"{self.path} {what} a capture file: {_MEND}")
+        if header.link not in LINK_TYPES:
+            raise CaptureFileError(
+                f"{self.path}: link type {header.link} can't be read; "
+                "capture on Ethernet, raw IP or Linux's `any` device instead"
+            )
+        self._at += pcap.HEADER_BYTES
+        while True:
+            count, self._at, status = pcap.index_pcap(
+                self._buffer, self._at, self._end, header.big, header.unit, header.link,
+                header.record, self._packets,
+            )  # fmt: skip
+            if count:
+                yield Batch(self._buffer, self._packets[:count])
+            if status == pcap.DAMAGED:
+                self._warn("damaged", "holds an impossible packet length: the rest is left out")
+                return
+            if count < len(self._packets) and not self._fill():
+                self._stop(self._end - self._at)
+                return
+
+    def _pcapng(self) -> Iterator[Batch]:
+        section: pcapng.Section | None = None
+        while True:
+            if section is None:
+                count, status = 0, pcapng.BLOCK
+            else:
+                count, self._at, status = pcapng.index_pcapng(
+                    self._buffer, self._at, self._end, section.big, section.interfaces,
+                    section.count, self._packets,
+                )  # fmt: skip
+            if count:
+                yield self._supported(count)
+            if status == pcapng.BLOCK:
+                section = self._special(section)
+                if section is None:
+                    return
+            elif status == pcapng.DAMAGED:
+                self._warn("damaged", "holds a block that can't be: the rest is left out")
+                return
+            elif count < len(self._packets) and not self._fill():
+                self._stop(self._end - self._at)
+                return
+
+    def _supported(self, count: int) -> Batch:
+        packets = self._packets[:count]
+        links = packets["link"]
+        if (links == links[0]).all() and int(links[0]) in LINK_TYPES:
+            return Batch(self._buffer, packets)
+        known = np.isin(links, list(LINK_TYPES))
+        if not known.all():
+            self.unsupported += int((~known).sum())
+            odd = int(links[~known][0])
+            self.warning = self.warning or f"{self.path}: packets of link type {odd} were left out"
+        return Batch(self._buffer, packets[known])
+
+    def _special(self, section: pcapng.Section | None) -> pcapng.Section | None:
+        """Take in a section or interface block; None ends the file, with a warning."""
+        if self._end - self._at < 28:
+            self._fill()
+        head = self._bytes(0, 12)
+        order = pcapng.byte_order(head) if head[:4] == b"\x0a\x0d\x0d\x0a" else None
+        if section is None and (order is None or len(head) < 12):
+            raise CaptureFileError(f"{self.path} is not a capture file: {_MEND}")
+        order = order or (section.order if section else None)
+        if len(head) < 12 or order is None:
+            self._stop(1)
+            return None
+        (length,) = struct.unpack_from(f"{order}I", head, 4)
+        if not 12 <= length <= pcapng.MAX_BLOCK or length & 3:
+            self._warn("damaged", "holds a block that can't be: the rest is left out")
+            return None
+        if self._end - self._at < length:
+            self._fill()
+        if self._end - self._at < length:
+            self._stop(1)
+            return None
+        block = self._bytes(0, length)
+        self._at += length
+        if block[:4] == b"\x0a\x0d\x0d\x0a":
+            return pcapng.Section(order)
+        if section is None or not section.add(block):
+            self._warn("damaged", "describes an interface that can't be: the rest is left out")
+            return None
+        return section

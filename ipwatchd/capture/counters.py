@@ -1,0 +1,65 @@
+"""What capture counts, by name, for status, metrics and the person who reads a file."""
+
+from __future__ import annotations
+
+import msgspec
+
+from ipwatchd.capture.dissect import DissectCounters
+
+__all__ = ["CaptureCounters", "FileReport", "InterfaceCounters"]
+
+
+class InterfaceCounters(msgspec.Struct, kw_only=True):
+    """One interface: `state` is up, down or missing; times are epoch seconds, 0 is never."""
+
+    name: str
+    state: str = "down"
+    packets: int = 0
+    bytes: int = 0
+    kernel_drops: int = 0
+    first_packet: float = 0.0
+    last_packet: float = 0.0
+    times_lost: int = 0
+
+
+class CaptureCounters(msgspec.Struct, kw_only=True):
+    """All of capture. Bytes are bytes on the wire.
+
+    `flows_evicted` made room in a full table, `flows_shed` packets found no room at all;
+    `events_shed` payloads did not fit the tap, `deliveries_shed` rows and taps were dropped since
+    the pipeline did not keep up.
+    """
+
+    packets: int = 0
+    bytes: int = 0
+    flows: int = 0
+    flows_live: int = 0
+    flows_evicted: int = 0
+    flows_shed: int = 0
+    events_shed: int = 0
+    deliveries_shed: int = 0
+    malformed: int = 0
+    not_ip: int = 0
+    kernel_drops: int = 0
+    interfaces: list[InterfaceCounters] = []
+    dissect: DissectCounters = msgspec.field(default_factory=DissectCounters)
+
+
+class FileReport(msgspec.Struct, kw_only=True):
+    """What reading files came to. `warnings` are sentences, one for each file that was damaged."""
+
+    files: int = 0
+    bytes_read: int = 0
+    packets: int = 0
+    bytes: int = 0
+    flows: int = 0
+    flows_evicted: int = 0
+    flows_shed: int = 0
+    events_shed: int = 0
+    malformed: int = 0
+    not_ip: int = 0
+    truncated: int = 0
+    damaged: int = 0
+    unsupported: int = 0
+    warnings: list[str] = []
+    dissect: DissectCounters = msgspec.field(default_factory=DissectCounters)
