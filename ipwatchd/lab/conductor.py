@@ -74,12 +74,15 @@ class Conductor:
     async def play(self, *, pace: float = 1.0) -> None:
         """Play the day once; `pace` 2 is twice as slow."""
         begun = time.monotonic()
-        async with asyncio.TaskGroup() as group:
-            for step in DAY:
-                await asyncio.sleep(max(begun + step.at * pace - time.monotonic(), 0))
-                self._say(step_text(step), step.clock)
-                group.create_task(self._step(step))
-            await asyncio.sleep(max(begun + LENGTH * pace - time.monotonic(), 0))
+        try:
+            async with asyncio.TaskGroup() as group:
+                for step in DAY:
+                    await asyncio.sleep(max(begun + step.at * pace - time.monotonic(), 0))
+                    self._say(step_text(step), step.clock)
+                    group.create_task(self._step(step))
+                await asyncio.sleep(max(begun + LENGTH * pace - time.monotonic(), 0))
+        except BaseExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
 
     async def _step(self, step: Step) -> None:
         if step.action == "deny":

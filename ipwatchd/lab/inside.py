@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.control.client import RefusedError, UnreachableError
 from ipwatchd.lab import shelter
 from ipwatchd.lab.actors import Cast
 from ipwatchd.lab.certificates import Authority
@@ -62,7 +63,7 @@ class _Stage:
         self.gateway.configure(
             url=self.centre.url, token=await self.centre.token(),
             authority=self._authority.certificate,
-            logs=(self._logs / "auth.log", self._logs / "access.log"), city="", asn="",
+            logs=(self._logs / "auth.log", self._logs / "access.log"),
         )  # fmt: skip
         stack.push_async_callback(self.centre.program.stop)
         self.centre.program.start()
@@ -130,30 +131,31 @@ async def _terminal(stage: _Stage) -> int:
     return status
 
 
-async def _lab(state: Path, leash: int, *, once: bool) -> int:
+async def _lab(site: Site, state: Path, leash: int, *, once: bool) -> int:
     loop = asyncio.get_running_loop()
     mine = asyncio.current_task()
     loop.add_reader(leash, lambda: (loop.remove_reader(leash), mine.cancel() if mine else None))
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         # the terminal's Ctrl-C reaches us too; it is the leash that says when to go
         loop.add_signal_handler(number, lambda: None)
-    with ExitStack() as namespaces:
-        log = (state / "day.log").open("a", encoding="utf-8", buffering=1)
-        namespaces.callback(log.close)
+    async with AsyncExitStack() as stack:
+        log = stack.enter_context((state / "day.log").open("a", encoding="utf-8", buffering=1))
         out = sys.stdout if once else log
         narrator = Narrator(lambda line: print(line, file=out, flush=True), colours=out.isatty())
         begun = time.monotonic()
-        site = build(namespaces)
-        async with AsyncExitStack() as stack:
-            stage = _Stage(site, state, narrator)
-            if not once:
-                print("starting the site, its gateway and the centre …", flush=True)
-            await stage.open(stack)
-            narrator.say(
-                f"{len(HOSTS)} hosts, a gateway with ipwatchd and a centre are up "
-                f"({time.monotonic() - begun:.1f} s)"
-            )
+        stage = _Stage(site, state, narrator)
+        if not once:
+            print("starting the site, its gateway and the centre …", flush=True)
+        await stage.open(stack)
+        narrator.say(
+            f"{len(HOSTS)} hosts, a gateway with ipwatchd and a centre are up "
+            f"({time.monotonic() - begun:.1f} s)"
+        )
+        try:
             return await (_once(stage) if once else _terminal(stage))
+        except (UnreachableError, RefusedError) as error:
+            words = stage.gateway.program.last_words()
+            raise ProgramError(f"{error}; the daemon's last words:\n{words}") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -165,7 +167,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         state = args.keep or shelter.tmpfs()
-        return asyncio.run(_lab(state, args.leash, once=args.once))
+        with ExitStack() as namespaces:
+            # before the event loop runs: pyroute2 brings its own
+            site = build(namespaces)
+            return asyncio.run(_lab(site, state, args.leash, once=args.once))
     except asyncio.CancelledError:
         return _STOPPED
     except (ProgramError, shelter.NoShelterError) as error:

@@ -150,10 +150,6 @@ free_bytes = 1048576
 archive_bytes = 134217728
 segment_seconds = 10.0
 
-[geo]
-city = "{city}"
-asn = "{asn}"
-
 [firewall]
 mode = "enforce"
 management = {management}
@@ -191,9 +187,7 @@ class Gateway:
             namespace, [f"{_CLI}.ipwatchd", "run", "--config", str(self._config)], folder / "log"
         )
 
-    def configure(
-        self, *, url: str, token: str, authority: Path, logs: Sequence[Path], city: str, asn: str
-    ) -> None:
+    def configure(self, *, url: str, token: str, authority: Path, logs: Sequence[Path]) -> None:
         """Write the configuration file and the token."""
         token_file = self._folder / "token"
         token_file.touch(mode=0o600)
@@ -203,7 +197,7 @@ class Gateway:
             _CONFIG.format(
                 site=SITE, state=self.state, zones=zones, management=json.dumps(MANAGEMENT),
                 url=url, token=token_file, ca=authority, socket=self.socket,
-                logs=json.dumps([str(path) for path in logs]), city=city, asn=asn,
+                logs=json.dumps([str(path) for path in logs]),
             ),
             "utf-8",
         )  # fmt: skip
