@@ -88,7 +88,7 @@ class Conductor:
         if step.action == "deny":
             await self._gateway.ctl(
                 "deny", "add", named(step.target).ipv4, "--reason", "named by the police",
-                "--for", "2h",
+                "--for", "2h", "--yes",
             )  # fmt: skip
         else:
             await self._cast.play(step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
@@ -9,6 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipwatchd.lab.site import Site, build, named
+
+from .processes import end
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,3 +38,11 @@ def wait_for_ping(site: Site, who: str, address: str) -> None:
         if done.returncode == 0:
             return
     pytest.fail(f"{who} can't ping {address}")
+
+
+@pytest.fixture
+def mark() -> Iterator[str]:
+    """Return a word for the environment of what a test starts; nothing with it is left over."""
+    word = f"LAB_TEST_{os.getpid()}_{time.monotonic_ns()}"
+    yield word
+    end(word)

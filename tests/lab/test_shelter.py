@@ -8,46 +8,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from ipwatchd.lab import shelter
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from .processes import gone, marked
 
 _ROOT = Path(__file__).resolve().parents[2]
 _AS_USER = ("--user", "--map-root-user", "--net", "--mount", "--pid", "--fork", "--kill-child")
 _INNER = "tests.lab.inner"
-
-
-def _processes(mark: str) -> list[int]:
-    """Return the processes that carry our mark in their environment."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue
-    return found
-
-
-def _gone(mark: str) -> bool:
-    deadline = time.monotonic() + 15
-    while _processes(mark) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not _processes(mark)
-
-
-@pytest.fixture
-def mark() -> Iterator[str]:
-    """Return a word that what we start has in its environment; nothing with it is left over."""
-    word = f"LAB_TEST_{os.getpid()}_{time.monotonic_ns()}"
-    yield word
-    for number in _processes(word):
-        os.kill(number, signal.SIGKILL)
 
 
 def _start(mark: str, flags: tuple[str, ...], tmp_path: Path) -> subprocess.Popen[str]:
@@ -78,12 +48,12 @@ def test_all_that_was_started_ends_with_the_command(
     flags = _AS_USER if as_user else shelter.flags()
     process = _start(mark, flags, tmp_path)
     _until_ready(process, tmp_path)
-    assert len(_processes(mark)) >= 4
+    assert len(marked(mark)) >= 4
     process.send_signal(number)
     process.wait(30)
     assert process.stdout
     process.stdout.close()
-    assert _gone(mark)
+    assert gone(mark)
     assert process.returncode == (-9 if number == signal.SIGKILL else 128 + number)
     cleaned = (tmp_path / "ready.cleaned").exists()
     assert cleaned or number == signal.SIGKILL
