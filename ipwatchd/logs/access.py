@@ -91,7 +91,9 @@ def from_json(line: str, *, now: float, source: str) -> Api | None:
     status = _status(_fact(places, "status"))
     if not isinstance(method, str) or status < 0:
         return None
-    address, port, _ = client(_text(_fact(places, "client")))
+    # Of a list of hops the last was written by the nearest proxy, the others by anybody.
+    hop = _text(_fact(places, "client")).rpartition(",")[2]
+    address, port, _ = client(hop.strip())
     ts = epoch(_fact(places, "time"))
     return Api(
         ts=now if ts is None else ts,

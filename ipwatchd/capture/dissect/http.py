@@ -12,7 +12,7 @@ from ipwatchd.records.event import Http
 if TYPE_CHECKING:
     from collections import deque
 
-__all__ = ["Asked", "request", "response", "step"]
+__all__ = ["Asked", "request", "response", "starts", "step"]
 
 Asked = tuple[str, str]
 """Method and Host of a request that waits for its response."""
@@ -62,6 +62,12 @@ def response(head: bytes, asked: Asked = ("", "")) -> tuple[Http, dict[bytes, by
     return event, _headers(rest)
 
 
+def starts(payload: bytes) -> bool:
+    """Tell whether a segment begins with the head of a message."""
+    line = payload[:2048].partition(b"\n")[0].rstrip(b"\r")
+    return _STATUS.match(line) is not None or request(line + b"\n") is not None
+
+
 def step(data: bytes, asked: deque[Asked], *, final: bool = False) -> Step:
     """Return the first message of one direction; `asked` pairs the two directions of a stream."""
     lead = len(data) - len(data.lstrip(b"\r\n"))
@@ -84,7 +90,7 @@ def _ask(head: bytes, end: int, asked: deque[Asked]) -> Step:
         return Step((event,), end, become="tls")
     # What follows may be another protocol (RFC 9110, 7.8), as in a WebSocket.
     if b"upgrade" in headers:
-        return Step((event,), done=True)
+        return Step((event,), max(end, 0), done=True)
     return Step((event,), *_next(end, headers))
 
 
@@ -98,11 +104,11 @@ def _answer(head: bytes, end: int, asked: deque[Asked]) -> Step:
     if asked:
         asked.popleft()
     if event.status == 101 or event.method == "CONNECT":
-        return Step((event,), done=True)
+        return Step((event,), max(end, 0), done=True)
     if event.method == "HEAD" or event.status in {204, 304}:
         headers = {}
     elif b"content-length" not in headers:
-        return Step((event,), done=True)
+        return Step((event,), max(end, 0), done=True)
     return Step((event,), *_next(end, headers))
 
 
@@ -110,7 +116,7 @@ def _next(end: int, headers: dict[bytes, bytes]) -> tuple[int, bool, bool]:
     """Return consumed, wait and done of a Step: where the next message starts, if known."""
     length = headers.get(b"content-length", b"0")
     if end < 0 or b"transfer-encoding" in headers or not length.isdigit() or len(length) > 6:
-        return 0, False, True
+        return max(end, 0), False, True
     body = int(length)
     return end + body, False, body > MAX_SKIP
 

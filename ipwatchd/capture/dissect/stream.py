@@ -30,10 +30,12 @@ Key = tuple[int, int, int, int, int, int, int, int]
 class Half:
     """One direction of a stream: `window` starts at sequence number `base`."""
 
-    __slots__ = ("base", "done", "fresh", "kind", "ranges", "segments", "window")
+    __slots__ = ("base", "done", "fresh", "kind", "ranges", "segments", "tapped", "window")
 
     def __init__(self, kind: int, base: int) -> None:
         self.kind = kind
+        # What the taps call it, which a protocol may have left behind (HTTP CONNECT).
+        self.tapped = kind
         self.base = base
         self.window = bytearray()
         # What of the window is filled: sorted, disjoint [start, end).
@@ -69,6 +71,11 @@ class Half:
             return b""
         return bytes(self.window[: self.ranges[0][1]])
 
+    @property
+    def resting(self) -> bool:
+        """Tell whether nothing is held that an earlier segment began."""
+        return self.done or not self.ranges or self.ranges[0][0] > 0
+
     def consume(self, count: int) -> None:
         """Let the window start `count` bytes further on, which may be beyond what has come."""
         self.base = (self.base + count) & 0xFFFF_FFFF
@@ -79,11 +86,20 @@ class Half:
         self.fresh = False
         self.segments = 0
 
-    def close(self) -> None:
-        """Take no more and free what is held."""
+    def close(self, count: int = 0) -> None:
+        """Take no more behind the next `count` bytes and free what is held."""
+        self.base = (self.base + count) & 0xFFFF_FFFF
         self.done = True
         self.window = bytearray()
         self.ranges = []
+
+    def restart(self, seq: int) -> None:
+        """Forget what was lost or not wanted: a new message starts here."""
+        self.base = seq
+        self.window = bytearray()
+        self.ranges = []
+        self.segments = 0
+        self.done = False
 
     def _shift(self, count: int) -> None:
         self.window[0:0] = bytes(count)
@@ -147,6 +163,9 @@ class Streams:
         stream.last = now
         half = stream.halves[from_orig]
         if half is None or abs(half.distance(seq)) > RESTART:
+            half = stream.halves[from_orig] = Half(kind, seq)
+        elif kind not in {half.tapped, half.kind}:
+            # The tap saw another protocol begin, as after STARTTLS.
             half = stream.halves[from_orig] = Half(kind, seq)
         return half
 
