@@ -146,16 +146,15 @@ def _of(rows: Iterable[Row], rule: str, subject: str) -> list[Row]:
 
 def _incidents(seen: Seen) -> list[Verdict]:
     verdicts = []
-    guilty = set()
+    guilty = {named(who).ipv4 for who in CULPRITS}
     for who, rule in CULPRITS.items():
         address = named(who).ipv4
         found = _of(seen.incidents, rule, address)
-        guilty |= {str(row["id"]) for row in found}
         text = ", ".join(f"{row['id']} {row['priority']} {row['state']}" for row in found)
         verdicts.append(
             Verdict(f"one incident {rule} of {address} ({who})", text or "none", len(found) == 1)
         )
-    others = [row for row in seen.incidents if str(row["id"]) not in guilty]
+    others = [row for row in seen.incidents if row["subject"] not in guilty]
     text = ", ".join(f"{row['rule']} {row['subject']}" for row in others)
     verdicts.append(Verdict("nobody else is accused", text or "nobody", not others))
     return verdicts
