@@ -182,7 +182,8 @@ def put(
         return
     state["taps"] = slot + 1
     state["tap_bytes"] = offset + size
-    table.tap_data[offset : offset + size] = data[at : at + size]
+    for i in range(size):
+        table.tap_data[offset + i] = data[at + i]
     tap = table.tap_index[slot]
     tap["ts"] = packet["ts"]
     tap["offset"] = offset

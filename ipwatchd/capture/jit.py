@@ -4,7 +4,7 @@ Numba does no bounds checks, so compiled functions read packets through `octets`
 code runs as plain Python with NUMBA_DISABLE_JIT=1 and checked with NUMBA_BOUNDSCHECK=1.
 
 Numba notices a change of a function's own file but not of those it calls. The cache's folder
-therefore carries a digest of all sources of this room.
+therefore carries a digest of all sources that hold compiled code or a layout.
 """
 
 from __future__ import annotations
@@ -37,7 +37,9 @@ def cache_folder() -> Path:
     """Return where this version's machine code is kept."""
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(Path(__file__).resolve().parent.glob("*.py")):
-        digest.update(source.read_bytes())
+        text = source.read_bytes()
+        if b"@compiled" in text or b"np.dtype" in text:
+            digest.update(text)
     checked = "-checked" if numba.config.BOUNDSCHECK else ""
     return CACHE_ROOT / f"loop-{digest.hexdigest()[:16]}{checked}"
 
@@ -54,5 +56,11 @@ _use_cache_folder()
 
 
 def compiled(function: _Function) -> _Function:
-    """Compile on first use; the code releases the GIL and never raises ZeroDivisionError."""
-    return cast("_Function", numba.njit(cache=True, nogil=True, error_model="numpy")(function))
+    """Compile on first use; the code releases the GIL and never raises ZeroDivisionError.
+
+    Without numba's reference counting (`_nrt`, as numba's own array code is compiled): the arrays
+    belong to the caller for the whole call, and counting them took two thirds of a packet's time.
+    Compiled code can therefore make no arrays, lists or strings.
+    """
+    option = {"cache": True, "nogil": True, "error_model": "numpy", "_nrt": False}
+    return cast("_Function", numba.njit(**option)(function))
