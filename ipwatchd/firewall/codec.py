@@ -83,8 +83,8 @@ _NAMES: Final = {
 }  # fmt: skip
 
 
-class MalformedError(ValueError):
-    """A length in a netlink message points outside of it."""
+class MalformedError(OSError):
+    """A length in a netlink message points outside of it; an answer that can't be read."""
 
 
 class Header(NamedTuple):

@@ -15,7 +15,7 @@ import numpy as np
 
 from ipwatchd.firewall import codec
 from ipwatchd.firewall.codec import ACK, DUMP
-from ipwatchd.firewall.transport import NetlinkSocket
+from ipwatchd.firewall.transport import NetlinkSocket, failure
 from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.policy import contains, empty_ranges
 
@@ -139,7 +139,7 @@ def _filtered(address: bytes) -> Iterator[bytes]:
 def _dump(socket: NetlinkSocket, request: bytes) -> Iterator[Entry]:
     for count, header in enumerate(socket.request(request)):
         if count >= _ENTRIES:
-            raise OSError(errno.E2BIG, f"more than {_ENTRIES} connections are tracked: none ended")
+            raise failure(errno.E2BIG, f"more than {_ENTRIES} connections are tracked: none ended")
         entry = read_entry(header.body)
         if entry is not None:
             yield entry

@@ -21,7 +21,7 @@ from ipwatchd.firewall.layout import (
     unexpired,
 )
 from ipwatchd.firewall.rules import set_change, table_messages, table_removal
-from ipwatchd.firewall.transport import NetlinkSocket
+from ipwatchd.firewall.transport import NetlinkSocket, failure
 from ipwatchd.records.policy import empty_ranges
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class Firewall:
     @property
     def _socket(self) -> NetlinkSocket:
         if self._open is None:
-            raise OSError(errno.ENOTCONN, "the firewall is not open: call open() first")
+            raise failure(errno.ENOTCONN, "the firewall is not open: call open() first")
         return self._open
 
     @property
@@ -154,8 +154,11 @@ class Firewall:
         try:
             done = self._apply(policy, now)
         except OSError as error:
-            self._last_error = str(error.strerror or error)
+            self._last_error = str(error)
             raise
+        except OverflowError as error:
+            self._last_error = str(error)
+            raise failure(errno.E2BIG, str(error)) from None
         self._last_error = ""
         self._last_applied = now
         return done
@@ -254,7 +257,7 @@ class Firewall:
             except OSError as error:
                 if error.errno not in _MENDABLE:
                     raise
-                self._drift = str(error.strerror)
+                self._drift = str(error)
                 return self._rebuild(wanted, mode, now)
             sent = self._socket.sent
             self._settle(before)

@@ -12,6 +12,7 @@ from ipwatchd.firewall.codec import ACK, DUMP, Nft
 from ipwatchd.firewall.elements import keys_message, read_elements
 from ipwatchd.firewall.layout import range_of_keys
 from ipwatchd.firewall.rules import DENIED_CHAIN
+from ipwatchd.firewall.transport import failure
 from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class KernelTable:
         """Return the number of commits of this namespace's rules so far (NFT_MSG_GETGEN)."""
         answer = self._socket.ask(codec.message(Nft.GETGEN, ACK, family=0))
         if answer is None:
-            raise OSError(errno.EIO, "the kernel did not tell the generation of its rules")
+            raise failure(errno.EIO, "the kernel did not tell the generation of its rules")
         return codec.be32(codec.attributes(answer.body, 4).get(1))
 
     def table(self) -> tuple[int, int] | None:

@@ -189,7 +189,7 @@ def range_of_keys(
 
 
 def sizes(held: Mapping[str, NDArray[np.void]]) -> dict[str, int]:
-    """Return the `size` of each hash set: room to double; ValueError where it is more than may be.
+    """Return the `size` of each hash set: room to double; OverflowError above what may be.
 
     With a size the kernel makes the table large enough at once. It can't grow inside one
     transaction, and a load into a table that is too small is quadratic.
@@ -200,7 +200,7 @@ def sizes(held: Mapping[str, NDArray[np.void]]) -> dict[str, int]:
             continue
         count = len(held.get(spec.name, empty_ranges()))
         if count > _LARGEST_ROOM // 2:
-            raise ValueError(
+            raise OverflowError(
                 f"{count} denied single addresses are more than {_LARGEST_ROOM // 2}: "
                 "take feeds out or deny networks instead"
             )

@@ -16,7 +16,7 @@ import msgspec
 
 from ipwatchd.firewall import codec
 from ipwatchd.firewall.rules import LOG_SNAP, PREFIXES
-from ipwatchd.firewall.transport import NetlinkSocket
+from ipwatchd.firewall.transport import NetlinkSocket, failure
 from ipwatchd.records.event import Blocked
 from ipwatchd.records.flow import protocol_name
 
@@ -92,7 +92,7 @@ class BlockedReader:
                 self._netlink.ask(asked)
             except OSError as error:
                 if error.errno == errno.EBUSY:
-                    raise OSError(
+                    raise failure(
                         errno.EBUSY,
                         f"nflog group {group} is taken by another process: "
                         "set another firewall.log_group",

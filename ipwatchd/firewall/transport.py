@@ -17,7 +17,7 @@ from ipwatchd.firewall import codec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["NetlinkSocket", "open_socket"]
+__all__ = ["NetlinkSocket", "failure", "open_socket"]
 
 _NETLINK_NETFILTER: Final = 12
 _SOL_NETLINK: Final = 270
@@ -33,6 +33,16 @@ _PARTS: Final = 1000
 _MESSAGES: Final = 20_000_000
 """The most messages of one dump: ends a dump that would never end."""
 _SECONDS: Final = 10
+
+
+def failure(number: int, sentence: str) -> OSError:
+    """Return the OSError of an errno (PermissionError and so on) that reads as one sentence.
+
+    OSError(number, sentence) itself would print "[Errno 1] …".
+    """
+    error: OSError = type(OSError(number, sentence))(sentence)
+    error.errno = number
+    return error
 
 
 def open_socket(receive_buffer: int = _RECEIVE_BUFFER) -> socket.socket:
@@ -120,7 +130,7 @@ class NetlinkSocket:
         if refused is not None:
             raise _error(refused)
         if not answered:
-            raise OSError(errno.EIO, "the kernel did not answer an nf_tables transaction")
+            raise failure(errno.EIO, "the kernel did not answer an nf_tables transaction")
 
     def request(self, message: bytes) -> Iterator[codec.Header]:
         """Send one request and yield its answers until the end of a dump or an acknowledgement.
@@ -146,7 +156,7 @@ class NetlinkSocket:
                 if header.type == codec.NLMSG_DONE:
                     return
                 yield header
-        raise OSError(errno.EMSGSIZE, f"a netlink dump went on after {_MESSAGES} datagrams")
+        raise failure(errno.EMSGSIZE, f"a netlink dump went on after {_MESSAGES} datagrams")
 
     def ask(self, message: bytes) -> codec.Header | None:
         """Send one request (with ACK set) and return its one answer; None where there is none."""
@@ -166,7 +176,7 @@ class NetlinkSocket:
         except OSError as error:
             if error.errno != errno.EMSGSIZE:
                 raise
-            raise OSError(
+            raise failure(
                 errno.EMSGSIZE,
                 f"one transaction of {size} bytes is more than net.core.wmem_max allows here: "
                 "raise it, or run with CAP_NET_ADMIN outside of a user namespace",
@@ -193,7 +203,7 @@ class NetlinkSocket:
         try:
             received = self._take(0)
         except BlockingIOError:
-            raise OSError(
+            raise failure(
                 errno.ETIMEDOUT, f"the kernel did not answer a netlink request in {_SECONDS} s"
             ) from None
         yield from codec.messages(received)
@@ -203,7 +213,7 @@ class NetlinkSocket:
         while True:
             size, _, message_flags, sender = self._socket.recvmsg_into([self._buffer], 0, flags)
             if message_flags & socket.MSG_TRUNC:
-                raise OSError(errno.EMSGSIZE, f"a netlink datagram of over {_DATAGRAM} bytes")
+                raise failure(errno.EMSGSIZE, f"a netlink datagram of over {_DATAGRAM} bytes")
             if sender[0] == 0:
                 return memoryview(bytes(memoryview(self._buffer)[:size]))
 
@@ -223,8 +233,8 @@ def _error(said: codec.Refusal) -> OSError:
     """Return the exception of a refusal: what was refused, the kernel's words, the mend."""
     name = codec.message_name(said.type)
     if said.errno == errno.EPERM:
-        return PermissionError(
+        return failure(
             errno.EPERM, f"the kernel refused {name}: this needs CAP_NET_ADMIN (root has it)"
         )
     words = os.strerror(said.errno) + (f" ({said.text})" if said.text else "")
-    return OSError(said.errno, f"the kernel refused {name}: {words}")
+    return failure(said.errno, f"the kernel refused {name}: {words}")
