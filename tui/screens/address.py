@@ -1,0 +1,83 @@
+"""The page of one address: all that is known of it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from tui.document import document
+from tui.screens.page import Page
+from tui.text import Piece, clean
+
+if TYPE_CHECKING:
+    from tui.widgets.lines import Line
+
+__all__ = ["AddressPage"]
+
+_VERDICTS = {"deny": "badge-bad", "allow": "badge-good", "management": "badge-info"}
+
+
+class AddressPage(Page):
+    """Who it is, where it is, what it did, what the lists say."""
+
+    TAB = "records"
+    HELP = (
+        "All that is recorded of one address, and which entry decides on it. d denies it for a "
+        "time, a allows it, u takes it off the deny list, Escape goes back."
+    )
+
+    def __init__(self, address: str) -> None:
+        super().__init__()
+        self.address = address
+        self.known: dict[str, Any] | None = None
+
+    def page_title(self) -> str:
+        """Return the address."""
+        return clean(self.address)
+
+    def poll(self) -> None:
+        """Ask for the page again."""
+        self.house.ask(
+            "address", partial(self.house.client.address, self.address), self._took, self.failed
+        )
+
+    def reload(self) -> None:
+        """Ask at once."""
+        self.poll()
+
+    def _took(self, known: dict[str, Any]) -> None:
+        if self.is_mounted:
+            self.known, self.trouble = known, ""
+            self.rewrite()
+
+    def target(self) -> str:
+        """Return the address."""
+        return self.address
+
+    def is_denied(self) -> bool:
+        """Whether a deny entry decides."""
+        return self._verdict() == "deny" or bool(self.known and self.known.get("denied"))
+
+    def _verdict(self) -> str:
+        why = (self.known or {}).get("lists")
+        return str(why.get("verdict", "")) if isinstance(why, dict) else ""
+
+    def written(self, cells: int) -> list[Line]:
+        """Return the verdict, then all that is known."""
+        if self.known is None:
+            return self.waiting()
+        lines: list[Line] = []
+        why = self.known.get("lists")
+        rest = dict(self.known)
+        if isinstance(why, dict) and why.get("text"):
+            verdict = self._verdict()
+            word = {"none": "PASSES", "deny": "DENIED", "allow": "ALLOWED"}.get(
+                verdict, verdict.upper()
+            )
+            badge = Piece(f" {clean(word)} ", _VERDICTS.get(verdict, "quiet"))
+            lines += [[Piece(" "), badge, Piece(f" {clean(why['text'])}", "text")], []]
+            rest["lists"] = {
+                key: value for key, value in why.items()
+                if key not in {"address", "verdict", "text", "precedence"}
+            }  # fmt: skip
+        return [*lines, *document(rest, cells, self.context())]

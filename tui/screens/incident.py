@@ -1,0 +1,184 @@
+"""The page of one incident: what it is, its timeline, what can be done about it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Final
+
+from textual.binding import Binding
+
+from tui import quantity
+from tui.document import facts, heading
+from tui.fields import PRIORITY_MEANING, is_address, said
+from tui.screens.act import Act
+from tui.screens.page import Page
+from tui.text import Piece, clean, fit, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from textual.binding import BindingType
+
+    from ipwatchd.control.messages import IncidentDetail
+    from tui.widgets.lines import Line
+
+__all__ = ["ACTIONS", "IncidentPage", "timeline"]
+
+ACTIONS: Final[Mapping[str, frozenset[str]]] = {
+    "take": frozenset({"NEW"}),
+    "confirm": frozenset({"TRIAGE", "CONTAINED"}),
+    "contain": frozenset({"CONFIRMED"}),
+    "resolve": frozenset({"CONTAINED"}),
+    "review": frozenset({"RESOLVED"}),
+    "close": frozenset({"REVIEW"}),
+    "reject": frozenset({"NEW", "TRIAGE"}),
+    "reopen": frozenset({"CLOSED", "REJECTED"}),
+}
+"""Action → states in which its key is offered. The daemon decides: all are in the palette, and
+what it refuses it says."""
+
+_SHOWN_ABOVE: Final = frozenset(
+    {"id", "title", "priority", "state", "severity", "subject", "evidence"}
+)
+_LAST: Final = 500
+"""Events of a timeline that are written out, the newest."""
+
+
+class IncidentPage(Page):
+    """One incident."""
+
+    TAB = "incidents"
+    HELP = (
+        "One incident: what was seen, and everything that was done about it since. The keys below "
+        "move it on; the palette (^p) has all actions, also those its state does not offer."
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("t", "act('take')", "Take"),
+        Binding("c", "act('confirm')", "Confirm"),
+        Binding("n", "act('contain')", "Contain"),
+        Binding("o", "act('resolve')", "Resolve"),
+        Binding("v", "act('review')", "Review"),
+        Binding("x", "act('close')", "Close"),
+        Binding("j", "act('reject')", "Reject"),
+        Binding("O", "act('reopen')", "Reopen"),
+        Binding("m", "act('note')", "Note"),
+    ]
+
+    def __init__(self, identity: str) -> None:
+        super().__init__()
+        self.identity = identity
+        self.detail: IncidentDetail | None = None
+
+    def page_title(self) -> str:
+        """Return the incident's number."""
+        return f"Incident {clean(self.identity)}"
+
+    def poll(self) -> None:
+        """Ask for it again."""
+        work = partial(self.house.client.incident, self.identity)
+        self.house.ask("incident", work, self._took, self.failed)
+
+    def reload(self) -> None:
+        """Ask at once."""
+        self.poll()
+
+    def _took(self, detail: IncidentDetail) -> None:
+        if self.is_mounted:
+            self.detail, self.trouble = detail, ""
+            self.rewrite()
+
+    def _incident(self) -> dict[str, Any]:
+        return self.detail.incident if self.detail is not None else {}
+
+    def target(self) -> str:
+        """Return the subject where it is an address."""
+        subject = self._incident().get("subject")
+        return str(subject) if is_address(subject) else ""
+
+    def is_denied(self) -> bool:
+        """It may be: the daemon says if not."""
+        return bool(self.target())
+
+    def why_prefill(self) -> str:
+        """Name the incident."""
+        incident = self._incident()
+        return clean(f"{incident.get('title', '')} ({self.identity})")
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Offer the keys that the state allows."""
+        if action == "act" and parameters:
+            states = ACTIONS.get(str(parameters[0]))
+            return states is None or self._incident().get("state") in states
+        return super().check_action(action, parameters)
+
+    def action_act(self, action: str) -> None:
+        """Do it: taking at once, the rest with a word on why."""
+        if action == "take":
+            work = partial(self.house.client.act, self.identity, action)
+            self.house.ask("change", work, self._acted)
+            return
+        title = clean(self._incident().get("title", ""))
+        self.app.push_screen(Act(self.identity, action, title), self._acted)
+
+    def _acted(self, incident: dict[str, Any] | None) -> None:
+        if incident is not None:
+            self.house.tell(f"{clean(self.identity)} is now {said(incident.get('state'))}")
+            self.poll()
+
+    def written(self, cells: int) -> list[Line]:
+        """Return what it is, then its timeline, the newest first."""
+        if self.detail is None:
+            return self.waiting()
+        incident = self.detail.incident
+        lines = [*_head(incident, cells), []]
+        rest = {k: v for k, v in incident.items() if k not in _SHOWN_ABOVE}
+        lines += facts(rest, cells, self.context())
+        evidence = incident.get("evidence")
+        if isinstance(evidence, dict) and evidence:
+            lines += [[], heading("evidence", cells), *facts(evidence, cells, self.context())]
+        lines += [[], heading("timeline, the newest first", cells)]
+        for event in list(self.detail.timeline)[: -_LAST - 1 : -1]:
+            lines += timeline(event, cells, self.house.zone)
+        return lines
+
+
+def _head(incident: Mapping[str, Any], cells: int) -> list[Line]:
+    priority = said(incident.get("priority"))
+    line = [
+        Piece(" "),
+        Piece(f" {priority} ", PRIORITY_MEANING.get(priority, "text")),
+        Piece(f"  {said(incident.get('state'))}  ", "accent"),
+        Piece(said(incident.get("subject")), "strong"),
+        Piece(f"  {said(incident.get('severity'))}", "quiet"),
+    ]
+    title = wrap(said(incident.get("title")), max(cells - 2, 10))[:4]
+    return [line, *([Piece(f" {part}", "strong")] for part in title)]
+
+
+def timeline(event: Mapping[str, Any], cells: int, zone: Any) -> list[Line]:
+    """Return one event: when, who, what, and what was said of it."""
+    body = event.get("body")
+    body = body if isinstance(body, dict) else {}
+    time = quantity.moment(event.get("time"), zone)
+    what = said(event.get("kind"))
+    if body.get("action"):
+        what = f"{said(body['action'])}: {said(body.get('before'))} → {said(body.get('after'))}"
+    lines: list[Line] = [
+        [Piece(f" {fit(time, 19)}  ", "quiet"), Piece(f"{what}  ", "strong"),
+         Piece(said(event.get("actor")), "quiet")]
+    ]  # fmt: skip
+    for text in _words(body):
+        for part in wrap(text, max(cells - 23, 10))[:6]:
+            lines.append([Piece(f"{' ' * 22}{part}")])
+    return lines
+
+
+def _words(body: Mapping[str, Any]) -> list[str]:
+    said_of = [
+        said(body[key]) for key in ("reason", "resolution", "text", "title") if body.get(key)
+    ]
+    if body.get("count"):
+        said_of.append(f"seen {quantity.count(body['count'])} times")
+    if body.get("classification"):
+        said_of.append(f"class {said(body['classification'])}")
+    return list(dict.fromkeys(said_of))
