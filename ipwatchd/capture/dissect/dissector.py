@@ -115,29 +115,27 @@ class Dissector:
         self, key: Key, now: float, seq: int, kind: int, from_orig: bool, payload: bytes,
         events: list[AnyEvent],
     ) -> None:  # fmt: skip
-        half = self._streams.half(key, from_orig=from_orig, kind=kind, seq=seq, now=now)
+        stream, half = self._streams.place(key, from_orig=from_orig, kind=kind, seq=seq, now=now)
         # Bodies are not tapped whole: the next head of a connection comes behind a gap.
         behind = half.kind == Kind.HTTP and half.resting and half.distance(seq) > 0
         if behind and http.starts(payload):
             half.restart(seq)
         if not payload or half.done or not half.add(seq, payload):
             return
-        self._read(half, key, now, from_orig, events)
+        self._read(stream, half, key, from_orig, events)
         if half.segments >= MAX_SEGMENTS and not half.done:
             half.close()
             self._silenced += 1
 
     def _read(
-        self, half: Half, key: Key, now: float, from_orig: bool, events: list[AnyEvent],
-        *, final: bool = False,
-    ) -> None:  # fmt: skip
+        self, stream: Stream, half: Half, key: Key, from_orig: bool, events: list[AnyEvent]
+    ) -> None:
         """Read messages off one direction until it needs more bytes or is done."""
-        asked = self._streams.asked(key)
         while not half.done and (data := half.ready()):
-            step = _step(half.kind, data, asked, from_orig=from_orig, final=final)
-            if step.bad and half.fresh and half.segments < _PATIENCE and not final:
+            step = _step(half.kind, data, stream.asked, from_orig=from_orig, final=False)
+            if step.bad and half.fresh and half.segments < _PATIENCE:
                 return
-            self._keep(step, half, key, now, events)
+            self._keep(step, stream, half, key, events)
             if step.wait:
                 return
             if step.done:
@@ -147,12 +145,15 @@ class Dissector:
             if step.become:
                 half.kind = KINDS.index(step.become)
 
-    def _keep(self, step: Step, half: Half, key: Key, now: float, events: list[AnyEvent]) -> None:
-        # Behind a good message bad bytes are a body or an upgrade, not a wrong hint.
-        if step.bad and half.fresh:
+    def _keep(
+        self, step: Step, stream: Stream, half: Half, key: Key, events: list[AnyEvent]
+    ) -> None:
+        # Of a stream that is known bad bytes are a body, an upgrade or the middle of an answer.
+        if step.bad and not stream.known:
             _count(self._counters.malformed, half.kind)
         for event in step.events:
-            events.append(_stamp(event, key, _TCP, now))
+            stream.known = True
+            events.append(_stamp(event, key, _TCP, stream.last))
             _count(self._counters.events, half.kind)
 
     def _expire(self, now: float, events: list[AnyEvent]) -> None:
@@ -169,7 +170,7 @@ class Dissector:
         data = half.ready()
         if data and half.kind in {Kind.TLS, Kind.HTTP}:
             step = _step(half.kind, data, stream.asked, from_orig=from_orig, final=True)
-            self._keep(step, half, key, stream.last, events)
+            self._keep(step, stream, half, key, events)
 
 
 def _datagram(kind: int, payload: bytes) -> Sequence[AnyEvent] | None:

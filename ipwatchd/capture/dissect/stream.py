@@ -119,15 +119,19 @@ class Half:
 
 
 class Stream:
-    """Two directions and what joins them: HTTP requests that wait for a response."""
+    """Two directions and what joins them: HTTP requests that wait for a response.
 
-    __slots__ = ("asked", "halves", "last")
+    `known` is set once either direction spoke the protocol that it was tapped for.
+    """
+
+    __slots__ = ("asked", "halves", "known", "last")
 
     def __init__(self, now: float) -> None:
         self.halves: list[Half | None] = [None, None]
         # Bounded: pipelined requests without end push out the oldest.
         self.asked: deque[Asked] = deque(maxlen=16)
         self.last = now
+        self.known = False
 
     @property
     def waiting(self) -> bool:
@@ -150,8 +154,10 @@ class Streams:
         """Return how many streams are held."""
         return len(self._streams)
 
-    def half(self, key: Key, *, from_orig: bool, kind: int, seq: int, now: float) -> Half:
-        """Return the direction a segment belongs to, made where it is new."""
+    def place(
+        self, key: Key, *, from_orig: bool, kind: int, seq: int, now: float
+    ) -> tuple[Stream, Half]:
+        """Return the stream and the direction a segment belongs to, made where they are new."""
         stream = self._streams.get(key)
         if stream is None:
             while len(self._streams) >= self._limit:
@@ -167,11 +173,7 @@ class Streams:
         elif kind not in {half.tapped, half.kind}:
             # The tap saw another protocol begin, as after STARTTLS.
             half = stream.halves[from_orig] = Half(kind, seq)
-        return half
-
-    def asked(self, key: Key) -> deque[Asked]:
-        """Return the requests of a stream that wait for their response."""
-        return self._streams[key].asked
+        return stream, half
 
     def idle(self, now: float) -> list[tuple[Key, Stream]]:
         """Remove and return the streams that nothing was added to for IDLE seconds."""
