@@ -1,1 +1,130 @@
-"""To be written."""
+"""ipwatch-central: the collector of all sites' incidents, and its tokens, sites and lists."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ipwatchd.cli import central_actions
+from ipwatchd.cli.refusal import refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+__all__ = ["main"]
+
+STATE = "/var/lib/ipwatch-central"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit status: 0 done, 1 the answer is no, 2 wrong usage."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        from ipwatchd.sqlite import CorruptStoreError
+
+        if not isinstance(error, ValueError | OSError | CorruptStoreError):
+            raise
+        words, status = refusal(error)
+        print(f"ipwatch-central: {words}", file=sys.stderr)
+        return status
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="ipwatch-central", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _run_parser(commands)
+    _token_parser(commands)
+    _question_parsers(commands)
+    _lists_parser(commands)
+    return parser
+
+
+def _command(
+    commands: Any, name: str, run: Callable[[argparse.Namespace], int], text: str, example: str,
+    *, json: bool = False,
+) -> argparse.ArgumentParser:  # fmt: skip
+    made: argparse.ArgumentParser = commands.add_parser(
+        name, help=text, description=text[0].upper() + text[1:] + ".",
+        epilog=f"example: ipwatch-central {example}",
+    )  # fmt: skip
+    made.add_argument("--state", default=STATE, metavar="DIR", help=f"state folder ({STATE})")
+    if json:
+        made.add_argument("--json", action="store_true", help="one JSON array on stdout")
+    made.set_defaults(run=run)
+    return made
+
+
+def _run_parser(commands: Any) -> None:
+    run = _command(
+        commands, "run", central_actions.run, "collect until stopped",
+        "run --host 0.0.0.0 --certificate cert.pem --key key.pem",
+    )  # fmt: skip
+    run.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
+    run.add_argument("--port", type=int, default=8470, help="port, 0 for a free one (8470)")
+    run.add_argument("--certificate", default="", metavar="FILE", help="TLS certificate chain, PEM")
+    run.add_argument("--key", default="", metavar="FILE", help="its private key, PEM")
+
+
+def _token_parser(commands: Any) -> None:
+    token = commands.add_parser("token", help="who may deliver: add, list or revoke tokens")
+    kinds = token.add_subparsers(required=True, metavar="add|list|revoke")
+    text = "print a new token for a site, once; only its hash is kept"
+    add = _command(kinds, "add", central_actions.token_add, text, "token add manila > token")
+    add.add_argument("site")
+    text = "list tokens by the first digits of their hash"
+    _command(kinds, "list", central_actions.token_list, text, "token list --json", json=True)
+    text = "revoke every token of a site, at once"
+    revoke = _command(kinds, "revoke", central_actions.token_revoke, text, "token revoke manila")
+    revoke.add_argument("site")
+
+
+def _question_parsers(commands: Any) -> None:
+    text = "list the sites: last contact, newest event, open incidents, silent since"
+    _command(commands, "sites", central_actions.sites, text, "sites --json", json=True)
+    text = "list incidents of all sites, the newest first"
+    incidents = _command(
+        commands,
+        "incidents",
+        central_actions.incidents,
+        text,
+        "incidents --site manila --in all",
+        json=True,
+    )
+    incidents.add_argument("--site", default="", help="only of this site")
+    incidents.add_argument(
+        "--in", dest="word", default="open", metavar="STATE",
+        help="open, all or a state such as NEW (open)",
+    )  # fmt: skip
+    incidents.add_argument("--limit", type=int, default=1000, help="at most so many (1000)")
+    text = "check every site's hash chain; exit status 1 where one is broken"
+    _command(commands, "verify", central_actions.verify, text, "verify", json=True)
+
+
+def _lists_parser(commands: Any) -> None:
+    lists = commands.add_parser("lists", help="deny and allow entries handed to sites")
+    kinds = lists.add_subparsers(required=True, metavar="add|del|list")
+    text = "add an entry for one site or all"
+    example = 'lists add deny 203.0.113.0/24 --for 2h --reason "scans all sites"'
+    add = _command(kinds, "add", central_actions.lists_add, text, example)
+    text = "remove an entry"
+    remove = _command(
+        kinds, "del", central_actions.lists_del, text, "lists del deny 203.0.113.0/24"
+    )
+    for one in (add, remove):
+        one.add_argument("list", choices=("deny", "allow"))
+        one.add_argument("network")
+        one.add_argument("--site", default="", help="only for this site (all)")
+    add.add_argument("--reason", required=True, help="why, as the admins of the sites will read it")
+    add.add_argument("--for", dest="span", default="", metavar="SPAN", help="how long: 90s, 2h, 7d")
+    add.add_argument("--ticket", default="")
+    text = "list the entries in force"
+    _command(kinds, "list", central_actions.lists_list, text, "lists list --json", json=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,69 @@
+"""Running the collector until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from ipwatchd.central.app import Collector
+from ipwatchd.central.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from ipwatchd.config import CentralSettings
+
+__all__ = ["serve"]
+
+STOP_SECONDS: Final = 5.0
+"""Time for requests under way when it stops; what is cut off then is sent again by the site."""
+
+
+async def serve(settings: CentralSettings, say: Callable[[str], None]) -> None:
+    """Collect until SIGTERM or SIGINT; `say` gets one line when it listens.
+
+    Raises OSError (port taken, files not readable), CorruptStoreError, or ValueError for a
+    certificate that can't be used.
+    """
+    context = _tls(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    store = await Store.open(Path(settings.state_dir))
+    runner = web.AppRunner(
+        Collector(store).app(), access_log=None, shutdown_timeout=STOP_SECONDS,
+        keepalive_timeout=75.0,
+    )  # fmt: skip
+    try:
+        await runner.setup()
+        site = web.TCPSite(runner, settings.host, settings.port, ssl_context=context)
+        await site.start()
+        scheme = "https" if context else "http"
+        for address in runner.addresses:
+            host = f"[{address[0]}]" if ":" in address[0] else address[0]
+            say(f"listening on {scheme}://{host}:{address[1]}")
+        await stop.wait()
+    finally:
+        await runner.cleanup()
+        await store.close()
+
+
+def _tls(settings: CentralSettings) -> ssl.SSLContext | None:
+    if not settings.certificate and not settings.key:
+        return None
+    if not (settings.certificate and settings.key):
+        raise ValueError("TLS needs both --certificate and --key")
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    try:
+        context.load_cert_chain(settings.certificate, settings.key)
+    except ssl.SSLError as error:
+        raise ValueError(
+            f"{settings.certificate} and {settings.key} are no certificate with its key: {error}"
+        ) from error
+    return context
