@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.incidents.chain import START, Broken, Head, Verdict, check
@@ -10,7 +11,6 @@ from ipwatchd.incidents.log import event_of, incident_of
 from ipwatchd.records.incident import OPEN_STATES, STATES, Incident, IncidentEvent
 
 if TYPE_CHECKING:
-    import sqlite3
     from collections.abc import Iterable, Sequence
 
     import aiosqlite
@@ -91,8 +91,11 @@ class IncidentQueries:
         return Verdict(count, broken.seq, broken.why)
 
     async def _rows(self, query: str, values: tuple[Any, ...] = ()) -> tuple[sqlite3.Row, ...]:
-        async with self._reader.execute(query, values) as rows:
-            return tuple(await rows.fetchall())
+        try:
+            async with self._reader.execute(query, values) as rows:
+                return tuple(await rows.fetchall())
+        except sqlite3.DatabaseError as error:
+            raise OSError(f"can't read the incidents: {error}") from error
 
 
 def _where(states: Sequence[str]) -> tuple[str, tuple[str, ...]]:
