@@ -13,6 +13,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from ipwatchd.capture import Ring
@@ -98,6 +99,13 @@ class Daemon:
                 self.stores.incidents, self._central_entries,
             )  # fmt: skip
 
+    def _follow_logs(self) -> None:
+        if self.live.follower:
+            self.live.follower.close()
+        self.live.follower = Follower(
+            self.config.logs.files, state=self.stores.state_dir / "logs.json"
+        )
+
     async def _central_entries(self, entries: Sequence[ListEntry]) -> None:
         """Take the centre's list entries: they replace what the centre said before."""
         now = time.time()
@@ -114,9 +122,7 @@ class Daemon:
         try:
             self._start_capture()
             self._start_uplink()
-            self.live.follower = Follower(
-                self.config.logs.files, state=self.stores.state_dir / "logs.json"
-            )
+            self._follow_logs()
             _LOG.info(
                 "started", site=self.config.site.name, interfaces=self.config.capture.interfaces
             )
@@ -125,6 +131,8 @@ class Daemon:
             await self._run_parts()
         finally:
             await control.stop()
+            if self.live.follower:
+                self.live.follower.close()
             if self.live.blocked:
                 self.live.blocked.close()
             if self.live.enforcement:
@@ -233,10 +241,9 @@ class Daemon:
     def _shed(self) -> dict[str, int]:
         counts = {"inbox.flows": self._inbox.flows_shed, "inbox.events": self._inbox.events_shed}
         if self.live.ring:
-            counters = self.live.ring.counters()
-            counts["ring.kernel_drops"] = counters.kernel_drops
-            counts["capture.flows"] = counters.flows_shed
-            counts["capture.events"] = counters.events_shed
+            counters = msgspec.structs.asdict(self.live.ring.counters())
+            for name in ("kernel_drops", "flows_shed", "events_shed", "deliveries_shed"):
+                counts[f"capture.{name}"] = counters[name]
         if self.live.blocked:
             counts["nflog.events"] = self.live.blocked.counters.shed
         counts |= self.pipeline.shed()
@@ -279,17 +286,14 @@ class Daemon:
         _LOG.info("reloaded", needs_restart=restart)
 
     def _adopt(self, fresh: Config, kept: dict[str, object]) -> None:
-        import msgspec
-
         self.config = msgspec.structs.replace(fresh, **kept)
         self.stores.config = self.config
         self.stores.enricher.reload(self.config.zones, self.config.geo)
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()
-        self.live.follower = Follower(
-            self.config.logs.files, state=self.stores.state_dir / "logs.json"
-        )
+        self.stores.lists.protect(self.config.firewall.management)
+        self._follow_logs()
         self._policy_changed = True
 
 

@@ -32,7 +32,8 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
     try:
         pipeline = Pipeline(stores)
         with contextlib.closing(Progress("replay")) as progress:
-            for capture in read_files(files, config.capture, progress=progress.update):
+            source = read_files(files, config.capture, progress=progress.update)
+            for capture in source:
                 now = max(now, capture.now)
                 outcome = await pipeline.take(capture)
                 flows += len(capture.flows)
@@ -41,6 +42,8 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
                 await stores.history.flush(capture.now)
     finally:
         await stores.close(now)
+    for warning in source.report.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
     print(f"{flows} flows, {events} events, {len(opened)} incidents → {state}", file=sys.stderr)
     for identity, words in sorted(opened.items()):
         print(f"  {identity}  {words}", file=sys.stderr)

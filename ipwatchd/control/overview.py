@@ -24,6 +24,7 @@ from ipwatchd.records.address import address_array
 from ipwatchd.records.incident import PRIORITIES
 
 if TYPE_CHECKING:
+    from ipwatchd.capture import CaptureCounters
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House, Live
 
@@ -65,7 +66,7 @@ def _live_parts(live: Live) -> dict[str, object]:
     return {
         "pid": live.pid,
         "started": live.started,
-        "first_packet": counters.first_packet if counters else 0.0,
+        "first_packet": _first_packet(counters),
         "memory_bytes": _memory(),
         "flows_live": counters.flows_live if counters else 0,
         "rates": live.rates,
@@ -73,6 +74,12 @@ def _live_parts(live: Live) -> dict[str, object]:
         "uplink": _uplink(live),
         "shed": live.shed,
     }
+
+
+def _first_packet(counters: CaptureCounters | None) -> float:
+    """Return when the first packet of any interface came, 0 where none did."""
+    interfaces = counters.interfaces if counters else ()
+    return min((one.first_packet for one in interfaces if one.first_packet), default=0.0)
 
 
 def _uplink(live: Live) -> UplinkState:
