@@ -31,7 +31,7 @@ class EnrichStatus(msgspec.Struct, kw_only=True, frozen=True):
 
     zones: tuple[str, ...]
     databases: tuple[GeoStatus, ...]
-    problems: tuple[str, ...]
+    problems: tuple[tuple[str, str], ...]
     places: int
 
 
@@ -53,10 +53,9 @@ class Enricher:
         """Return the zones' names, in the order that orig_zone and resp_zone index."""
         return self._zones.names
 
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return a sentence for each database that could not be opened."""
-        return self._geo.problems
+    def problems(self) -> tuple[tuple[str, str], ...]:
+        """Return ("geo ROLE", sentence) for each database that could not be opened."""
+        return tuple((f"geo {role}", sentence) for role, sentence in self._geo.errors.items())
 
     def flows(self, batch: NDArray[np.void]) -> None:
         """Fill orig_zone, resp_zone and direction in place."""
@@ -82,7 +81,7 @@ class Enricher:
         return EnrichStatus(
             zones=self.zones,
             databases=self._geo.status(now),
-            problems=self.problems,
+            problems=self.problems(),
             places=self._place.cache_info().currsize,
         )
 

@@ -137,7 +137,7 @@ class Geo:
 
     def __init__(self, settings: GeoSettings, last: Geo | None = None) -> None:
         self.databases: dict[str, Database] = {}
-        self._errors: dict[str, str] = {}
+        self.errors: dict[str, str] = {}  # role → what is wrong with its file, a sentence
         self._paths = {role: str(getattr(settings, role)) for role in ROLES}
         for role, path in self._paths.items():
             if path:
@@ -156,12 +156,7 @@ class Geo:
             if last:
                 self.databases[role] = last
                 sentence += "; the last good one stays in use"
-            self._errors[role] = sentence
-
-    @property
-    def problems(self) -> tuple[str, ...]:
-        """Return a sentence for each database that could not be opened."""
-        return tuple(self._errors.values())
+            self.errors[role] = sentence
 
     def look_up(self, address: IPAddress) -> Facts:
         """Return what is known of an address.
@@ -191,7 +186,7 @@ class Geo:
         return tuple(self._status(role, path, now) for role, path in self._paths.items() if path)
 
     def _status(self, role: str, path: str, now: float) -> GeoStatus:
-        error = self._errors.get(role, "")
+        error = self.errors.get(role, "")
         database = self.databases.get(role)
         if database is None:
             return GeoStatus(role=role, path=path, error=error)

@@ -72,7 +72,9 @@ def test_reload_keeps_the_last_good(settings: GeoSettings, tmp_path: Path) -> No
     place = enricher.place("8.8.8.8")
     assert place is not None
     assert (place.country, place.asn) == ("US", 0)
-    assert "gone.mmdb can't be read" in enricher.problems[0]
+    name, sentence = enricher.problems()[0]
+    assert name == "geo country"
+    assert "gone.mmdb can't be read" in sentence
 
 
 def test_status_says_how_old_the_databases_are(settings: GeoSettings) -> None:

@@ -122,7 +122,7 @@ def test_broken_files_are_refused_or_answer_unknown(path: Path) -> None:
     for number in range(0, 1 << 32, (1 << 32) // 997):
         geo.look_up(ipaddress.ip_address(number))
         geo.look_up(ipaddress.ip_address((0x2000 << 112) + (number << 90)))
-    for problem in geo.problems:
+    for problem in geo.errors.values():
         assert str(path) in problem
         assert problem.endswith("fetch it again")
     for status in geo.status(1_800_000_000.0):
@@ -135,8 +135,8 @@ def test_missing_files_and_files_that_are_something_else(tmp_path: Path) -> None
     (tmp_path / "text.mmdb").write_text("ip,country\n1.1.1.1,AU\n" * 1000)
     for name in ("missing.mmdb", "empty.mmdb", "text.mmdb", "."):
         geo = Geo(GeoSettings(country=str(tmp_path / name)))
-        assert len(geo.problems) == 1
-        assert str(tmp_path) in geo.problems[0]
+        assert len(geo.errors) == 1
+        assert str(tmp_path) in geo.errors["country"]
         assert geo.look_up(ipaddress.ip_address("1.1.1.1")) == Facts()
 
 
@@ -155,4 +155,4 @@ def test_a_file_overwritten_in_place_changes_nothing_until_reload(
     assert geo.look_up(ipaddress.ip_address("2001:218::1")) == before
     again = Geo(settings, geo)
     assert again.look_up(ipaddress.ip_address("2001:218::1")) == before
-    assert again.problems[0].endswith("the last good one stays in use")
+    assert again.errors["country"].endswith("the last good one stays in use")

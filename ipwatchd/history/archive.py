@@ -1,0 +1,219 @@
+"""The flow archive: Parquet segments under archive/site=NAME/date=YYYY-MM-DD/.
+
+A segment is written under a name that no reader looks at, synced, renamed, and its folder synced:
+what bears its final name is whole. Columns: `start`, `end` (µs, UTC), addresses as two unsigned
+halves (records.address), names instead of indices, sorted by originator, responder and start.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.records.flow import DIRECTIONS, PROTOCOLS, SERVICES, STATES
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    import pyarrow as pa
+    from numpy.typing import NDArray
+
+    from ipwatchd.records.place import Place
+
+__all__ = ["Archive", "Names", "Segment", "table"]
+
+ROW_GROUP: Final = 65_536
+_LEVEL: Final = 3
+_DAY_NS: Final = 86_400 * 1_000_000_000
+_TEMPORARY: Final = ".part"
+_SERVICE_NAMES: Final = [*SERVICES, *("" for _ in range(256 - len(SERVICES)))]
+_STATE_NAMES: Final = [*STATES, *("OTH" for _ in range(256 - len(STATES)))]
+_DIRECTION_NAMES: Final = [*DIRECTIONS, *("unknown" for _ in range(256 - len(DIRECTIONS)))]
+_PROTOCOL_NAMES: Final = [PROTOCOLS.get(number, str(number)) for number in range(256)]
+_PLAIN: Final = (
+    "orig_hi", "orig_lo", "resp_hi", "resp_lo", "orig_port", "resp_port", "orig_packets",
+    "orig_bytes", "resp_packets", "resp_bytes", "vlan", "orig_flags", "resp_flags", "icmp_type",
+    "icmp_code",
+)  # fmt: skip
+_DICTIONARY: Final = [
+    "proto", "state", "service", "direction", "orig_zone", "resp_zone", "iface", "vlan",
+    "orig_country", "resp_country", "orig_asn", "resp_asn", "resp_port", "orig_flags",
+    "resp_flags", "icmp_type", "icmp_code", "orig_hi", "resp_hi", "orig_lo", "resp_lo",
+]  # fmt: skip
+# Lets a reader skip a row group for a responder, which the sort order does not cluster.
+_BLOOM: Final = {"resp_lo": {"ndv": 16_384, "fpp": 0.01}}
+
+
+class Names(NamedTuple):
+    """What a segment needs beside the flows: names by index, and places by address key."""
+
+    zones: Sequence[str]
+    interfaces: Sequence[str]
+    places: dict[bytes, Place]
+
+
+class Segment(NamedTuple):
+    """A sealed file: its path under the site's folder, rows, bytes, earliest start, latest end."""
+
+    name: str
+    rows: int
+    bytes: int
+    first: float
+    last: float
+
+
+def _strings(indices: NDArray[np.integer], names: Sequence[str]) -> pa.DictionaryArray:
+    import pyarrow as pa
+
+    used, place = np.unique(indices, return_inverse=True)
+    words = [names[index] if index < len(names) else "" for index in used.tolist()]
+    return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array(words))
+
+
+def _places(
+    flows: NDArray[np.void], side: str, places: dict[bytes, Place]
+) -> tuple[pa.DictionaryArray, pa.Array]:
+    """Return the country and AS number of one end of each flow, as far as they are known."""
+    import pyarrow as pa
+
+    from ipwatchd.history.rollup import keys
+    from ipwatchd.records.address import unique_addresses
+
+    distinct, row = unique_addresses(flows[f"{side}_hi"], flows[f"{side}_lo"])
+    found = [places.get(key) for key in keys(distinct)]
+    countries = sorted({place.country for place in found if place})
+    rank = {country: index for index, country in enumerate(countries)}
+    index = np.array([rank[place.country] if place else -1 for place in found], np.int32)[row]
+    numbers = np.array([place.asn if place else 0 for place in found], np.uint32)[row]
+    words = pa.array([*countries, ""], pa.string())
+    codes = np.where(index < 0, len(countries), index).astype(np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(codes), words), pa.array(numbers)
+
+
+def table(flows: NDArray[np.void], names: Names) -> pa.Table:
+    """Return flows (records.flow) as the columns of the archive, in the order given."""
+    import pyarrow as pa
+
+    columns = {
+        name: pa.array(flows[name] // 1000).cast(pa.timestamp("us", "UTC"))
+        for name in ("start", "end")
+    }
+    columns |= {name: pa.array(np.ascontiguousarray(flows[name])) for name in _PLAIN}
+    columns["proto"] = _strings(flows["proto"], _PROTOCOL_NAMES)
+    columns["state"] = _strings(flows["state"], _STATE_NAMES)
+    columns["service"] = _strings(flows["service"], _SERVICE_NAMES)
+    columns["direction"] = _strings(flows["direction"], _DIRECTION_NAMES)
+    columns["orig_zone"] = _strings(flows["orig_zone"], names.zones)
+    columns["resp_zone"] = _strings(flows["resp_zone"], names.zones)
+    columns["iface"] = _strings(flows["iface"], names.interfaces)
+    for side in ("orig", "resp"):
+        country, asn = _places(flows, side, names.places)
+        columns[f"{side}_country"], columns[f"{side}_asn"] = country, asn
+    columns["partial"] = pa.array(flows["partial"] != 0)
+    return pa.table(columns)
+
+
+class Archive:
+    """The segments of one site. `folder` is archive/site=NAME."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._number = 0
+
+    def clean(self) -> int:
+        """Remove what a crash left half-written; return how many files that were."""
+        leftovers = list(self.folder.glob(f"date=*/*{_TEMPORARY}"))
+        for path in leftovers:
+            path.unlink()
+        return len(leftovers)
+
+    def names(self) -> set[str]:
+        """Return the sealed segments that are on disk."""
+        return {f"{path.parent.name}/{path.name}" for path in self.folder.glob("date=*/*.parquet")}
+
+    def inspect(self, name: str) -> Segment:
+        """Read a segment's footer; ValueError or OSError where it is damaged."""
+        import pyarrow.parquet as pq
+
+        path = self.folder / name
+        footer = pq.read_metadata(path)
+        first, last = float("inf"), float("-inf")
+        for group in range(footer.num_row_groups):
+            start, end = (footer.row_group(group).column(column).statistics for column in (0, 1))
+            first = min(first, start.min.timestamp())
+            last = max(last, end.max.timestamp())
+        return Segment(name, footer.num_rows, path.stat().st_size, first, last)
+
+    def write(self, flows: NDArray[np.void], names: Names, mark: str) -> Iterator[Segment]:
+        """Seal flows, a segment for each day (UTC) they start in; OSError where the disk refuses.
+
+        `mark` makes the names unique: no two calls for one folder may use the same.
+        """
+        days = flows["start"] // _DAY_NS
+        for day in np.unique(days).tolist():
+            rows = flows[days == day]
+            order = np.lexsort((
+                rows["start"], rows["resp_lo"], rows["resp_hi"], rows["orig_lo"], rows["orig_hi"],
+            ))  # fmt: skip
+            yield self._seal(rows[order], names, _date(day), mark)
+
+    def _seal(self, flows: NDArray[np.void], names: Names, date: str, mark: str) -> Segment:
+        folder = self.folder / f"date={date}"
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        first, last = int(flows["start"].min()), int(flows["end"].max())
+        final = folder / f"{first // 1_000_000}-{mark}.parquet"
+        part = folder / f"{final.stem}{_TEMPORARY}"
+        try:
+            _write(table(flows, names), part)
+            part.rename(final)
+            _sync(folder)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        name = f"{folder.name}/{final.name}"
+        return Segment(name, len(flows), final.stat().st_size, first / 1e9, last / 1e9)
+
+    def set_aside(self, name: str) -> None:
+        """Rename a damaged segment so that no reader meets it again."""
+        path = self.folder / name
+        path.rename(path.with_suffix(".bad"))
+
+    def remove(self, name: str) -> None:
+        """Remove a segment, and its day's folder with the last one."""
+        path = self.folder / name
+        path.unlink(missing_ok=True)
+        try:
+            path.parent.rmdir()
+        except OSError:  # there are others in it
+            return
+
+
+def _date(day: int) -> str:
+    return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
+
+
+def _write(rows: pa.Table, path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    with path.open("wb") as file:
+        pq.write_table(
+            rows, file, row_group_size=ROW_GROUP, compression="zstd", compression_level=_LEVEL,
+            use_dictionary=_DICTIONARY, bloom_filter_options=_BLOOM, version="2.6",
+            column_encoding={"start": "DELTA_BINARY_PACKED", "end": "DELTA_BINARY_PACKED"},
+        )  # fmt: skip
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync(folder: Path) -> None:
+    """Make the rename itself durable, and the folder's own entry in its parent."""
+    for path in (folder, folder.parent):
+        handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

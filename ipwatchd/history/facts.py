@@ -1,0 +1,157 @@
+"""Events → rows: the event itself, and what it says of names, agents and devices. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.history.rollup import HOUR, pack
+from ipwatchd.records.address import split
+from ipwatchd.records.event import Api, Arp, Auth, Blocked, Dhcp, Dns, Http, Sip, Tls
+from ipwatchd.records.flow import protocol_number
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipwatchd.records.event import AnyEvent
+
+__all__ = ["Facts", "extract"]
+
+Row = tuple[object, ...]
+Key = tuple[bytes | str | int, ...]
+
+# One DNS answer may hold hundreds of addresses; more than this is an attempt to fill the table.
+MAX_ANSWERS: Final = 64
+_MAX_TEXT: Final = 255
+NOWHERE: Final = bytes(16)
+
+
+class Facts(msgspec.Struct):
+    """What a batch of events adds. The tables with counts map key → [count, first, last, …].
+
+    names: (address, name, source) · agents: (agent, address, source) · devices: (address, mac) →
+    and the host name · api: (address, name, method, status, key) · blocked: (hour, orig, resp,
+    action) → count · denied: (source, target, proto, port) → [count, first, last]
+    """
+
+    events: list[Row]
+    names: dict[Key, list[float]]
+    agents: dict[Key, list[float]]
+    devices: dict[Key, list[float]]
+    hostnames: dict[Key, str]
+    api: dict[Key, list[float]]
+    blocked: dict[Key, list[float]]
+    denied: dict[Key, list[float]]
+
+
+def extract(events: Sequence[AnyEvent], *, keep: bool = True) -> Facts:
+    """Return the rows of events; `keep` False leaves out the events themselves (disk nearly full).
+
+    Addresses that are none (forged log lines) are stored as nowhere (::), never raised.
+    """
+    facts = Facts([], {}, {}, {}, {}, {}, {}, {})
+    encode = msgspec.json.Encoder().encode
+    packed = _Packer()
+    for event in events:
+        orig, resp = packed(event.orig), packed(event.resp)
+        if keep:
+            facts.events.append(
+                (
+                    event.ts, event.__struct_config__.tag, orig, resp, event.resp_port,
+                    _protocol(event.proto), _clip(getattr(event, "name", "")).lower(),
+                    _clip(getattr(event, "user", "")), encode(event),
+                )
+            )  # fmt: skip
+        _learn(facts, event, orig, resp, packed)
+    return facts
+
+
+class _Packer(dict[str, bytes]):
+    """Text → key, each text worked out once a batch."""
+
+    def __call__(self, text: str) -> bytes:
+        """Return the key of an address, nowhere for what is none."""
+        return self[text]
+
+    def __missing__(self, text: str) -> bytes:
+        try:
+            key = pack(*split(text)) if text else NOWHERE
+        except ValueError:
+            key = NOWHERE
+        self[text] = key
+        return key
+
+
+def _clip(value: object) -> str:
+    # A lone surrogate (a wrong encoding in a log) can't be stored as UTF-8.
+    text = value[:_MAX_TEXT] if isinstance(value, str) else ""
+    return text.encode("utf-8", "replace").decode()
+
+
+def _protocol(text: str) -> int:
+    try:
+        return protocol_number(text) if text else 0
+    except ValueError:
+        return 0
+
+
+def _count(table: dict[Key, list[float]], key: Key, ts: float) -> None:
+    row = table.get(key)
+    if row is None:
+        table[key] = [1, ts, ts]
+    else:
+        row[0] += 1
+        row[1] = min(row[1], ts)
+        row[2] = max(row[2], ts)
+
+
+def _learn(facts: Facts, event: AnyEvent, orig: bytes, resp: bytes, packed: _Packer) -> None:
+    """Take from an event what it says of addresses."""
+    match event:
+        case Dns(response=True, rcode="" | "NOERROR"):
+            _learn_answers(facts, event, packed)
+        case Tls() if event.name:
+            _count(facts.names, (resp, _clip(event.name).lower(), "tls"), event.ts)
+        case Http() if event.name:
+            _count(facts.names, (resp, _clip(event.name).lower(), "http"), event.ts)
+            _learn_call(facts, event, orig, "")
+        case Api():
+            _learn_call(facts, event, orig, _clip(event.key))
+        case Sip() if event.user and event.method and not event.status:
+            _count(facts.agents, (_clip(event.user), orig, "sip"), event.ts)
+        case Auth(result="success") if event.user:
+            _count(facts.agents, (_clip(event.user), orig, _clip(event.service)), event.ts)
+        case Dhcp(message="ACK" | "ack") if event.address:
+            _learn_device(facts, packed(event.address), event.mac, event.hostname, event.ts)
+        case Arp() if event.address:
+            _learn_device(facts, packed(event.address), event.mac, "", event.ts)
+        case Blocked():
+            hour = int(event.ts // HOUR) * HOUR
+            _count(facts.blocked, (hour, orig, resp, _clip(event.action)), event.ts)
+            key = (orig, resp, _protocol(event.proto), event.resp_port)
+            _count(facts.denied, key, event.ts)
+        case _:
+            pass
+
+
+def _learn_answers(facts: Facts, event: Dns, packed: _Packer) -> None:
+    """Attach the name that was asked for to each address of the answer."""
+    for answer in event.answers[:MAX_ANSWERS]:
+        address = packed(answer)
+        if address != NOWHERE:
+            _count(facts.names, (address, _clip(event.name).lower(), "dns"), event.ts)
+
+
+def _learn_call(facts: Facts, event: Api | Http, orig: bytes, key: str) -> None:
+    call = (orig, _clip(event.name).lower(), _clip(event.method), event.status, key)
+    _count(facts.api, call, event.ts)
+
+
+def _learn_device(facts: Facts, address: bytes, mac: str, hostname: str, ts: float) -> None:
+    if address == NOWHERE:
+        return
+    key = (address, _clip(mac).lower())
+    _count(facts.devices, key, ts)
+    if hostname:
+        facts.hostnames[key] = _clip(hostname)

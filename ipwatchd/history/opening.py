@@ -1,0 +1,70 @@
+"""What a start takes up from the last run, however that ended."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ipwatchd.history.sessions import SESSION
+from ipwatchd.history.writing import write_segments, write_unsealed
+from ipwatchd.sqlite import transaction
+
+if TYPE_CHECKING:
+    import aiosqlite
+    from numpy.typing import NDArray
+
+    from ipwatchd.history.archive import Archive, Segment
+
+__all__ = ["open_sessions", "register"]
+
+
+async def register(db: aiosqlite.Connection, archive: Archive) -> dict[str, int]:
+    """Make the table of segments equal the folder; return what was found amiss, by name.
+
+    `segments_unfinished` a crash left, `segments_bad` can't be read (set aside as *.bad),
+    `segments_gone` were deleted by hand, `flows_lost` were in no segment when the last run died.
+    """
+    found = {"segments_unfinished": archive.clean()}
+    async with db.execute("SELECT name FROM segment") as rows:
+        known = {str(row[0]) async for row in rows}
+    on_disk = archive.names()
+    fresh: list[Segment] = []
+    bad = 0
+    for name in sorted(on_disk - known):
+        try:
+            fresh.append(archive.inspect(name))
+        except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
+            archive.set_aside(name)
+            bad += 1
+    async with db.execute("SELECT value FROM meta WHERE key = 'unsealed'") as rows:
+        row = await rows.fetchone()
+    waiting = int(row[0]) if row else 0
+    async with transaction(db):
+        await db.executemany(
+            "DELETE FROM segment WHERE name = ?", [(name,) for name in known - on_disk]
+        )
+        await write_segments(db, fresh)
+        await write_unsealed(db, 0)
+    found["segments_bad"] = bad
+    found["segments_gone"] = len(known - on_disk)
+    found["flows_lost"] = max(0, waiting - sum(segment.rows for segment in fresh))
+    return {what: count for what, count in found.items() if count}
+
+
+async def open_sessions(db: aiosqlite.Connection) -> tuple[NDArray[np.void], int]:
+    """Return the sessions that were open, and the next free id."""
+    query = (
+        'SELECT id, address, start, "end", flows, packets, bytes, mask FROM session WHERE open = 1'
+    )
+    async with db.execute(query) as rows:
+        found = [
+            (
+                number, int.from_bytes(key[:8]), int.from_bytes(key[8:]), round(start * 1000),
+                round(end * 1000), flows, packets, octets, mask,
+            )
+            async for number, key, start, end, flows, packets, octets, mask in rows
+        ]  # fmt: skip
+    async with db.execute("SELECT coalesce(max(id), 0) + 1 FROM session") as rows:
+        row = await rows.fetchone()
+    return np.array(found, SESSION), int(row[0]) if row else 1

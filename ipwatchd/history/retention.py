@@ -1,0 +1,80 @@
+"""What is old goes: by age for each kind of record, by bytes for the archive, oldest first."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ipwatchd.sqlite import transaction
+
+if TYPE_CHECKING:
+    import aiosqlite
+
+    from ipwatchd.config import HistorySettings
+    from ipwatchd.history.archive import Archive
+
+__all__ = ["retain"]
+
+_DAY: Final = 86_400.0
+# Rows a transaction: a reader or a flush waits for no more than these.
+_CHUNK: Final = 20_000
+# table, its key, its time, and what else must hold
+_EVENTS: Final = (("event", "id", "ts", "1"),)
+_ROLLUPS: Final = (
+    ("rollup", "hour, address, direction, zone, service", "hour", "1"),
+    ("minute", "minute", "minute", "1"),
+    ("session", "id", '"end"', "open = 0"),
+    ("incoming", "source, target, proto, port", "last_seen", "1"),
+    ("geo", "address, country, city, asn", "last_seen", "1"),
+    ("api", "address, name, method, status, key", "last_seen", "1"),
+    ("name", "address, name, source", "last_seen", "1"),
+    ("agent", "agent, address, source", "last_seen", "1"),
+    ("device", "address, mac", "last_seen", "1"),
+    ("blocked", "hour, orig, resp, action", "hour", "1"),
+    ("address", "address", "last_seen", "1"),
+)
+
+
+async def retain(
+    db: aiosqlite.Connection, archive: Archive, settings: HistorySettings, now: float
+) -> dict[str, int]:
+    """Delete what is too old or too much at `now`; return how much, by name."""
+    event_limit = now - settings.event_days * _DAY
+    rollup_limit = now - settings.rollup_days * _DAY
+    rows = 0
+    for tables, limit in ((_EVENTS, event_limit), (_ROLLUPS, rollup_limit)):
+        for table, key, time, also in tables:
+            statement = (
+                f"DELETE FROM {table} WHERE ({key}) IN "  # noqa: S608 - the names above
+                f"(SELECT {key} FROM {table} WHERE {time} < ? AND {also} LIMIT ?)"
+            )
+            rows += await _delete(db, statement, limit)
+    segments = await _segments(db, archive, settings, now - settings.flow_days * _DAY)
+    return {"rows": rows, "segments": segments}
+
+
+async def _delete(db: aiosqlite.Connection, statement: str, limit: float) -> int:
+    total = 0
+    while True:
+        async with transaction(db):
+            cursor = await db.execute(statement, (limit, _CHUNK))
+        total += max(cursor.rowcount, 0)
+        if cursor.rowcount < _CHUNK:
+            return total
+
+
+async def _segments(
+    db: aiosqlite.Connection, archive: Archive, settings: HistorySettings, limit: float
+) -> int:
+    async with db.execute("SELECT name, bytes, last FROM segment ORDER BY last, name") as rows:
+        found = [(str(name), int(size), float(last)) async for name, size, last in rows]
+    total = sum(size for _, size, _ in found)
+    removed = []
+    for name, size, last in found:
+        if last >= limit and total <= settings.archive_bytes:
+            break
+        archive.remove(name)
+        total -= size
+        removed.append((name,))
+    async with transaction(db):
+        await db.executemany("DELETE FROM segment WHERE name = ?", removed)
+    return len(removed)

@@ -1,0 +1,141 @@
+"""Sessions: unbroken activity of one address, merged in whole columns. Pure.
+
+Open sessions and new flows are rows of one table; sorted by address and start, a row that begins
+more than the gap after everything before it begins a session. The last session of an address stays
+open until the capture clock is a gap past its end.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.records.address import unique_addresses
+from ipwatchd.records.flow import SERVICES, STATES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SESSION", "Merged", "changed", "merge", "no_sessions", "number", "service_names"]
+
+SESSION: Final = np.dtype(
+    [
+        ("id", "<i8"),
+        ("hi", "<u8"),
+        ("lo", "<u8"),
+        ("start", "<i8"),
+        ("end", "<i8"),
+        ("flows", "<i8"),
+        ("packets", "<i8"),
+        ("bytes", "<i8"),
+        ("services", "<u8"),
+    ]
+)
+"""`start` and `end` in milliseconds since the epoch; `services` has a bit for each of SERVICES (the
+last for all beyond the 62nd); `id` 0 is not numbered yet."""
+
+# One open session an address: a flood from made-up sources closes the longest idle ones early.
+MAX_OPEN: Final = 100_000
+_MS: Final = 1_000_000
+_MOST: Final = (1 << 62) - 1
+# Two-way states of Zeek's conn_state; what never answered makes no session (a spoofed source).
+_TWO_WAY: Final = np.isin(STATES, ("S1", "SF", "S2", "S3", "RSTO", "RSTR", "OTH"))
+_BIT: Final = np.left_shift(np.uint64(1), np.minimum(np.arange(256), 62).astype(np.uint64))
+
+
+class Merged(NamedTuple):
+    """Sessions still open, those that ended, and how many of these were closed for want of room."""
+
+    open: NDArray[np.void]
+    closed: NDArray[np.void]
+    cut: int
+
+
+def no_sessions() -> NDArray[np.void]:
+    """Return an empty table."""
+    return np.zeros(0, SESSION)
+
+
+def service_names(mask: int) -> str:
+    """Return the services of a mask, comma-separated."""
+    return ",".join(name for bit, name in enumerate(SERVICES[:63]) if name and mask >> bit & 1)
+
+
+def merge(
+    sessions: NDArray[np.void], flows: NDArray[np.void], now: float, gap: float,
+    limit: int = MAX_OPEN,
+) -> Merged:  # fmt: skip
+    """Add flows (records.flow) to the open sessions; `now` is the capture clock."""
+    rows = np.concatenate([sessions, _rows(flows)])
+    if not len(rows):
+        return Merged(rows, rows, 0)
+    joined, group = _join(rows, int(gap * 1000))
+    newest = np.append(group[1:] != group[:-1], True)  # an address's last session
+    idle = joined["end"] + int(gap * 1000) < int(now * 1000)
+    stays = newest & ~idle
+    kept = np.flatnonzero(stays)
+    cut = max(0, len(kept) - limit)
+    if cut:
+        stays[kept[np.argpartition(joined["end"][kept], cut)[:cut]]] = False
+    return Merged(joined[stays], joined[~stays], cut)
+
+
+def number(merged: Merged, following: int) -> tuple[Merged, int]:
+    """Give new sessions their ids, from `following` on; return it as it is then."""
+    for rows in (merged.closed, merged.open):
+        new = np.flatnonzero(rows["id"] == 0)
+        rows["id"][new] = np.arange(following, following + len(new))
+        following += len(new)
+    return merged, following
+
+
+def changed(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.void]:
+    """Return the sessions of `after` that flows were added to."""
+    stood = np.isin(after["id"] << 32 | after["flows"], before["id"] << 32 | before["flows"])
+    return after[~stood]
+
+
+def _rows(flows: NDArray[np.void]) -> NDArray[np.void]:
+    """Return a row for each end of each flow that both sides took part in."""
+    two_way = _TWO_WAY[np.minimum(flows["state"], len(STATES) - 1)] & (flows["resp_packets"] > 0)
+    flows = flows[two_way]
+    rows = np.zeros(2 * len(flows), SESSION)
+    for half, side in ((rows[: len(flows)], "orig"), (rows[len(flows) :], "resp")):
+        half["hi"], half["lo"] = flows[f"{side}_hi"], flows[f"{side}_lo"]
+        half["start"], half["end"] = flows["start"] // _MS, flows["end"] // _MS
+        half["flows"] = 1
+        half["packets"] = np.minimum(flows["orig_packets"] + flows["resp_packets"], _MOST)
+        half["bytes"] = np.minimum(flows["orig_bytes"] + flows["resp_bytes"], _MOST)
+        half["services"] = _BIT[flows["service"]]
+    return rows
+
+
+def _join(rows: NDArray[np.void], gap: int) -> tuple[NDArray[np.void], NDArray[np.intp]]:
+    """Return the sessions that rows make, in order of address and start, and each one's address."""
+    _, place = unique_addresses(rows["hi"], rows["lo"])
+    order = np.lexsort((rows["start"], place))
+    rows, place = rows[order], place[order]
+    first = _breaks(place, rows["start"], rows["end"], gap)
+    joined = rows[first]
+    joined["end"] = np.maximum.reduceat(rows["end"], first)
+    joined["id"] = np.maximum.reduceat(rows["id"], first)
+    joined["services"] = np.bitwise_or.reduceat(rows["services"], first)
+    for name in ("flows", "packets", "bytes"):
+        joined[name] = np.add.reduceat(rows[name], first)
+    return joined, place[first]
+
+
+def _breaks(
+    place: NDArray[np.intp], start: NDArray[np.int64], end: NDArray[np.int64], gap: int
+) -> NDArray[np.intp]:
+    """Return the rows that begin a session."""
+    # The address's rank above, the time below: one running maximum serves all addresses. Times are
+    # counted from the batch's first, in 42 bits of milliseconds (139 years).
+    zero = int(start.min())
+    base = place.astype(np.int64) << 42
+    reach = np.maximum.accumulate(base + np.clip(end - zero, 0, (1 << 42) - 1))
+    begins = np.ones(len(place), np.bool_)
+    later = base[1:] + np.clip(start[1:] - zero, 0, (1 << 42) - 1) - gap > reach[:-1]
+    begins[1:] = (place[1:] != place[:-1]) | later
+    return np.flatnonzero(begins)

@@ -1,0 +1,319 @@
+"""The history of every address: takes flows and events, writes them in transactions and segments.
+
+Adding is memory alone and never fails; what a full disk or a broken file does to a flush shows in
+`status`, keeps the rows in memory up to a bound, and is tried again at the next flush.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+import shutil
+import sqlite3
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+from ipwatchd import sqlite
+from ipwatchd.history import sessions, writing
+from ipwatchd.history.archive import Archive, Names, Segment
+from ipwatchd.history.buffer import Buffer, ZoneNames, joined
+from ipwatchd.history.facts import Facts, extract
+from ipwatchd.history.opening import open_sessions, register
+from ipwatchd.history.places import Places
+from ipwatchd.history.queries import Queries
+from ipwatchd.history.retention import retain
+from ipwatchd.history.rollup import Summary, keys, pack, summarise, unpack
+from ipwatchd.history.schema import MIGRATIONS
+from ipwatchd.records.address import network_range
+from ipwatchd.records.entry import parse_network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    import aiosqlite
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipwatchd.config import HistorySettings
+    from ipwatchd.history.writing import Sighting
+    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.place import Place
+
+__all__ = ["History"]
+
+FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
+_STEPS: Final = (
+    "",
+    "the flow archive has stopped",
+    "the flow archive and events have stopped",
+    "the flow archive, events and roll-ups have stopped",
+)
+
+
+class _Work(NamedTuple):
+    """What one flush writes."""
+
+    flows: int
+    summary: Summary
+    facts: Facts
+    merged: sessions.Merged
+    next_session: int
+    sightings: list[Sighting]
+
+
+class History(Queries):
+    """One site's history. Made by `open`; every query of `Queries` is a method of it."""
+
+    def __init__(
+        self, state_dir: Path, site: str, settings: HistorySettings,
+        locate: Callable[[str], Place | None], zones: Sequence[str],
+    ) -> None:  # fmt: skip
+        self.state_dir = state_dir
+        self.site = site
+        self.settings = settings
+        self.read_only = True
+        self.interfaces: Sequence[str] = ()
+        self._archive = Archive(state_dir / "archive" / f"site={site}")
+        self._zones = ZoneNames(zones)
+        self._places = Places(locate)
+        self._locate = locate
+        self._buffer = Buffer()
+        self._sessions = sessions.no_sessions()
+        self._next_session = 1
+        self._now = 0.0
+        self._sealed = 0.0
+        self._level = FULL
+        self._trouble = ""
+        self.removed: dict[str, int] = {}
+        self._writing = asyncio.Lock()
+        self._db: aiosqlite.Connection
+        self._reader: aiosqlite.Connection
+
+    @classmethod
+    async def open(
+        cls, state_dir: Path, site: str, settings: HistorySettings, *,
+        locate: Callable[[str], Place | None], zones: Sequence[str], read_only: bool = False,
+    ) -> Self:  # fmt: skip
+        """Open or make the store under `state_dir`; what a crash left half-written is removed.
+
+        Raises CorruptStoreError for a damaged history.db, OSError where it can't be opened.
+        """
+        self = cls(state_dir, site, settings, locate, zones)
+        self.read_only = read_only
+        path = state_dir / "history.db"
+        if not read_only:
+            # Once, at start.
+            state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # noqa: ASYNC240
+            self._db = await sqlite.connect(path, MIGRATIONS, durable=False)
+        try:
+            self._reader = await sqlite.connect(path, MIGRATIONS, read_only=True)
+            if not read_only:
+                await self._recover()
+        except BaseException:
+            await self._close_connections()
+            raise
+        return self
+
+    async def _recover(self) -> None:
+        """Take up what the last run left: sealed segments, open sessions; count what is missing."""
+        found = await register(self._db, self._archive)
+        for what, count in found.items():
+            self._buffer.let_go(what, count)
+        self._sessions, self._next_session = await open_sessions(self._db)
+
+    async def _close_connections(self) -> None:
+        for name in ("_reader", "_db"):
+            if connection := getattr(self, name, None):
+                await connection.close()
+
+    def rename(self, *, zones: Sequence[str] = (), interfaces: Sequence[str] = ()) -> None:
+        """Tell what the indices in flows to come mean, after a reload."""
+        if zones:
+            self._zones.rename(zones)
+            self._places.forget()
+        if interfaces:
+            self.interfaces = tuple(interfaces)
+
+    def add_flows(self, flows: NDArray[np.void], now: float) -> None:
+        """Take flows (records.flow, enriched) into memory; `now` is the capture clock."""
+        self._now = now
+        self._sealed = self._sealed or now
+        if len(flows):
+            self._buffer.add_flows(self._zones.own(flows), archive=self._level < NO_ARCHIVE)
+
+    def add_events(self, events: Sequence[AnyEvent], now: float) -> None:
+        """Take events into memory."""
+        self._now = now
+        self._buffer.add_events(events)
+
+    def add_list_change(
+        self, *, ts: float, list: str, network: str, action: str,  # noqa: A002 - the record's key
+        author: str, reason: str = "",
+    ) -> None:  # fmt: skip
+        """Take a change of a list into memory: `action` is add, remove or expire.
+
+        Raises ValueError where `network` is none.
+        """
+        name, _ = parse_network(network)
+        first, last = network_range(ipaddress.ip_network(name))
+        self._buffer.add_change((ts, list, name, pack(*first), pack(*last), action, author, reason))
+
+    async def flush(self, now: float) -> None:
+        """Write what waits in one transaction and, when due, a segment. Raises nothing of a disk.
+
+        A failure shows in `status`, the rows stay in memory and are written by a later flush.
+        """
+        async with self._writing:
+            if self.read_only:
+                return
+            try:
+                self._look_at_disk()
+                await self._write(now)
+                if self._is_segment_due(now):
+                    await self._seal(now)
+            except (OSError, sqlite3.Error) as error:
+                self._trouble = f"history can't write to {self.state_dir}: {error}"
+            else:
+                self._trouble = ""
+
+    def _look_at_disk(self) -> None:
+        """Step down as the disk fills: at the floor, half of it, a quarter of it."""
+        free, floor = shutil.disk_usage(self.state_dir).free, self.settings.free_bytes
+        self._level = sum(free < floor // part for part in (1, 2, 4))
+
+    async def _write(self, now: float) -> None:
+        buffer = self._buffer
+        if self._level >= NO_ROLLUPS:
+            buffer.let_go("flows", buffer.flow_rows)
+            buffer.drop_flows(len(buffer.flows))
+        batches, events, changes = len(buffer.flows), list(buffer.events), list(buffer.changes)
+        if not (batches or events or changes or len(self._sessions)):
+            return
+        work = await asyncio.to_thread(self._work_out, joined(buffer.flows), events, now)
+        async with sqlite.transaction(self._db) as db:
+            await self._write_all(db, work, changes)
+        buffer.drop_flows(batches)
+        buffer.drop_events(len(events), kept=self._level < NO_EVENTS)
+        buffer.drop_changes(len(changes))
+        buffer.let_go("sessions_cut", work.merged.cut)
+        buffer.let_go("groups", work.summary.shed)
+        self._places.keep(work.sightings)
+        self._sessions, self._next_session = work.merged.open, work.next_session
+
+    def _work_out(self, flows: NDArray[np.void], events: Sequence[AnyEvent], now: float) -> _Work:
+        """Return what a flush will write; changes nothing, so that a failed flush can be redone."""
+        summary = summarise(flows, self._zones.names)
+        facts = extract(events, keep=self._level < NO_EVENTS)
+        facts.denied = {key: row for key, row in facts.denied.items() if self._is_outside(key[0])}
+        merged = sessions.merge(self._sessions, flows, now, self.settings.session_gap)
+        merged, following = sessions.number(merged, self._next_session)
+        return _Work(
+            flows=len(flows), summary=summary, facts=facts, merged=merged, next_session=following,
+            sightings=self._places.sight(summary, keys(summary.distinct)),
+        )  # fmt: skip
+
+    def _is_outside(self, key: object) -> bool:
+        """Tell whether an address is in no zone of ours: only then did it come in."""
+        if not isinstance(key, bytes):
+            return False
+        place = self._locate(str(unpack(key)))
+        return place is None or place.zone in {"", "internet"}
+
+    async def _write_all(
+        self, db: aiosqlite.Connection, work: _Work, changes: Sequence[tuple[object, ...]]
+    ) -> None:
+        await writing.write_flows(db, work.summary)
+        changed = sessions.changed(self._sessions, work.merged.open)
+        await writing.write_sessions(db, opened=changed, closed=work.merged.closed)
+        await writing.write_places(db, work.sightings)
+        await writing.write_events(db, work.facts)
+        await writing.write_changes(db, changes)
+        await writing.write_unsealed(db, self._buffer.unsealed_rows)
+
+    def _is_segment_due(self, now: float) -> bool:
+        if not self._buffer.unsealed_rows:
+            self._sealed = now
+            return False
+        full = self._buffer.unsealed_rows >= self.settings.segment_rows
+        # A clock that jumped back is a reason to seal as well: what waits is of another time.
+        return full or not 0 <= now - self._sealed < self.settings.segment_seconds
+
+    async def _seal(self, now: float) -> None:
+        """Write what is not yet in the archive as segments, all of it or nothing."""
+        buffer = self._buffer
+        batches, self._sealed = len(buffer.unsealed), now
+        if self._level >= NO_ARCHIVE:
+            buffer.let_go("flows_not_archived", buffer.unsealed_rows)
+            buffer.drop_unsealed(batches)
+            return
+        names = Names(tuple(self._zones.names), tuple(self.interfaces), self._places.known())
+        made: list[Segment] = []
+        try:
+            await asyncio.to_thread(self._write_segments, joined(buffer.unsealed), names, made)
+            async with sqlite.transaction(self._db) as db:
+                await writing.write_segments(db, made)
+                await writing.write_unsealed(db, 0)
+        except BaseException:
+            for segment in made:
+                self._archive.remove(segment.name)
+            raise
+        buffer.drop_unsealed(batches)
+
+    def _write_segments(self, flows: NDArray[np.void], names: Names, made: list[Segment]) -> None:
+        for segment in self._archive.write(flows, names, secrets.token_hex(4)):
+            made.append(segment)  # noqa: PERF402 - what was made before a failure is removed
+
+    async def retain(self, now: float) -> None:
+        """Delete what is older than the settings allow, and the oldest segments over the budget."""
+        if self.read_only:
+            return
+        async with self._writing:
+            try:
+                removed = await retain(self._db, self._archive, self.settings, now)
+            except (OSError, sqlite3.Error) as error:
+                self._trouble = f"history can't delete old records in {self.state_dir}: {error}"
+                return
+            for what, count in removed.items():
+                self.removed[what] = self.removed.get(what, 0) + count
+
+    async def close(self, now: float) -> None:
+        """Write everything that waits, seal it, and close. Raises nothing of a disk."""
+        await self.flush(now)
+        async with self._writing:
+            if not self.read_only and self._buffer.unsealed_rows and not self._trouble:
+                try:
+                    await self._seal(now)
+                except (OSError, sqlite3.Error) as error:
+                    self._trouble = f"history can't write to {self.state_dir}: {error}"
+            await self._close_connections()
+
+    def shed(self) -> dict[str, int]:
+        """Return what had to be let go, by name, since the store was opened."""
+        deferred = {"places_deferred": self._places.deferred} if self._places.deferred else {}
+        return {**self._buffer.shed, **deferred}
+
+    async def status(self) -> dict[str, Any]:
+        """Return how history is doing.
+
+        `flows` `events` `addresses` `segments` rows held, `waiting` and `unsealed` flows in memory,
+        `database_bytes` `archive_bytes` on disk, `oldest` `newest` epoch seconds (0: nothing),
+        `shed` and `removed` by name, `degraded` a sentence or "".
+        """
+        degraded = self._trouble
+        if self._level and not degraded:
+            degraded = (
+                f"{_STEPS[self._level]}: less than {self._floor()} bytes are free under "
+                f"{self.state_dir}; free some or lower [history] archive_bytes"
+            )
+        return {
+            **await self.held(),
+            "waiting": self._buffer.flow_rows,
+            "unsealed": self._buffer.unsealed_rows,
+            "shed": self.shed(),
+            "removed": dict(self.removed),
+            "degraded": degraded,
+        }
+
+    def _floor(self) -> int:
+        return self.settings.free_bytes >> (self._level - 1)

@@ -1,0 +1,245 @@
+"""The kinds of record: for each the SELECT, which filter keys mean what, and how a row is shown.
+
+Rows are plain objects; addresses text, times epoch seconds, what is unknown empty or 0.
+
+| kind | keys of a row |
+|---|---|
+| incoming | address target proto port service country first_seen last_seen count answered bytes denied |
+| agent | agent address source mac device zone country first_seen last_seen count |
+| session | address agent start end duration open flows packets bytes services zone country |
+| list | ts list network action author reason hits |
+| geo | address country city asn operator time_zone built first_seen last_seen |
+| api | address name method status key count rate (a minute) first_seen last_seen |
+| activity | ts kind address text, and the kind's own: traffic (an hour) has direction zone service flows bytes_in bytes_out; list has list network action author; others the event's keys |
+
+`port` 0 of an incoming row stands for a scan of many ports; `denied` counts packets that a deny
+entry matched.
+"""  # noqa: E501 - a table's row is one line
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from ipwatchd.history.rollup import HOUR, unpack
+from ipwatchd.history.sql import (
+    address_fact,
+    networks,
+    number,
+    overlap,
+    since,
+    text,
+    until,
+    word,
+    words,
+)
+from ipwatchd.records.flow import protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from ipwatchd.history.sql import Matcher
+
+    Row = Mapping[str, Any]
+
+__all__ = ["ACTIVITY", "EVENTS", "RECORDS", "View", "address_of"]
+
+
+class View(NamedTuple):
+    """`select` lacks WHERE, `order` is its ORDER BY; `resolve` are keys to be made addresses."""
+
+    select: str
+    order: str
+    matchers: Mapping[str, Matcher]
+    show: Callable[[Row], dict[str, Any]]
+    resolve: frozenset[str] = frozenset({"agent", "list", "name"})
+
+
+def address_of(key: bytes) -> str:
+    """Return an address's text; nowhere is ""."""
+    return str(unpack(key)) if any(key) else ""
+
+
+def _plain(row: Row) -> dict[str, Any]:
+    return {
+        name: address_of(row[name]) if isinstance(row[name], bytes) else row[name]
+        for name in row.keys()  # noqa: SIM118 - a sqlite3.Row iterates over its values
+    }
+
+
+def _about(address: str, first: str, last: str) -> dict[str, Matcher]:
+    """Return what can be asked of any row about one address between two times."""
+    return {
+        "addr": networks(address), "src": networks(address), "agent": networks(address),
+        "list": networks(address), "name": networks(address),
+        "zone": address_fact("zone", address), "country": address_fact("country", address),
+        "asn": address_fact("asn", address), "since": since(last), "until": until(first),
+    }  # fmt: skip
+
+
+def _incoming(row: Row) -> dict[str, Any]:
+    shown = _plain(row)
+    return {**shown, "proto": protocol_name(int(row["proto"]))}
+
+
+def _session(row: Row) -> dict[str, Any]:
+    shown = _plain(row)
+    return {
+        **shown,
+        "open": bool(row["open"]),
+        "agent": row["agent"] or "",
+        "duration": round(row["end"] - row["start"], 3),
+    }
+
+
+def _api(row: Row) -> dict[str, Any]:
+    span = max(row["last_seen"] - row["first_seen"], 60.0)
+    return {**_plain(row), "rate": round(row["count"] * 60 / span, 3)}
+
+
+_FACTS: Final = "coalesce(fact.zone, '') AS zone, coalesce(fact.country, '') AS country"
+
+RECORDS: Final[dict[str, View]] = {
+    "incoming": View(
+        "SELECT i.source AS address, i.target, i.proto, i.port, i.service, "
+        "coalesce(fact.country, '') AS country, i.first_seen, i.last_seen, i.count, i.answered, "
+        "i.bytes, i.denied FROM incoming i LEFT JOIN address fact ON fact.address = i.source",
+        "i.last_seen DESC, i.source",
+        {
+            **_about("i.source", "i.first_seen", "i.last_seen"),
+            "addr": networks("i.source", "i.target"), "dst": networks("i.target"),
+            "port": number("i.port"), "proto": number("i.proto"), "service": word("i.service"),
+        },
+        _incoming,
+    ),
+    "agent": View(
+        "SELECT g.agent, g.address, g.source, coalesce(d.mac, '') AS mac, "  # noqa: S608 - our own
+        f"coalesce(d.hostname, '') AS device, {_FACTS}, g.first_seen, g.last_seen, g.count "
+        "FROM agent g LEFT JOIN address fact ON fact.address = g.address "
+        "LEFT JOIN device d ON d.address = g.address AND d.last_seen = "
+        "(SELECT max(last_seen) FROM device WHERE address = g.address)",
+        "g.last_seen DESC, g.agent",
+        {
+            **_about("g.address", "g.first_seen", "g.last_seen"),
+            "agent": text("g.agent"), "user": text("g.agent"),
+        },
+        _plain,
+        frozenset({"list", "name"}),
+    ),
+    "session": View(
+        "SELECT s.address, (SELECT g.agent FROM agent g "  # noqa: S608 - our own
+        "WHERE g.address = s.address AND "
+        'g.first_seen <= s."end" AND g.last_seen >= s.start ORDER BY g.last_seen DESC LIMIT 1) '
+        'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, s.services, '
+        f"{_FACTS} FROM session s LEFT JOIN address fact ON fact.address = s.address",
+        's."end" DESC, s.id',
+        {**_about("s.address", "s.start", 's."end"'), "service": words("s.services")},
+        _session,
+    ),
+    "list": View(
+        "SELECT c.ts, c.list, c.network, c.action, c.author, c.reason, "
+        "(SELECT coalesce(sum(count), 0) FROM blocked WHERE orig BETWEEN c.first AND c.last "
+        "AND hour >= c.ts - 3600) + "
+        "(SELECT coalesce(sum(count), 0) FROM blocked WHERE resp BETWEEN c.first AND c.last "
+        "AND hour >= c.ts - 3600) AS hits FROM list_change c",
+        "c.ts DESC, c.id DESC",
+        {
+            "addr": overlap("c.first", "c.last"), "src": overlap("c.first", "c.last"),
+            "list": text("c.list"), "user": text("c.author"), "agent": text("c.author"),
+            "since": since("c.ts"), "until": until("c.ts"),
+        },
+        _plain,
+        frozenset(),
+    ),
+    "geo": View(
+        "SELECT o.address, o.country, o.city, o.asn, o.operator, o.time_zone, o.built, "
+        "o.first_seen, o.last_seen FROM geo o",
+        "o.last_seen DESC, o.address",
+        {
+            **_about("o.address", "o.first_seen", "o.last_seen"),
+            "country": word("o.country"), "asn": number("o.asn"),
+        },
+        _plain,
+    ),
+    "api": View(
+        "SELECT p.address, p.name, p.method, p.status, p.key, p.count, p.first_seen, p.last_seen "
+        "FROM api p",
+        "p.last_seen DESC, p.address",
+        {
+            **_about("p.address", "p.first_seen", "p.last_seen"),
+            "name": text("p.name"), "method": text("p.method"), "status": number("p.status"),
+            "user": text("p.key"),
+        },
+        _api,
+        frozenset({"agent", "list"}),
+    ),
+}  # fmt: skip
+
+
+def _event(row: Row) -> dict[str, Any]:
+    shown: dict[str, Any] = msgspec.json.decode(row["body"])
+    return shown
+
+
+_EVENT_KEYS: Final[dict[str, Matcher]] = {
+    "addr": networks("e.orig", "e.resp"), "src": networks("e.orig"), "dst": networks("e.resp"),
+    "port": number("e.resp_port"), "proto": number("e.proto"), "kind": word("e.kind"),
+    "name": text("e.name"), "user": text("e.user"), "agent": networks("e.orig", "e.resp"),
+    "list": networks("e.orig", "e.resp"), "zone": address_fact("zone", "e.orig", "e.resp"),
+    "country": address_fact("country", "e.orig", "e.resp"),
+    "asn": address_fact("asn", "e.orig", "e.resp"), "since": since("e.ts"), "until": until("e.ts"),
+}  # fmt: skip
+
+EVENTS: Final = View(
+    "SELECT e.body FROM event e", "e.ts DESC, e.id DESC", _EVENT_KEYS, _event,
+    frozenset({"agent", "list"}),
+)  # fmt: skip
+
+
+def _traffic(row: Row) -> dict[str, Any]:
+    where = f"{row['direction']} {row['zone']}".strip()
+    return {
+        **_plain(row),
+        "kind": "traffic",
+        "text": f"{where}, {row['service'] or 'other'}: {row['flows']} flows, "
+        f"{row['bytes_out']} bytes out, {row['bytes_in']} in",
+    }
+
+
+def _happened(row: Row) -> dict[str, Any]:
+    event = _event(row)
+    said = [str(event[key]) for key in ("user", "method", "result", "action", "name", "service",
+                                        "message", "mac", "status") if key in event]  # fmt: skip
+    peer = f" → {event['resp']}" if event.get("resp") else ""
+    return {**event, "address": event.get("orig", ""), "text": " ".join(said) + peer}
+
+
+def _listed(row: Row) -> dict[str, Any]:
+    said = f"{row['action']} {row['network']} ({row['list']}) by {row['author']}: {row['reason']}"
+    return {**_plain(row), "kind": "list", "address": row["network"], "text": said}
+
+
+ACTIVITY: Final[tuple[View, ...]] = (
+    View(
+        "SELECT r.hour AS ts, r.address, r.direction, r.zone, r.service, r.flows, r.bytes_in, "
+        "r.bytes_out FROM rollup r",
+        "r.hour DESC, r.address",
+        {
+            **_about("r.address", "r.hour", f"r.hour + {HOUR}"), "direction": word("r.direction"),
+            "zone": text("r.zone"), "service": word("r.service"),
+        },
+        _traffic,
+    ),
+    View(
+        "SELECT e.body, e.ts FROM event e", "e.ts DESC, e.id DESC", _EVENT_KEYS, _happened,
+        frozenset({"agent", "list"}),
+    ),
+    View(
+        "SELECT c.ts, c.list, c.network, c.action, c.author, c.reason FROM list_change c",
+        "c.ts DESC, c.id DESC",
+        RECORDS["list"].matchers,
+        _listed,
+        frozenset(),
+    ),
+)  # fmt: skip
