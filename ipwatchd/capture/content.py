@@ -16,7 +16,7 @@ from ipwatchd.records.flow import SERVICES
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
-__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "datagram", "put", "stream"]
+__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "UNWANTED", "datagram", "put", "stream"]
 
 STREAM_TRIES: Final = 12
 """Payload segments of a direction that are looked at for a known beginning: STARTTLS and a
@@ -25,7 +25,8 @@ DATAGRAM_TRIES: Final = 2
 _SEGMENTS: Final = 4
 """Segments of a direction that are tapped from a known beginning on."""
 _EVERY: Final = 255
-_UNWANTED: Final = 255
+UNWANTED: Final = 255
+"""`tap` of a stream that has shown nothing known."""
 _LONGEST: Final = 16_384
 """Bytes tapped of one payload: reassembled segments of the receiving card can hold 64 KiB."""
 
@@ -89,11 +90,11 @@ def _sip_uri(data: Octets, at: int, end: int) -> bool:
 
 @compiled
 def _text_kind(data: Octets, at: int, end: int, word: int) -> int:
-    for known in _SIP_WORDS:
-        if word == known and _sip_uri(data, at, end):
+    for i in range(len(_SIP_WORDS)):
+        if word == _SIP_WORDS[i] and _sip_uri(data, at, end):
             return i64(_SIP)
-    for known in _HTTP_WORDS:
-        if word == known:
+    for i in range(len(_HTTP_WORDS)):
+        if word == _HTTP_WORDS[i]:
             return i64(_HTTP)
     return i64(_NONE)
 
@@ -118,7 +119,7 @@ def _stream_kind(data: Octets, at: int, end: int) -> int:
 def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     """Return the Kind under which to tap this TCP payload, or 0; note what service it shows."""
     kind = i64(row["tap"])
-    if kind == _UNWANTED:
+    if kind == UNWANTED:
         return i64(_NONE)
     left = row["left"]
     if kind == _DNS:
@@ -138,7 +139,7 @@ def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
         return i64(_NONE)
     left[side] -= 1
     if kind == _NONE and left[side] == 0:
-        row["tap"] = _UNWANTED
+        row["tap"] = UNWANTED
     return kind
 
 
@@ -153,7 +154,10 @@ def datagram(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     first = octet(data, at, end)
     if be32(data, at + 4, end) == 0x2112A442 and first < 4:  # STUN's cookie (RFC 8489, 5)
         row["service"] = _STUN
-    elif first >= 0xC0 and be32(data, at + 1, end) in (1, 0x6B3343CF):  # QUIC long header (RFC 9000)
+    elif first >= 0xC0 and be32(data, at + 1, end) in (
+        1,
+        0x6B3343CF,
+    ):  # QUIC long header (RFC 9000)
         row["service"] = _QUIC
     elif _UPPER <= first < _UPPER_END and _text_kind(data, at, end, be32(data, at, end)) == _SIP:
         row["tap"] = _SIP

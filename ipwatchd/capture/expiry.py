@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP, UDPLITE
 from ipwatchd.capture.table import (
     PARTIAL,
@@ -60,7 +60,7 @@ def limits_of(settings: CaptureSettings) -> tuple[int, ...]:
     return (*limits, min(limits))
 
 
-@compiled
+@inlined
 def answered(row: Any) -> bool:
     """Tell whether both sides were heard."""
     return row["bits"] & (SEEN_A | SEEN_B) == SEEN_A | SEEN_B
@@ -146,7 +146,7 @@ def start_sweep(table: Table) -> None:
     state["since_sweep"] = 0
 
 
-@compiled
+@inlined
 def tick(table: Table, ts: int) -> None:
     """Move the clock to a packet's time and begin a sweep when a second has passed."""
     state = table.state[0]

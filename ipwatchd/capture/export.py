@@ -53,9 +53,7 @@ def _tcp_state(orig: int, resp: int, *, payload: bool) -> str:  # noqa: PLR0911 
 
 
 _TCP_STATES: Final = _tcp_states()
-_UDP_STATES: Final = np.array(
-    [STATES.index(name) for name in ("OTH", "S0", "SHR", "SF")], np.uint8
-)
+_UDP_STATES: Final = np.array([STATES.index(name) for name in ("OTH", "S0", "SHR", "SF")], np.uint8)
 """By who was heard: nobody, the originator, the responder, both."""
 
 

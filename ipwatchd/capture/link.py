@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.octets import be16, be32, le16, le32, octet
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ PPP_FRAME: Final = 0x880B
 _MAX_TAGS: Final = 8
 
 
-@compiled
+@inlined
 def version_of(data: Octets, at: int, end: int) -> int:
     """Return the EtherType of a bare IP packet by its version, or NOTHING."""
     version = octet(data, at, end) >> 4
@@ -123,7 +123,7 @@ def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
     return i64(NOTHING), at
 
 
-@compiled
+@inlined
 def link_header(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
     """Return the EtherType behind the link header and where its payload starts."""
     if link in (149, 192, 258):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.content import DATAGRAM_TRIES, STREAM_TRIES, datagram, put, stream
+from ipwatchd.capture.content import DATAGRAM_TRIES, STREAM_TRIES, UNWANTED, datagram, put, stream
 from ipwatchd.capture.decode import FOUND_ARP, FOUND_IP, MALFORMED, decode
 from ipwatchd.capture.evict import make_room
 from ipwatchd.capture.expiry import (
@@ -17,7 +17,7 @@ from ipwatchd.capture.expiry import (
     sweep,
     tick,
 )
-from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.jit import compiled, i64, inlined, u64
 from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP, UDPLITE
 from ipwatchd.capture.ports import KNOWN_TCP, KNOWN_UDP
 from ipwatchd.capture.table import (
@@ -117,9 +117,7 @@ def _begin(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
 
 
 @compiled
-def _set_key(
-    row: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
-) -> None:
+def _set_key(row: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int) -> None:
     row["a_hi"] = a_hi
     row["a_lo"] = a_lo
     row["b_hi"] = b_hi
@@ -151,7 +149,21 @@ def _renew(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
         resume(row, ts)
 
 
-@compiled
+@inlined
+def _may_renew(table: Table, row: Any, ts: int, flags: int, side: int) -> bool:
+    """Tell cheaply, and on the safe side, whether `_renew` has anything to do."""
+    gap = ts - i64(row["last"])
+    return (
+        gap > table.limits[SHORTEST]
+        or gap < -STEP_BACK
+        or flags & SYN != 0
+        or row["bits"] & RESUMED != 0
+        or ts - i64(row["start"]) >= table.limits[ACTIVE]
+        or row["packets"][side] >= _MANY_PACKETS
+    )
+
+
+@inlined
 def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> None:
     row = table.rows[place]
     row["packets"][side] += 1
@@ -170,7 +182,7 @@ def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
                 table.due[place] = min(table.due[place], closing)
 
 
-@compiled
+@inlined
 def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Octets) -> None:
     """Hand the payload to the tap where a dissector wants it."""
     row = table.rows[place]
@@ -182,6 +194,8 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
     kind = i64(0)
     if proto == TCP:
         row["bits"] = row["bits"] | PAYLOAD
+        if row["tap"] == UNWANTED:
+            return
         kind = stream(row, side, data, at, end)
     elif proto == UDP:
         kind = i64(table.tap_by_port[header["dst_port"]] | table.tap_by_port[header["src_port"]])
@@ -193,7 +207,7 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
         put(table, packet, header, place, side, kind, data)
 
 
-@compiled
+@inlined
 def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
     """Find or make the flow of a decoded packet and count the packet in it."""
     source = u64(header["src_port"])
@@ -225,7 +239,7 @@ def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
         place = insert(table, digest)
         _set_key(table.rows[place], s_hi, s_lo, d_hi, d_lo, ports, proto)
         _begin(table, place, packet, header, side)
-    else:
+    elif _may_renew(table, table.rows[place], packet["ts"], header["tcp_flags"], side):
         _renew(table, place, packet, header, side)
     _count(table, place, packet, header, side)
     _tap(table, place, packet, header, side, data)
@@ -247,8 +261,7 @@ def run(
         if state["sweep_at"] >= 0 and not sweep(table):
             return i
         if room > 0 and (
-            state["taps"] >= len(table.tap_index)
-            or state["tap_bytes"] + room > len(table.tap_data)
+            state["taps"] >= len(table.tap_index) or state["tap_bytes"] + room > len(table.tap_data)
         ):
             return i
         packet = packets[i]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.jit import compiled, i64, inlined, u64
 from ipwatchd.capture.octets import be16, be32, be64, octet
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ _NONE: Final = u64(0)
 _MAX_EXTENSIONS: Final = 16
 
 
-@compiled
+@inlined
 def ipv4(data: Octets, at: int, end: int, on_wire: int, header: Any) -> bool:
     """Read an IPv4 header (RFC 791). `on_wire` stands for a total length of 0 (TSO).
 
@@ -112,7 +112,7 @@ def ipv6(data: Octets, at: int, end: int, on_wire: int, header: Any) -> bool:
     return True
 
 
-@compiled
+@inlined
 def _tcp(data: Octets, at: int, end: int, header: Any) -> None:
     header["seq"] = be32(data, at + 4, end)
     header["tcp_flags"] = octet(data, at + 13, end)
@@ -120,7 +120,7 @@ def _tcp(data: Octets, at: int, end: int, header: Any) -> None:
     header["at"] = min(at + max(length, 20), end)
 
 
-@compiled
+@inlined
 def transport(data: Octets, header: Any) -> None:
     """Read ports, TCP flags and sequence number, ICMP type and code; `at` moves to the payload."""
     header["src_port"] = 0

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.jit import i64, inlined, u64
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ _TWO: Final = u64(2)
 _THREE: Final = u64(3)
 
 
-@compiled
+@inlined
 def octet(data: Octets, at: int, end: int) -> int:
     """Return one byte."""
     if at >= end:
@@ -31,7 +31,7 @@ def octet(data: Octets, at: int, end: int) -> int:
     return i64(data[u64(at)])
 
 
-@compiled
+@inlined
 def be16(data: Octets, at: int, end: int) -> int:
     """Return two bytes, big-endian."""
     if at + 2 > end:
@@ -40,7 +40,7 @@ def be16(data: Octets, at: int, end: int) -> int:
     return (i64(data[i]) << 8) | i64(data[i + _ONE])
 
 
-@compiled
+@inlined
 def be32(data: Octets, at: int, end: int) -> int:
     """Return four bytes, big-endian."""
     if at + 4 > end:
@@ -50,13 +50,13 @@ def be32(data: Octets, at: int, end: int) -> int:
     return high | (i64(data[i + _TWO]) << 8) | i64(data[i + _THREE])
 
 
-@compiled
+@inlined
 def be64(data: Octets, at: int, end: int) -> int:
     """Return eight bytes, big-endian, unsigned."""
     return (u64(be32(data, at, end)) << u64(32)) | u64(be32(data, at + 4, end))
 
 
-@compiled
+@inlined
 def le16(data: Octets, at: int, end: int) -> int:
     """Return two bytes, little-endian."""
     if at + 2 > end:
@@ -65,7 +65,7 @@ def le16(data: Octets, at: int, end: int) -> int:
     return i64(data[i]) | (i64(data[i + _ONE]) << 8)
 
 
-@compiled
+@inlined
 def le32(data: Octets, at: int, end: int) -> int:
     """Return four bytes, little-endian."""
     if at + 4 > end:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.capture.jit import compiled, i64, u64
+from ipwatchd.capture.jit import compiled, i64, inlined, u64
 from ipwatchd.capture.ports import KNOWN_PORTS, TAP_BY_PORT
 from ipwatchd.capture.tap import TAP
 
@@ -130,10 +130,8 @@ def make_table(
     )
 
 
-@compiled
-def flow_hash(
-    keys: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
-) -> int:
+@inlined
+def flow_hash(keys: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int) -> int:
     """Return the upper 32 bits of a multilinear hash over 32-bit words.
 
     Strongly universal for secret keys (Lemire and Kaser, Strongly universal string hashing is
@@ -148,7 +146,7 @@ def flow_hash(
     return total >> _SHIFT
 
 
-@compiled
+@inlined
 def find(
     table: Table, digest: int, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
 ) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from ipwatchd.capture.jit import compiled
+from ipwatchd.capture.jit import compiled, inlined
 
 __all__ = [
     "ACK", "CLOSED", "ESTABLISHED", "FIN", "INACTIVE", "MIDSTREAM", "RESET", "RST", "SYN",
@@ -49,7 +49,7 @@ def advance(row: Any, side: int, flags: int) -> None:
         states[side] = MIDSTREAM
 
 
-@compiled
+@inlined
 def ended(row: Any) -> bool:
     """Tell whether a connection is over: reset by either side or closed by both."""
     first = row["tcp"][0]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.link import IPV4, IPV6, MPLS, NOTHING, PPP_FRAME, version_of
 from ipwatchd.capture.network import UDP
 from ipwatchd.capture.octets import be16, be32, octet
@@ -99,7 +99,7 @@ def _over_udp(data: Octets, at: int, end: int, port: int) -> tuple[int, int]:
     return i64(NOTHING), at
 
 
-@compiled
+@inlined
 def inner(data: Octets, header: Any) -> tuple[int, int]:
     """Return the EtherType and place of what the packet in `header` tunnels, or NOTHING."""
     proto = i64(header["proto"])

@@ -1,0 +1,78 @@
+"""Makes the captures that the capture benchmarks read: the same packets on every machine."""
+
+from __future__ import annotations
+
+import struct
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+__all__ = ["SECONDS_A_COPY", "frames", "write_copies"]
+
+SECONDS_A_COPY: Final = 10
+_SIZES: Final = np.array([60, 60, 60, 90, 300, 590, 1514, 1514])
+"""Frame lengths on the wire: the mix of a gateway, half of it acknowledgements."""
+
+
+def frames(packets: int, flows: int, seed: int = 7) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return `packets` TCP and UDP frames of `flows` flows, 96 bytes each, and their wire lengths.
+
+    Flows are drawn by a power law: few are busy, most are not. One in five is UDP.
+    """
+    rng = np.random.default_rng(seed)
+    flow = np.minimum((rng.pareto(0.9, packets) * flows / 200).astype(np.int64), flows - 1)
+    data = np.zeros((packets, 96), np.uint8)
+    wire = rng.choice(_SIZES, packets)
+    back = rng.random(packets) < 0.5
+    client = (0x0A140000 + flow % 4000).astype(np.uint32)
+    server = (0x2D000000 + flow * 7919 % 100_003).astype(np.uint32)
+    client_port = (20_000 + flow // 4000 * 97 + flow % 30_011).astype(np.uint16)
+    udp = flow % 5 == 0
+    server_port = np.where(udp, 40_000 + flow % 1000, 443).astype(np.uint16)
+    data[:, 12] = 8
+    data[:, 14] = 0x45
+    data[:, 16:18] = _big(wire - 14, 2)
+    data[:, 22] = 64
+    data[:, 23] = np.where(udp, 17, 6)
+    data[:, 26:30] = np.where(back[:, None], _big(server, 4), _big(client, 4))
+    data[:, 30:34] = np.where(back[:, None], _big(client, 4), _big(server, 4))
+    data[:, 34:36] = np.where(back[:, None], _big(server_port, 2), _big(client_port, 2))
+    data[:, 36:38] = np.where(back[:, None], _big(client_port, 2), _big(server_port, 2))
+    length = np.maximum(wire - 34, 8)
+    data[:, 38:40] = np.where(udp[:, None], _big(length, 2), 0)
+    data[:, 46] = np.where(udp, 0, 0x50)
+    data[:, 47] = np.where(udp, 0, 0x18)
+    first = np.zeros(packets, np.bool_)
+    first[np.unique(flow, return_index=True)[1]] = True
+    data[first & ~udp, 47] = 0x02
+    return data, wire
+
+
+def _big(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
+    kind = {2: ">u2", 4: ">u4"}[width]
+    return values.astype(kind).view(np.uint8).reshape(len(values), width)
+
+
+def write_copies(
+    path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], copies: int
+) -> None:
+    """Write a pcap of `copies` times the frames, each copy SECONDS_A_COPY later than the last."""
+    count, width = data.shape
+    captured = np.minimum(wire, width)
+    record = np.dtype([("head", "<u4", (4,)), ("data", "u1", (width,))])
+    table = np.zeros(count, record)
+    table["data"] = data
+    table["head"][:, 2] = width
+    table["head"][:, 3] = np.maximum(wire, captured)
+    step = np.arange(count) * (SECONDS_A_COPY * 1_000_000 // count)
+    with path.open("wb") as out:
+        out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
+        for copy in range(copies):
+            table["head"][:, 0] = 1_700_000_000 + copy * SECONDS_A_COPY + step // 1_000_000
+            table["head"][:, 1] = step % 1_000_000
+            table.tofile(out)
