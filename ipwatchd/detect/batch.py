@@ -1,0 +1,64 @@
+"""A batch cut by source and by time, in whole columns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.records.flow import DIRECTIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+__all__ = ["address_hash", "by_address", "direction_name", "slices"]
+
+# Odd constants of splitmix64: a bijection, so only the folding of two halves can collide.
+_ONE: Final = np.uint64(0x9E3779B97F4A7C15)
+_TWO: Final = np.uint64(0xBF58476D1CE4E5B9)
+_SHIFT: Final = np.uint64(31)
+
+
+def address_hash(hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return 64 bits for each address, the same in every run (a replay finds the same)."""
+    mixed = (lo ^ (hi * _ONE)) * _TWO
+    mixed ^= mixed >> _SHIFT
+    return mixed * _ONE
+
+
+def by_address(
+    hi: NDArray[np.uint64], lo: NDArray[np.uint64]
+) -> Iterator[tuple[int, NDArray[np.intp]]]:
+    """Yield each address as one number and the rows it stands in, in the order of rows."""
+    if not len(hi):
+        return
+    mixed = address_hash(hi, lo)
+    order = np.argsort(mixed, kind="stable")
+    high, low = hi[order], lo[order]
+    # Compared in full: addresses of one hash are split up, never taken for each other.
+    starts = np.flatnonzero((high[1:] != high[:-1]) | (low[1:] != low[:-1])) + 1
+    begins = np.concatenate([[0], starts])
+    numbers = zip(high[begins].tolist(), low[begins].tolist(), strict=True)
+    bounds = [*begins.tolist(), len(order)]
+    for place, (top, bottom) in enumerate(numbers):
+        yield top << 64 | bottom, order[bounds[place] : bounds[place + 1]]
+
+
+def slices(flows: NDArray[np.void], span: int) -> Iterator[NDArray[np.void]]:
+    """Yield flows in parts whose ends lie within `span` ns: a batch may hold hours of a file."""
+    if not len(flows):
+        return
+    end = flows["end"]
+    if int(end.max()) - int(end.min()) <= span:
+        yield flows
+        return
+    flows = flows[np.argsort(end, kind="stable")]
+    part = (flows["end"] - flows["end"][0]) // span
+    yield from np.split(flows, np.flatnonzero(part[1:] != part[:-1]) + 1)
+
+
+def direction_name(flows: NDArray[np.void]) -> str:
+    """Return the direction that most of the flows have."""
+    return DIRECTIONS[int(np.bincount(flows["direction"], minlength=len(DIRECTIONS)).argmax())]

@@ -1,0 +1,41 @@
+"""What every detector is, and what is held against it when the wire is hostile."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.finding import Finding
+
+    Denied = Callable[[NDArray[np.uint64], NDArray[np.uint64]], NDArray[np.bool_]]
+
+__all__ = ["Detector"]
+
+
+class Detector(Protocol):
+    """Flow batches and events in, findings out.
+
+    What is detected follows from the times in flows and events alone, so that a replay finds the
+    same; `now` (epoch seconds) only ends what is over. The same thing going on comes back with the
+    same key, when it has grown. Tables are bounded; what they shed is counted.
+    """
+
+    rule: str
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows (dtype FLOW) with zones and direction filled in."""
+        ...
+
+    def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        """Take events of the same time."""
+        ...
+
+    def counters(self) -> dict[str, int]:
+        """Return what status shows; names that end in `shed` count what had to be let go."""
+        ...

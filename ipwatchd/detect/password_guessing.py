@@ -1,0 +1,287 @@
+"""Password guessing: failed logins that logs report, and on the wire sessions that look like them.
+
+A log is sure, the wire is a guess: encrypted sessions as short and small as a refused login
+(`sessions`). Both go to one finding a source, so that they grow into one incident.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ipwatchd.detect.batch import by_address, direction_name, slices
+from ipwatchd.detect.sessions import SMALL, attempts, lasting
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text, split
+from ipwatchd.records.event import Auth
+from ipwatchd.records.finding import Finding
+from ipwatchd.records.flow import SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.event import AnyEvent
+
+__all__ = ["PasswordGuessing"]
+
+_USERS: Final = 64  # user names counted one by one for each source; a dictionary of names is longer
+_USER_LETTERS: Final = 64
+_SHOWN: Final = 16  # users, services and targets named in a finding
+_SLIPS: Final = 5  # failures of a user that their own success explains
+_WEIGHT: Final = 64  # user names and times kept of a source in the mean
+_INSIDE_FACTOR: Final = 2  # inside, scripts log in all day: the wire alone must show more
+
+
+class _Attempts:
+    """What one source tried. Times are epoch ns."""
+
+    __slots__ = (
+        "began", "failures", "failures_before", "growth", "known_at", "last", "more_users", "seen",
+        "services", "sessions", "sessions_before", "started", "success", "targets", "users",
+        "weight", "wire_growth", "wire_seen",
+    )  # fmt: skip
+
+    def __init__(self, time: int) -> None:
+        self.began = self.started = self.last = time
+        self.weight = 0
+        self.seen = self.wire_seen = 0
+        self.failures = self.failures_before = 0
+        self.sessions = self.sessions_before = 0
+        self.known_at = 0
+        self.users: dict[str, int] = {}
+        self.more_users = 0
+        self.services: dict[str, None] = {}
+        self.targets: dict[str, None] = {}
+        self.success = ""
+        self.growth = Growth()
+        self.wire_growth = Growth()
+
+    def turn(self, time: int, window: int) -> None:
+        """Begin a new window where the old one is over."""
+        gone = time - self.began
+        if gone < window:
+            return
+        fresh = gone < 2 * window
+        self.failures_before = self.failures if fresh else 0
+        self.sessions_before = self.sessions if fresh else 0
+        self.failures = self.sessions = 0
+        if not fresh:
+            self.users.clear()
+            self.more_users = 0
+        self.began = time
+
+    def known(self, window: int) -> bool:
+        """Tell whether this source has shown of late that it can log in."""
+        return self.known_at > 0 and self.last - self.known_at < 2 * window
+
+    def in_window(self) -> int:
+        """Return the failures that stand."""
+        return self.failures + self.failures_before
+
+
+class PasswordGuessing:
+    """Detector of the rule password-guessing."""
+
+    rule = "password-guessing"
+
+    def __init__(self, settings: DetectSettings) -> None:
+        self._least = settings.password_guessing.failures
+        self._window = round(settings.password_guessing.window * 1e9)
+        self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
+        self._sources = Sources(_Attempts, settings.sources, settings.sources * _WEIGHT)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each source with many sessions small as refusals."""
+        found: list[Finding] = []
+        for part in slices(flows, self._window // 2):
+            self._note_lasting(part)
+            rows = np.flatnonzero(attempts(part))
+            for source, places in by_address(part["orig_hi"][rows], part["orig_lo"][rows]):
+                finding = self._sessions(source, part[rows[places]])
+                if finding is not None:
+                    found.append(finding)
+        self._sources.sweep(round(now * 1e9) - self._quiet)
+        return found
+
+    def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        """Take logins; a finding for each failure that crosses, grows, or ends in a success."""
+        found: list[Finding] = []
+        for event in events:
+            if not isinstance(event, Auth) or not event.orig:
+                continue
+            try:
+                hi, lo = split(event.orig)
+            except ValueError:  # a host name: the log's resolver spoke, not the wire
+                continue
+            finding = self._login(hi << 64 | lo, event)
+            if finding is not None:
+                found.append(finding)
+        self._sources.sweep(round(now * 1e9) - self._quiet)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Return sources held, and sources that had to make room."""
+        return {"sources": len(self._sources), "sources_shed": self._sources.shed}
+
+    def _active(self, source: int, time: int) -> _Attempts:
+        old = self._sources.get(source)
+        if old is not None and time - old.last > self._quiet:
+            self._sources.drop(source)
+        record = self._sources.active(source, time)
+        record.turn(time, self._window)
+        return record
+
+    def _login(self, source: int, event: Auth) -> Finding | None:
+        time = round(event.ts * 1e9)
+        user = _readable(event.user)
+        if event.result == "success":
+            return self._success(source, user, time, event)
+        if event.result != "failure":
+            return None
+        record = self._active(source, time)
+        record.failures += 1
+        record.seen += 1
+        _note_user(record, user)
+        _note(record.services, event.service)
+        _note(record.targets, event.resp or event.host)
+        self._sources.weigh(record, len(record.users) + len(record.targets))
+        if record.in_window() < self._least or not record.growth.due(record.seen, time):
+            return None
+        return self._log_finding(source, record)
+
+    def _success(self, source: int, user: str, time: int, event: Auth) -> Finding | None:
+        """Forgive a user's own slips; after guessing, a success is the worst there is."""
+        record = self._sources.get(source)
+        if record is None:
+            return None
+        record.turn(time, self._window)
+        slips = record.users.get(user, 0)
+        if record.in_window() >= self._least:
+            # Behind an address that many share, somebody who never failed just logs in.
+            if record.success or (not slips and record.known(self._window)):
+                return None
+            record.success = user
+            record.last = max(record.last, time)
+            _note(record.services, event.service)
+            return self._log_finding(source, record)
+        record.known_at = time
+        if 0 < slips <= _SLIPS:
+            del record.users[user]
+            record.failures = max(0, record.failures - slips)
+        return None
+
+    def _log_finding(self, source: int, record: _Attempts) -> Finding:
+        value = record.in_window()
+        users = len(record.users) + record.more_users
+        subject = _text(source)
+        evidence: dict[str, Any] = {
+            "from": "log",
+            "failures": record.seen,
+            "failures_in_window": value,
+            "user_count": users,
+            "users": list(record.users)[:_SHOWN],
+            "services": list(record.services),
+            "window": self._window / 1e9,
+        }
+        title = f"{subject} failed {record.seen} logins for {users} user{'s'[: users != 1]}"
+        if record.success:
+            evidence["compromised"] = record.success
+            title = f"{subject} got in as {record.success} after {record.seen} failed logins"
+        return self._finding(
+            source, record, evidence, title=title, count=record.seen, value=value,
+            severity=_severity(record, users),
+            score=_score(value, self._least, success=bool(record.success)),
+        )  # fmt: skip
+
+    def _note_lasting(self, flows: NDArray[np.void]) -> None:
+        """Note who also has sessions that no refused login would have: they can log in."""
+        rows = np.flatnonzero(lasting(flows))
+        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
+            time = int(flows["end"][rows[places]].max())
+            self._active(source, time).known_at = time
+
+    def _sessions(self, source: int, flows: NDArray[np.void]) -> Finding | None:
+        time = int(flows["end"].max())
+        record = self._active(source, time)
+        if not record.wire_seen and not record.seen:
+            record.started = int(flows["start"].min())
+        record.sessions += len(flows)
+        record.wire_seen += len(flows)
+        for place in range(min(len(flows), _SHOWN)):
+            row = flows[place]
+            _note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
+            _note(record.services, SERVICES[int(row["service"])] or SMALL[int(row["resp_port"])])
+        self._sources.weigh(record, len(record.users) + len(record.targets))
+        direction = direction_name(flows)
+        inside = direction in {"internal", "outgoing"}
+        least = self._least * (_INSIDE_FACTOR if inside else 1)
+        value = record.sessions + record.sessions_before
+        if record.known(self._window) or value < least:
+            return None
+        if not record.wire_growth.due(record.wire_seen, time):
+            return None
+        subject = _text(source)
+        services = "/".join(record.services)
+        evidence: dict[str, Any] = {
+            "from": "wire",
+            "sessions": value,
+            "services": list(record.services),
+            "window": self._window / 1e9,
+            "direction": direction,
+            "note": "sessions as short and small as refused logins; automation may look the same",
+        }
+        title = f"{subject} opened {value} {services} sessions as short as refused logins"
+        score = round(0.6 * (1 - math.exp2(-value / least)), 3)
+        return self._finding(
+            source, record, evidence, title=title, count=record.wire_seen, value=value,
+            threshold=least,
+            severity="medium" if not inside else "low", score=score,
+        )  # fmt: skip
+
+    def _finding(
+        self, source: int, record: _Attempts, evidence: dict[str, Any], *, title: str, count: int,
+        value: int, severity: str, score: float, threshold: int = 0,
+    ) -> Finding:  # fmt: skip
+        subject = _text(source)
+        return Finding(
+            rule=self.rule, subject=subject, key=f"{self.rule}|{subject}", title=title,
+            first_seen=record.started / 1e9, last_seen=record.last / 1e9, count=count,
+            severity=severity, classification="brute-force", score=score, value=value,
+            threshold=threshold or self._least, targets=tuple(record.targets), evidence=evidence,
+        )  # fmt: skip
+
+
+def _severity(record: _Attempts, users: int) -> str:
+    if record.success:
+        return "critical" if record.users.get(record.success, 0) > _SLIPS else "high"
+    return "high" if users >= _USERS else "medium"
+
+
+def _score(value: int, least: int, *, success: bool) -> float:
+    return 0.95 if success else round(0.95 * (1 - math.exp2(-2 * value / least)), 3)
+
+
+def _note_user(record: _Attempts, user: str) -> None:
+    if user in record.users or len(record.users) < _USERS:
+        record.users[user] = record.users.get(user, 0) + 1
+    else:
+        record.more_users += 1
+
+
+def _note(names: dict[str, None], name: str) -> None:
+    if name and len(names) < _SHOWN:
+        names[_readable(name)] = None
+
+
+def _readable(text: str) -> str:
+    """Return a name from the attacker's hand as a bounded, printable word."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text[:_USER_LETTERS])
+
+
+def _text(source: int) -> str:
+    return address_text(source >> 64, source & ((1 << 64) - 1))

@@ -1,0 +1,249 @@
+"""Port scans: a source that knocks at many doors and is let in at few.
+
+Counts, for each originator, the distinct (responder, port) that it failed and succeeded to talk to
+within the window, and lets `shape` say whether that is a scan.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ipwatchd.detect.batch import by_address, direction_name, slices
+from ipwatchd.detect.contact import probes, successes
+from ipwatchd.detect.names import Named
+from ipwatchd.detect.shape import Shape, shape, targets
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text
+from ipwatchd.records.event import Dns
+from ipwatchd.records.finding import Finding
+from ipwatchd.records.flow import protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.event import AnyEvent
+
+__all__ = ["PortScan"]
+
+_TARGETS: Final = 1024  # kept of one source in each of two windows; beyond it is "at least"
+_TARGETS_A_SOURCE: Final = 16  # in the mean: bounds all targets together
+_SAMPLE: Final = 20  # targets and ports named in a finding
+_LOOK_AGAIN: Final = 1.1  # how much the targets must have grown before their shape is judged again
+
+
+class _Contacts:
+    """What one source tried: distinct targets in this window and the one before."""
+
+    __slots__ = (
+        "began", "failed", "failed_before", "flows", "growth", "last", "look_at", "sample",
+        "started", "talked", "talked_before", "weight",
+    )  # fmt: skip
+
+    def __init__(self, time: int) -> None:
+        self.began = self.started = self.last = time
+        self.weight = 0
+        self.failed: set[int] = set()
+        self.failed_before: set[int] = set()
+        self.talked: set[int] = set()
+        self.talked_before: set[int] = set()
+        self.flows = 0
+        self.look_at = 0
+        self.sample: dict[tuple[int, int], None] = {}
+        self.growth = Growth()
+
+    def turn(self, time: int, window: int) -> None:
+        """Begin a new window where the old one is over."""
+        gone = time - self.began
+        if gone < window:
+            return
+        fresh = gone < 2 * window
+        self.failed_before = self.failed if fresh else set()
+        self.talked_before = self.talked if fresh else set()
+        self.failed, self.talked = set(), set()
+        self.began = time
+
+    def size(self) -> int:
+        """Return how many targets are kept."""
+        return (
+            len(self.failed) + len(self.failed_before)
+            + len(self.talked) + len(self.talked_before)
+        )  # fmt: skip
+
+
+class PortScan:
+    """Detector of the rule port-scan."""
+
+    rule = "port-scan"
+
+    def __init__(self, settings: DetectSettings) -> None:
+        self._least = settings.port_scan.targets
+        self._window = round(settings.port_scan.window * 1e9)
+        self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
+        self._kept = max(_TARGETS, 2 * self._least)
+        self._sources = Sources(
+            _Contacts, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
+        )
+        self._named = Named(settings.sources)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each source whose failed contacts make a scan."""
+        found: list[Finding] = []
+        for part in slices(flows, self._window // 2):
+            failed = np.flatnonzero(probes(part))
+            talked = np.flatnonzero(successes(part))
+            numbers = targets(part)
+            self._note_successes(part, talked, numbers)
+            found += self._note_failures(part, failed, numbers)
+        self._sources.sweep(round(now * 1e9) - self._quiet)
+        return found
+
+    def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        """Learn which addresses DNS gave: to fail at those is no sweep of hosts."""
+        del now
+        self._named.learn(
+            answer
+            for event in events
+            if isinstance(event, Dns) and event.response
+            for answer in event.answers
+        )
+        return []
+
+    def counters(self) -> dict[str, int]:
+        """Return sources and targets held, and sources that had to make room."""
+        return {
+            "sources": len(self._sources),
+            "targets": self._sources.weight,
+            "sources_shed": self._sources.shed,
+        }
+
+    def _note_successes(
+        self, flows: NDArray[np.void], rows: NDArray[np.intp], numbers: NDArray[np.uint64]
+    ) -> None:
+        """Note whom known sources talked with; who never failed needs no record."""
+        if not len(self._sources):
+            return
+        ends = flows["end"]
+        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
+            record = self._sources.get(source)
+            if record is not None and len(record.talked) < self._kept:
+                here = rows[places]
+                record.turn(int(ends[here].max()), self._window)
+                record.talked.update(numbers[here][: self._kept].tolist())
+                self._sources.weigh(record, record.size())
+
+    def _note_failures(
+        self, flows: NDArray[np.void], rows: NDArray[np.intp], numbers: NDArray[np.uint64]
+    ) -> list[Finding]:
+        found = []
+        ends = flows["end"]
+        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
+            here = rows[places]
+            record = self._note(source, flows, here, int(ends[here].max()), numbers)
+            if self._crossed(record):
+                finding = self._finding(source, record, flows[here])
+                if finding is not None:
+                    found.append(finding)
+        return found
+
+    def _note(
+        self, source: int, flows: NDArray[np.void], here: NDArray[np.intp], time: int,
+        numbers: NDArray[np.uint64],
+    ) -> _Contacts:  # fmt: skip
+        old = self._sources.get(source)
+        if old is not None and time - old.last > self._quiet:
+            self._sources.drop(source)
+        record = self._sources.active(source, time)
+        if not record.flows:
+            record.started = int(flows["start"][here].min())
+        record.turn(time, self._window)
+        record.flows += len(here)
+        if len(record.failed) < self._kept:
+            record.failed.update(numbers[here][: self._kept].tolist())
+        if len(record.sample) < _SAMPLE:
+            some = here[:_SAMPLE]
+            pairs = zip(
+                flows["resp_hi"][some].tolist(), flows["resp_lo"][some].tolist(), strict=True
+            )
+            record.sample.update(dict.fromkeys(pairs))
+        self._sources.weigh(record, record.size())
+        return record
+
+    def _crossed(self, record: _Contacts) -> bool:
+        """Tell whether a source's shape is worth a look: judging it costs more than counting."""
+        size = len(record.failed) + len(record.failed_before)
+        if size < self._least:
+            record.look_at = 0
+            return False
+        if record.growth.count:
+            return record.growth.would(record.flows, record.last)
+        if size < record.look_at:
+            return False
+        record.look_at = int(size * _LOOK_AGAIN) + 1
+        return True
+
+    def _finding(self, source: int, record: _Contacts, flows: NDArray[np.void]) -> Finding | None:
+        failed = record.failed | record.failed_before
+        talked = record.talked | record.talked_before
+        scan = shape(failed, talked, self._named.hosts, self._least)
+        if scan is None:
+            return None
+        record.growth.due(record.flows, record.last)
+        subject = address_text(source >> 64, source & ((1 << 64) - 1))
+        direction = direction_name(flows)
+        full = max(len(record.failed), len(record.failed_before)) >= self._kept
+        return Finding(
+            rule=self.rule, subject=subject, key=f"{self.rule}|{subject}",
+            title=_title(subject, scan, full=full), first_seen=record.started / 1e9,
+            last_seen=record.last / 1e9, count=record.flows,
+            severity=_severity(direction, scan), classification="scanner",
+            score=_score(scan, self._least), value=scan.value, threshold=self._least,
+            targets=tuple(address_text(*host) for host in list(record.sample)[:_SAMPLE]),
+            evidence=self._evidence(scan, record, direction, full=full),
+        )  # fmt: skip
+
+    def _evidence(
+        self, scan: Shape, record: _Contacts, direction: str, *, full: bool
+    ) -> dict[str, Any]:
+        return {
+            "shape": scan.kind,
+            "proto": protocol_name(scan.proto),
+            "hosts": scan.hosts,
+            "port_count": len(scan.ports),
+            "ports": list(scan.ports[:_SAMPLE]),
+            "failed_targets": scan.value,
+            "at_least": full,
+            "succeeded_targets": scan.succeeded,
+            "failed_flows": record.flows,
+            "window": self._window / 1e9,
+            "direction": direction,
+        }
+
+
+def _title(subject: str, scan: Shape, *, full: bool) -> str:
+    proto = protocol_name(scan.proto)
+    about = "at least " if full else ""
+    if scan.proto in {1, 58}:
+        return f"{subject} pinged {about}{scan.hosts} hosts that did not answer"
+    if scan.kind == "vertical":
+        return f"{subject} probed {about}{len(scan.ports)} {proto} ports of one host"
+    if scan.kind == "horizontal":
+        return f"{subject} probed port {scan.ports[0]}/{proto} of {about}{scan.hosts} hosts"
+    return f"{subject} probed {about}{len(scan.ports)} {proto} ports of {scan.hosts} hosts"
+
+
+def _severity(direction: str, scan: Shape) -> str:
+    """The internet knocks all day; a machine of ours that knocks is likely not its owner's."""
+    if direction in {"outgoing", "internal"}:
+        return "high"
+    return "low" if direction == "incoming" and not scan.succeeded else "medium"
+
+
+def _score(scan: Shape, least: int) -> float:
+    share = scan.value / (scan.value + scan.succeeded)
+    return round(share * (1 - math.exp2(-scan.value / least)), 3)

@@ -1,0 +1,89 @@
+"""Which sessions look like a refused login, from their size and length alone. Pure.
+
+Bounds after the flow signatures of the literature (Vykopal, Plesnik, Minarik: Network-based
+Dictionary Attack Detection, ICFN 2009: 10 to 30 packets, 1,400 to 5,000 bytes from the client;
+Hellemons et al.: SSHCure, AIMS 2012: 11 to 51 packets), widened for today's longer key exchanges
+and bounded in time by what servers grant (OpenSSH's LoginGraceTime of 120 s, six tries).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.records.flow import SERVICES, STATES
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SMALL", "attempts", "lasting"]
+
+
+class _Bounds(NamedTuple):
+    """Of a refused session: the client's packets, bytes each way (IP layer), seconds."""
+
+    port: int
+    packets: tuple[int, int]
+    orig_bytes: tuple[int, int]
+    resp_bytes: tuple[int, int]
+    seconds: float
+
+
+_BOUNDS: Final = {
+    "ssh": _Bounds(22, (9, 60), (1400, 8000), (1400, 8000), 120.0),
+    # USER, PASS, QUIT and their answers; who got in opens data connections and says more.
+    "ftp": _Bounds(21, (6, 20), (300, 1300), (300, 2500), 60.0),
+    "telnet": _Bounds(23, (8, 60), (350, 4000), (350, 6000), 60.0),
+}
+SMALL: Final = {bounds.port: name for name, bounds in _BOUNDS.items()}
+_ENDED: Final = tuple(STATES.index(name) for name in ("SF", "S2", "S3", "RSTO", "RSTR"))
+
+
+def attempts(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell which flows may be refused logins."""
+    found = np.zeros(len(flows), np.bool_)
+    for name, bounds in _BOUNDS.items():
+        rows = np.flatnonzero(_of_service(flows, name, bounds.port))
+        if len(rows):
+            found[rows] = _refused(flows[rows], bounds)
+    return found
+
+
+def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell which flows are sessions that only somebody logged in has: longer, or much larger."""
+    found = np.zeros(len(flows), np.bool_)
+    for name, bounds in _BOUNDS.items():
+        rows = np.flatnonzero(_of_service(flows, name, bounds.port))
+        if len(rows):
+            some = flows[rows]
+            talked = (some["orig_bytes"] >= bounds.orig_bytes[0]) & (
+                some["resp_bytes"] >= bounds.resp_bytes[0]
+            )
+            larger = (some["orig_bytes"] > 2 * bounds.orig_bytes[1]) | (
+                some["resp_bytes"] > 2 * bounds.resp_bytes[1]
+            )
+            longer = some["end"] - some["start"] > 2 * bounds.seconds * 1e9
+            found[rows] = talked & (larger | longer)
+    return found
+
+
+def _of_service(flows: NDArray[np.void], name: str, port: int) -> NDArray[np.bool_]:
+    """Tell flows of a service, seen or by port; an index into SERVICES of 0 is not known."""
+    service = flows["service"]
+    seen = service == SERVICES.index(name)
+    by_port = (service == 0) & (flows["resp_port"] == port)
+    mine: NDArray[np.bool_] = (flows["proto"] == 6) & (seen | by_port)
+    return mine
+
+
+def _refused(flows: NDArray[np.void], bounds: _Bounds) -> NDArray[np.bool_]:
+    small = np.isin(flows["state"], _ENDED) & (flows["partial"] == 0)
+    for column, (least, most) in (
+        ("orig_packets", bounds.packets),
+        ("orig_bytes", bounds.orig_bytes),
+        ("resp_bytes", bounds.resp_bytes),
+    ):
+        small &= (flows[column] >= least) & (flows[column] <= most)
+    refused: NDArray[np.bool_] = small & (flows["end"] - flows["start"] <= bounds.seconds * 1e9)
+    return refused
