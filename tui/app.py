@@ -32,14 +32,14 @@ from tui.screens.records import Records
 from tui.text import clean
 from tui.themes import THEMES, choose, no_color
 from tui.widgets.header import TABS
+from tui.widgets.keys import key_name
 from tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from datetime import tzinfo
 
-    from textual.binding import BindingType
-    from textual.binding import ActiveBinding
+    from textual.binding import ActiveBinding, BindingType
     from textual.screen import Screen
 
     from ipwatchd.control.client import Client
@@ -294,7 +294,7 @@ class IpwatchApp(App[None]):
         if isinstance(screen, Frame):
             self.push_screen(Help(screen.HELP, self.screen_keys(screen)))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Filter only where there is a list."""
         if action == "filter":
             return bool(isinstance(self.screen, Frame) and self.screen.query(Table))
@@ -308,9 +308,8 @@ class IpwatchApp(App[None]):
             if active.enabled and binding.action not in done and len(binding.description) > 2:
                 done.add(binding.action)
                 run = partial(self.run_action, binding.action, active.node)
-                yield SystemCommand(
-                    binding.tooltip or binding.description, f"key {key}", run, discover=binding.show
-                )
+                title = binding.tooltip or binding.description
+                yield SystemCommand(title, f"key {key_name(key)}", run, discover=binding.show)
         if isinstance(screen, IncidentPage):
             for action in (*ACTIONS, "classify", "response"):
                 yield SystemCommand(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.control.messages import Throughput
 
-__all__ = ["WINDOWS", "bucket_seconds", "ceiling", "draw", "resample"]
+__all__ = ["WINDOWS", "bucket_seconds", "ceiling", "draw", "peak", "resample"]
 
 WINDOWS: Final = {"15m": 900, "1h": 3600, "6h": 21_600, "24h": 86_400}
 _EIGHTHS: Final = " ▁▂▃▄▅▆▇█"
@@ -20,7 +21,7 @@ def bucket_seconds(buckets: Sequence[Throughput]) -> float:
     """Return the width of the buckets: the commonest distance; idle ones may be left out."""
     steps = Counter(
         round(after.ts - before.ts, 3)
-        for before, after in zip(buckets, buckets[1:], strict=False)
+        for before, after in itertools.pairwise(buckets)
         if after.ts > before.ts
     )
     if not steps:
@@ -54,6 +55,14 @@ def resample(buckets: Sequence[Throughput], columns: int, start: float, end: flo
     return bits
 
 
+def peak(buckets: Sequence[Throughput], start: float, end: float) -> float:
+    """Return the greatest bits per second of any bucket between two times."""
+    step = bucket_seconds(buckets)
+    return max(
+        (b.bytes * 8 / min(step, end - b.ts) for b in buckets if start <= b.ts < end), default=0.0
+    )
+
+
 def ceiling(peak: float) -> float:
     """Return the next 1, 2 or 5 times a power of ten: a scale that does not flutter."""
     if peak <= 0:
@@ -73,7 +82,7 @@ def draw(values: Sequence[float], rows: int, top: float) -> list[str]:
     for value in values:
         eighths = round(value / top * rows * 8) if top > 0 else 0
         heights.append(min(max(eighths, 1 if value > 0 else 0), rows * 8))
-    lines = []
-    for row in range(rows - 1, -1, -1):
-        lines.append("".join(_EIGHTHS[min(max(h - row * 8, 0), 8)] for h in heights))
-    return lines
+    return [
+        "".join(_EIGHTHS[min(max(height - row * 8, 0), 8)] for height in heights)
+        for row in range(rows - 1, -1, -1)
+    ]

@@ -19,7 +19,7 @@ _SAMPLE: Final = 300
 
 
 class Context(NamedTuple):
-    """What cells need beside their row: the daemon's time, the admin's zone, the bar's full scale."""
+    """What cells need beside their row: the daemon's time, the admin's zone, a full bar."""
 
     now: float
     zone: tzinfo | None
@@ -31,8 +31,8 @@ class Column:
     """One column. `rank` 0 is always shown, the greatest goes first on a narrow terminal.
 
     `order` is what rows are sorted by (None: this column does not sort); `down` sorts the greatest
-    first. `share` makes it a bar: the row's part of the greatest among the rows. `enough` is the width
-    that does where others need room (0: what the content needs).
+    first. `share` makes it a bar: the row's part of the greatest among the rows. `enough` is the
+    width that does where others need room (0: what the content needs).
     """
 
     key: str
@@ -111,13 +111,10 @@ def _drop(
 
 
 def bar(share: float, cells: int) -> str:
-    """Return a bar of eighths of cells; anything above nothing shows at least one eighth."""
+    """Return a thin bar of half cells; anything above nothing shows at least one half."""
     share = min(max(share, 0.0), 1.0)
-    eighths = round(share * cells * 8)
-    if share > 0 and eighths == 0:
-        eighths = 1
-    full, part = divmod(eighths, 8)
-    return "█" * full + ("", "▏", "▎", "▍", "▌", "▋", "▊", "▉")[part]
+    halves = max(round(share * cells * 2), 1 if share > 0 else 0)
+    return "━" * (halves // 2) + "╸" * (halves % 2)
 
 
 def fit_cell(cells: Cells, row: Row, context: Context) -> Piece:

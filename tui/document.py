@@ -26,6 +26,7 @@ _DEPTH: Final = 4
 _SECTIONS: Final[Mapping[str, Sequence[Column]]] = {
     "incidents": INCIDENTS, "entries": ENTRIES, "lists": KINDS["list"], "list": KINDS["list"],
     "sessions": KINDS["session"], "agents": KINDS["agent"], "places": KINDS["geo"], "peers": TOP,
+    "also_held_by": ENTRIES,
 }  # fmt: skip
 
 
@@ -38,7 +39,7 @@ def heading(text: str, cells: int) -> list[Piece]:
 def _value(key: str, value: Any, context: Context) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         if key == "expires" and not value:
-            return "until removed"
+            return "for good"
         if (key in _TIMES or key.endswith("_seen")) and value > 1e8:
             ago = quantity.age(value, context.now) if value <= context.now else ""
             return quantity.moment(value, context.zone) + (f"  ({ago})" if ago else "")

@@ -30,6 +30,11 @@ _STATE_MEANING: Final = {
 }  # fmt: skip
 
 
+def _name(key: str) -> str:
+    """Return the first of the keys that a column may be under: it is the column's name."""
+    return key.partition(" ")[0]
+
+
 def is_address(value: Any) -> bool:
     """Whether a value is an IP address or a network."""
     if not isinstance(value, str) or not value:
@@ -71,7 +76,7 @@ def plain(
 ) -> Column:  # fmt: skip
     """Return a column of text; `key` may name several keys, the first that is there is shown."""
     return Column(
-        key.split()[0], title, lambda row, _: Piece(said(first(row, key)), meaning),
+        _name(key), title, lambda row, _: Piece(said(first(row, key)), meaning),
         least=least, most=most, rank=rank, grow=grow, order=lambda row: first(row, key),
     )  # fmt: skip
 
@@ -93,8 +98,8 @@ def address(
         return Piece(said(first(row, key)), "bad" if row.get("denied") else "strong")
 
     return Column(
-        key.split()[0], title, show, least=least, most=most, enough=18, rank=rank, middle=True,
-        order=lambda row: _address_order(first(row, key)),
+        _name(key), title, show, least=least, most=most, enough=18, rank=rank,
+        middle=True, order=lambda row: _address_order(first(row, key)),
     )  # fmt: skip
 
 
@@ -109,7 +114,8 @@ def denied() -> Column:
 def when(key: str, title: str, *, rank: int = 1) -> Column:
     """Return a column of how long ago."""
     return Column(
-        key.split()[0], title, lambda row, c: Piece(quantity.age(first(row, key), c.now), "quiet"),
+        _name(key), title,
+        lambda row, c: Piece(quantity.age(first(row, key), c.now), "quiet"),
         least=4, most=5, rank=rank, right=True, down=True,
         order=lambda row: quantity.number(first(row, key)),
     )  # fmt: skip
@@ -124,13 +130,13 @@ def moment(key: str, title: str, *, rank: int = 1, seconds: bool = True) -> Colu
 
     cells = 19 if seconds else 11
     return Column(
-        key.split()[0], title, show, least=cells, most=cells, rank=rank, down=True,
+        _name(key), title, show, least=cells, most=cells, rank=rank, down=True,
         order=lambda row: quantity.number(first(row, key)),
     )  # fmt: skip
 
 
 def ends(key: str = "expires", title: str = "UNTIL", *, rank: int = 1) -> Column:
-    """Return a column of ends in time, 0 being until removed."""
+    """Return a column of ends in time, 0 being for good."""
 
     def show(row: Row, context: Context) -> Piece:
         text = quantity.until(row.get(key), context.now, context.zone)
@@ -153,8 +159,8 @@ def number(
         return Piece("" if value is None else form(value))
 
     return Column(
-        key.split()[0], title, show, least=max(least, len(title)), most=12, rank=rank, right=True,
-        down=True, order=lambda row: quantity.number(first(row, key)),
+        _name(key), title, show, least=max(least, len(title)), most=12, rank=rank,
+        right=True, down=True, order=lambda row: quantity.number(first(row, key)),
     )  # fmt: skip
 
 
@@ -165,7 +171,7 @@ def amount(key: str, title: str, *, rank: int = 1) -> Column:
         return sum(quantity.number(row.get(one)) for one in key.split())
 
     return Column(
-        key.split()[0], title, lambda row, _: Piece(quantity.size(total(row))),
+        _name(key), title, lambda row, _: Piece(quantity.size(total(row))),
         least=7, most=8, rank=rank, right=True, down=True, order=total,
     )  # fmt: skip
 

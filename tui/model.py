@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from ipwatchd.control.messages import InterfaceState, Status, Throughput, TopRow
-
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from ipwatchd.control.messages import InterfaceState, Status, Throughput, TopRow
 
 __all__ = ["InterfaceRate", "Model"]
 

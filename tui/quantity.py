@@ -105,18 +105,18 @@ def moment(then: Any, zone: tzinfo | None) -> str:
 
 
 def until(then: Any, now: float, zone: tzinfo | None) -> str:
-    """Return an end in time: the time of day where it is within a day, else the date; 0: "until removed"."""
+    """Return an end in time, with the date where it is not within a day; "for good" for 0."""
     end = number(then)
     local = _local(end, zone)
     if local is None:
-        return "until removed"
+        return "for good"
     if abs(end - now) < _DAY:
         return f"until {local:%H:%M}"
     return f"until {local:%Y-%m-%d %H:%M}"
 
 
 def span(text: str) -> float:
-    """Return the seconds of "15m", "1h", "7d"; 0 (until removed) of "forever".
+    """Return the seconds of "15m", "1h", "7d"; 0 (for good) of "forever".
 
     Raises ValueError with a sentence.
     """

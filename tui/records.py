@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tui import fields
-from tui.columns import Column, Row
 from tui.fields import address, amount, denied, ends, moment, number, plain, when
 from tui.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Hashable, Sequence
+
+    from tui.columns import Column, Row
 
 __all__ = ["ENTRIES", "INCIDENTS", "KINDS", "TOP", "address_of", "columns_for", "identify"]
 
@@ -29,7 +32,7 @@ INCIDENTS: Final = (
     fields.priority(),
     fields.state(),
     when("last_seen", "AGE", rank=0),
-    plain("title rule", "TITLE", least=16, most=60, rank=0, meaning="strong", grow=True),
+    plain("title rule", "TITLE", least=16, most=60, rank=0, grow=True),
     address("subject", "SUBJECT"),
     number("count", "COUNT", rank=4),
     plain("severity", "SEVERITY", least=8, most=8, rank=6, meaning="quiet"),
@@ -66,7 +69,8 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
     ),
     "session": (
         address(), plain("agent", "AGENT", least=8, most=20, rank=2),
-        moment("start", "START", rank=0, seconds=False), moment("end", "END", rank=2, seconds=False),
+        moment("start", "START", rank=0, seconds=False),
+        moment("end", "END", rank=2, seconds=False),
         number("flows", "FLOWS", rank=1), amount("bytes", "BYTES", rank=1),
         plain("services", "SERVICES", least=8, most=40, rank=3, grow=True),
     ),
@@ -110,7 +114,8 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
         number("orig_packets", "PACKETS", rank=5),
     ),
     "events": (
-        moment("ts", "TIME", rank=2), plain("kind", "KIND", least=7, most=8, rank=0, meaning="info"),
+        moment("ts", "TIME", rank=2),
+        plain("kind", "KIND", least=7, most=8, rank=0, meaning="info"),
         address("orig", "ORIGINATOR"),
         plain("name user message method action version", "NAME", least=12, most=70, rank=0,
               grow=True),

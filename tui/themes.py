@@ -45,11 +45,11 @@ _LIGHT: Final[Mapping[str, str]] = {
 }  # fmt: skip
 _TERMINAL: Final[Mapping[str, str]] = {
     "text": "default", "strong": "bold default", "quiet": "dim", "faint": "dim",
-    "heading": "default", "accent": "bold blue", "key": "bold blue",
-    "good": "green", "warn": "yellow", "bad": "red", "info": "blue", "traffic": "cyan",
+    "heading": "default", "accent": "bold cyan", "key": "cyan",
+    "good": "green", "warn": "yellow", "bad": "red", "info": "cyan", "traffic": "cyan",
     "badge-good": "bold reverse green", "badge-warn": "bold reverse yellow",
-    "badge-bad": "bold reverse red", "badge-info": "bold reverse blue",
-    "cursor": "reverse", "marked": "underline", "stale": "dim",
+    "badge-bad": "bold reverse red", "badge-info": "bold reverse cyan",
+    "cursor": "reverse", "marked": "", "stale": "dim",
 }  # fmt: skip
 _PALETTES: Final = {"dark": _DARK, "light": _LIGHT, "terminal": _TERMINAL}
 
@@ -81,11 +81,12 @@ THEMES: Final = (
         },
     ),
     Theme(
-        name="terminal", ansi=True, primary="ansi_blue", secondary="ansi_cyan",
-        accent="ansi_blue", warning="ansi_yellow", error="ansi_red", success="ansi_green",
+        name="terminal", ansi=True, primary="ansi_cyan", secondary="ansi_cyan",
+        accent="ansi_cyan", warning="ansi_yellow", error="ansi_red", success="ansi_green",
         foreground="ansi_default", background="ansi_default", surface="ansi_default",
         panel="ansi_default", boost="ansi_default",
         variables={
+            "ansi-background": "ansi_default", "ansi-foreground": "ansi_default",
             "rule": "ansi_bright_black", "quiet": "ansi_bright_black",
             "block-cursor-background": "ansi_default", "block-cursor-foreground": "ansi_default",
             "block-cursor-text-style": "reverse", "input-cursor-text-style": "reverse",

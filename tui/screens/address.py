@@ -6,14 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tui.document import document
+from tui.fields import said
 from tui.screens.page import Page
-from tui.text import Piece, clean
+from tui.text import Piece, clean, wrap
 
 if TYPE_CHECKING:
     from tui.widgets.lines import Line
 
 __all__ = ["AddressPage"]
 
+_WORDS = {"none": "PASSES", "deny": "DENIED", "allow": "ALLOWED"}
 _VERDICTS = {"deny": "badge-bad", "allow": "badge-good", "management": "badge-info"}
 
 
@@ -66,18 +68,23 @@ class AddressPage(Page):
         """Return the verdict, then all that is known."""
         if self.known is None:
             return self.waiting()
-        lines: list[Line] = []
         why = self.known.get("lists")
-        rest = dict(self.known)
-        if isinstance(why, dict) and why.get("text"):
-            verdict = self._verdict()
-            word = {"none": "PASSES", "deny": "DENIED", "allow": "ALLOWED"}.get(
-                verdict, verdict.upper()
-            )
-            badge = Piece(f" {clean(word)} ", _VERDICTS.get(verdict, "quiet"))
-            lines += [[Piece(" "), badge, Piece(f" {clean(why['text'])}", "text")], []]
-            rest["lists"] = {
-                key: value for key, value in why.items()
-                if key not in {"address", "verdict", "text", "precedence"}
-            }  # fmt: skip
-        return [*lines, *document(rest, cells, self.context())]
+        rest = {key: value for key, value in self.known.items() if key != "lists"}
+        if not isinstance(why, dict):
+            return list(document(self.known, cells, self.context()))
+        entry = why.get("decided_by")
+        if isinstance(entry, dict):
+            rest["decided_by"] = entry
+        if why.get("also"):
+            rest["also_held_by"] = why["also"]
+        return [*self._said(why, cells), [], *document(rest, cells, self.context())]
+
+    def _said(self, why: dict[str, Any], cells: int) -> list[Line]:
+        verdict = self._verdict()
+        badge = Piece(
+            f" {_WORDS.get(verdict, clean(verdict).upper())} ", _VERDICTS.get(verdict, "quiet")
+        )
+        left = len(badge.text) + 2
+        texts = wrap(said(why.get("text")), max(cells - left, 20)) or [""]
+        lines: list[Line] = [[Piece(" "), badge, Piece(f" {texts[0]}")]]
+        return [*lines, *([Piece(" " * left + text)] for text in texts[1:5])]

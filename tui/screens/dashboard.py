@@ -38,11 +38,12 @@ class Dashboard(Frame):
     TAB = "dashboard"
     HELP = (
         "Traffic, health, the busiest addresses and the newest open incidents. Tab goes from one "
-        "list to the other; Enter opens the marked address or incident. A cross marks what is denied."
+        "list to the other; Enter opens the marked address or incident. A cross marks what is "
+        "denied."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("w", "window", "Window", tooltip="15 minutes, 1, 6 or 24 hours"),
-        Binding("b", "by", "By", tooltip="Busiest by bytes, packets or flows"),
+        Binding("w", "window", "Window", tooltip="Show 15 minutes, 1, 6 or 24 hours"),
+        Binding("b", "by", "By", tooltip="Order the busiest by bytes, packets or flows"),
     ]
 
     def __init__(self) -> None:

@@ -39,11 +39,11 @@ class Sentence(Lines):
         self.text, self.meaning = text, meaning
         self.redraw(layout=True)
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return the text in lines."""
         if not self.text:
             return []
-        parts = [line for part in self.text.split("\n") for line in wrap(part, max(width, 10))]
+        parts = [line for part in self.text.split("\n") for line in wrap(part, max(self.cells, 10))]
         return [[Piece(line, self.meaning)] for line in parts]
 
 

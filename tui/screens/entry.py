@@ -41,9 +41,10 @@ def effect(preview: Mapping[str, Any]) -> str:
     if not any(quantity.number(preview.get(key)) for key in ("flows", "addresses", "bytes")):
         touched = "nothing"
     lines = [f"In the last {_SINCE} it would have touched {touched}."]
-    for key in ("agents", "zones", "services"):
-        if preview.get(key):
-            lines.append(f"{key.capitalize()}: {said(preview[key])}.")
+    lines += [
+        f"{key.capitalize()}: {said(preview[key])}."
+        for key in ("agents", "zones", "services") if preview.get(key)
+    ]  # fmt: skip
     lines += [said(preview[key]) for key in ("note", "warning") if preview.get(key)]
     return "\n".join(clean(line) for line in lines)
 
@@ -76,7 +77,8 @@ class AddEntry(Dialog[ListChange]):
                 Field("Address", id="network", placeholder="203.0.113.7 or a network")
             )
         yield from field_row(Field("For", "1h", id="span", choices=_SPANS))
-        yield from field_row(Field("Reason", self.reason, id="reason", placeholder="why: goes to the audit log"))  # fmt: skip
+        hint = "why: goes to the audit log"
+        yield from field_row(Field("Reason", self.reason, id="reason", placeholder=hint))
         yield Sentence("looking at what it would touch …", "quiet", id="effect")
         yield Sentence(id="trouble")
 
@@ -112,7 +114,7 @@ class AddEntry(Dialog[ListChange]):
             self._look()
         self.query_one("#trouble", Sentence).say("")
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Overruling is there once the daemon refused."""
         return self._refused if action == "force" else True
 
@@ -214,6 +216,7 @@ class RemoveEntry(Dialog[ListChange]):
 
 
 def field_row(field: Field) -> ComposeResult:
+    """Return a field with its name before it, on one line."""
     with Horizontal(classes="field"):
         yield Label(field.label, markup=False)
         yield field

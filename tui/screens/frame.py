@@ -95,7 +95,7 @@ class Frame(Screen[None]):
         row = self.marked_row()
         return bool(row is not None and row.get("denied"))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Offer only what applies to the marked row."""
         if action in {"deny", "allow"}:
             return bool(self.target())

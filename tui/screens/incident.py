@@ -59,8 +59,8 @@ class IncidentPage(Page):
         Binding("o", "act('resolve')", "Resolve"),
         Binding("v", "act('review')", "Review"),
         Binding("x", "act('close')", "Close"),
-        Binding("j", "act('reject')", "Reject"),
-        Binding("O", "act('reopen')", "Reopen"),
+        Binding("e", "act('reject')", "Reject"),
+        Binding("p", "act('reopen')", "Reopen"),
         Binding("m", "act('note')", "Note"),
     ]
 
@@ -68,6 +68,7 @@ class IncidentPage(Page):
         super().__init__()
         self.identity = identity
         self.detail: IncidentDetail | None = None
+        self._denied = False
 
     def page_title(self) -> str:
         """Return the incident's number."""
@@ -86,6 +87,14 @@ class IncidentPage(Page):
         if self.is_mounted:
             self.detail, self.trouble = detail, ""
             self.rewrite()
+            if self.target() and "/" not in self.target():
+                work = partial(self.house.client.why, self.target())
+                self.house.ask("why", work, self._took_why, lambda _error: None)
+
+    def _took_why(self, why: dict[str, Any]) -> None:
+        self._denied = why.get("verdict") == "deny"
+        if self.is_mounted:
+            self.refresh_bindings()
 
     def _incident(self) -> dict[str, Any]:
         return self.detail.incident if self.detail is not None else {}
@@ -96,8 +105,8 @@ class IncidentPage(Page):
         return str(subject) if is_address(subject) else ""
 
     def is_denied(self) -> bool:
-        """It may be: the daemon says if not."""
-        return bool(self.target())
+        """Whether a deny entry decides on the subject."""
+        return self._denied
 
     def why_prefill(self) -> str:
         """Name the incident."""
@@ -168,8 +177,8 @@ def timeline(event: Mapping[str, Any], cells: int, zone: Any) -> list[Line]:
          Piece(said(event.get("actor")), "quiet")]
     ]  # fmt: skip
     for text in _words(body):
-        for part in wrap(text, max(cells - 23, 10))[:6]:
-            lines.append([Piece(f"{' ' * 22}{part}")])
+        wrapped = wrap(text, max(cells - 23, 10))[:6]
+        lines += [[Piece(f"{' ' * 22}{part}")] for part in wrapped]
     return lines
 
 

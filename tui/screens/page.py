@@ -24,10 +24,10 @@ class Sheet(Lines):
 
     DEFAULT_CSS = "Sheet { height: auto; }"
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return what the page says."""
         page = self.screen
-        return page.written(max(width, 20)) if isinstance(page, Page) else []
+        return page.written(max(self.cells, 20)) if isinstance(page, Page) else []
 
 
 class Page(Frame):

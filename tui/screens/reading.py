@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 from textual.containers import VerticalScroll
 
-from tui.columns import Context
 from tui.document import document, heading
 from tui.screens.dialog import Dialog
 from tui.text import Piece, clean, elide, fit, wrap
@@ -16,10 +15,9 @@ from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-    from textual.binding import BindingType
-    from textual.binding import ActiveBinding
+    from textual.binding import ActiveBinding, BindingType
 
-    from tui.columns import Row
+    from tui.columns import Context, Row
 
 __all__ = ["Fields", "Help"]
 
@@ -36,9 +34,9 @@ _ALWAYS = (
 class _Text(Lines):
     DEFAULT_CSS = "_Text { height: auto; }"
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         screen = self.screen
-        return screen.written(max(width, 20)) if isinstance(screen, (Help, Fields)) else []
+        return screen.written(max(self.cells, 20)) if isinstance(screen, (Help, Fields)) else []
 
 
 class Help(Dialog[None]):
@@ -81,9 +79,8 @@ def _filter_help(cells: int) -> list[Line]:
     from ipwatchd.records.filter import help_text
 
     lines: list[Line] = [[], list(heading("filter of the records", cells))]
-    for line in help_text().splitlines():
-        lines.append([Piece(elide(clean(line), cells), "quiet")])
-    return lines
+    text = help_text().splitlines()
+    return [*lines, *([Piece(elide(clean(line), cells), "quiet")] for line in text)]
 
 
 class Fields(Dialog[None]):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
 
+from ipwatchd.records.filter import FilterError, parse
 from tui.records import KINDS, columns_for, identify
 from tui.screens.frame import Frame
 from tui.text import CROSS, Piece, clean
@@ -35,7 +36,7 @@ class KindLine(Lines):
     DEFAULT_CSS = "KindLine { height: 1; }"
     shown = _NAMES[0]
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return the one line."""
         pieces = [Piece(" ")]
         for name in _NAMES:
@@ -58,7 +59,7 @@ class Trouble(Lines):
         self.set_class(bool(sentence), "-there")
         self.redraw()
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return the one line."""
         return [[Piece(f" {CROSS} {clean(self.sentence)}", "bad")]]
 
@@ -68,8 +69,8 @@ class Records(Frame):
 
     TAB = "records"
     HELP = (
-        "What is recorded of every address: seven kinds of record, flows and events. Left and right "
-        "change the kind, / is the filter: src:10.20.0.0/16 country:RU port:3389 agent:maria "
+        "What is recorded of every address: seven kinds of record, flows and events. Left and "
+        "right change the kind, / is the filter: src:10.20.0.0/16 country:RU port:3389 agent:maria "
         "since:24h !list:trusted. Enter opens the address, i shows all fields of the row."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -142,11 +143,11 @@ class Records(Frame):
         """Ask for the next page."""
         self._ask(len(event.table.rows), fresh=False)
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Offer what the marked row has."""
         if action == "fields":
             return self.marked_row() is not None
-        return super().check_action(action, parameters)
+        return super().check_action(action, _parameters)
 
     def action_fields(self) -> None:
         """Show all fields of the marked row."""
@@ -176,6 +177,15 @@ class Records(Frame):
             self.house.open_address(self.target())
         else:
             self.house.show_fields(self.kind_shown, event.row)
+
+    def on_input_changed(self, event: Input.Changed) -> None:
+        """Say what is wrong with the filter while it is written."""
+        try:
+            parse(event.value, self.house.now())
+        except FilterError as error:
+            self.query_one(Trouble).say(str(error))
+        else:
+            self.query_one(Trouble).say("")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Ask with this filter."""

@@ -32,12 +32,13 @@ def now_line(model: Model, now: float, cells: int, zone: tzinfo | None) -> list[
         return [Piece(" ipwatchd  ", "strong"), Piece(word, "bad" if model.stale else "quiet")]
     left = _left(model, status, now, zone)
     rates = status.rates
+    meaning = "stale" if model.stale else "strong"
     right = [
-        Piece(quantity.rate(rates.packets, "pkt"), "strong"),
+        Piece(quantity.rate(rates.packets, "pkt"), meaning),
         Piece("  "),
-        Piece(quantity.bits(rates.bits), "strong"),
+        Piece(quantity.bits(rates.bits), meaning),
         Piece("  "),
-        Piece(quantity.rate(rates.flows, "flow"), "strong"),
+        Piece(quantity.rate(rates.flows, "flow"), meaning),
         Piece(" "),
     ]
     space = cells - sum_width(left) - sum_width(right)
@@ -96,12 +97,12 @@ class Header(Lines):
         super().__init__()
         self.tab = tab
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return the two lines."""
         app = app_of(self)
         now = app.now()
         clock = quantity.clock(now, app.zone, seconds=True)
         return [
-            now_line(app.model, now, width, app.zone),
-            tab_line(app.model, self.tab, width, clock),
+            now_line(app.model, now, self.cells, app.zone),
+            tab_line(app.model, self.tab, self.cells, clock),
         ]

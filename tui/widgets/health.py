@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from tui import quantity
 from tui.text import CROSS, Piece, clean, elide, wrap
-from tui.widgets.lines import Line, Lines, app_of
+from tui.widgets.lines import Line, Lines, app_of, sum_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -34,9 +34,10 @@ def health_lines(
     said = {check.name for check in status.health if not check.ok}
     faults = [line for check in status.health if not check.ok for line in _fault(check, cells)]
     parts: list[Line] = []
-    for one in model.interfaces:
-        if one.state.state == "up" or f"capture {clean(one.state.name)}" not in said:
-            parts.append(_interface(one, cells))
+    parts += [
+        _interface(one, cells) for one in model.interfaces
+        if one.state.state == "up" or f"capture {one.state.name}" not in said
+    ]  # fmt: skip
     if "firewall" not in said:
         parts += _firewall(status.firewall, now, cells, zone)
     if "uplink" not in said:
@@ -76,11 +77,11 @@ def _interface(one: InterfaceRate, cells: int) -> Line:
     name = elide(clean(state.name), 12)
     if not up:
         return [_BAD, Piece(f"{name} {clean(state.state)}", "bad")]
-    rate = "" if one.packets is None else quantity.rate(one.packets, "pkt")
-    line = [_WARN if one.drops else _GOOD, Piece(f"{name} "), Piece(f"up {rate} ", "quiet")]
-    dropped = f"{quantity.count(one.drops)} drops"
+    rate = "" if one.packets is None else f" {quantity.rate(one.packets, 'pkt')}"
+    line = [_WARN if one.drops else _GOOD, Piece(f"{name} "), Piece(f"up{rate}", "quiet")]
     if one.drops:
-        line.append(Piece(elide(dropped, max(cells - 24, 8)), "warn"))
+        room = max(cells - sum_width(line) - 2, 4)
+        line.append(Piece(f", {elide(f'{quantity.count(one.drops)} dropped', room)}", "warn"))
     return line
 
 
@@ -143,7 +144,7 @@ def _memory(status: Status, room: int) -> list[Line]:
 class Health(Lines):
     """The panel of health."""
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return as many lines as there is room for."""
         app = app_of(self)
-        return health_lines(app.model, app.now(), width, height, app.zone)
+        return health_lines(app.model, app.now(), self.cells, self.rows, app.zone)

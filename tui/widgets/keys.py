@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from textual.binding import ActiveBinding
     from textual.screen import Screen
 
-__all__ = ["Keys", "key_line"]
+__all__ = ["Keys", "key_line", "key_name"]
 
 _NAMES: Final = {
     "question_mark": "?", "slash": "/", "escape": "esc", "enter": "⏎", "left_square_bracket": "[",
@@ -59,6 +59,6 @@ class Keys(Lines):
     def _changed(self, _screen: Screen[object]) -> None:
         self.redraw()
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return the one line."""
-        return [key_line(app_of(self).screen_keys(self.screen), width)]
+        return [key_line(app_of(self).screen_keys(self.screen), self.cells)]

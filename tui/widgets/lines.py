@@ -42,9 +42,11 @@ def sum_width(pieces: Iterable[Piece]) -> int:
 def strip(pieces: Line, theme: str, base: Style, cells: int, *, over: str = "") -> Strip:
     """Return pieces as one line of a screen; `over` is a meaning laid over the whole line."""
     laid = style(theme, over) if over else Style.null()
+    # A reversed row whose pieces keep their colours is a row of coloured blocks.
+    flat = bool(laid.reverse)
     segments = []
     for piece in pieces:
-        look = base + style(theme, piece.meaning or "text") + laid
+        look = base + style(theme, "text" if flat else piece.meaning or "text") + laid
         if piece.action:
             look += Style(meta={"@click": piece.action})
         segments.append(Segment(piece.text, look))
@@ -58,18 +60,21 @@ class Lines(Widget):
     GREYS: ClassVar[bool] = True
     """Whether it goes grey while the daemon does not answer."""
 
+    cells: int = 0
+    rows: int = 0
     _built: list[Line] | None = None
     _built_for: tuple[int, int] = (0, 0)
 
-    def build(self, width: int, height: int) -> list[Line]:
-        """Return the lines for a width and height in cells."""
+    def build(self) -> list[Line]:
+        """Return the lines for `cells` of width and, where it is not auto, `rows` of height."""
         raise NotImplementedError
 
     def lines(self) -> list[Line]:
         """Return the lines as they are now, built once between refreshes."""
         size = (self.size.width, self.size.height)
         if self._built is None or self._built_for != size:
-            self._built = self.build(*size)
+            self.cells, self.rows = size
+            self._built = self.build()
             self._built_for = size
         return self._built
 
@@ -83,9 +88,10 @@ class Lines(Widget):
         super().notify_style_update()
         self._built = None
 
-    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+    def get_content_height(self, _container: Size, _viewport: Size, width: int) -> int:
         """Return how many lines there are, for a height of auto."""
-        return len(self.build(width, 0))
+        self.cells, self.rows = width, 0
+        return len(self.build())
 
     def render_line(self, y: int) -> Strip:
         """Return one line of the screen."""

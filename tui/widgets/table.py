@@ -7,7 +7,6 @@ stays on the row it was on, and that row stays where it was on the screen.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
@@ -20,6 +19,8 @@ from tui.text import Piece, clean, fit
 from tui.widgets.lines import app_of, strip
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Hashable, Sequence
+
     from rich.text import Text
     from textual import events
     from textual.binding import BindingType
@@ -31,7 +32,7 @@ _NEAR: Final = 30
 """Rows before the last at which the next page is asked for."""
 
 
-class Table(ScrollView, can_focus=True):
+class Table(ScrollView, can_focus=True, inherit_bindings=False):
     """Rows under columns, a cursor, a sort order and a filter over what is loaded."""
 
     ALLOW_SELECT = False
@@ -77,6 +78,7 @@ class Table(ScrollView, can_focus=True):
         self.columns = tuple(columns)
         self.empty = empty
         self.more = False
+        self.loaded = False
         self.cursor = 0
         self.needle = ""
         self.sort: tuple[str, bool] | None = None
@@ -124,6 +126,7 @@ class Table(ScrollView, can_focus=True):
             self.columns = tuple(columns)
         key = None if fresh or self.marked is None else self._identify(self.marked)
         self._rows = list(rows)
+        self.loaded = True
         self.more = more
         self._asked_at = -1
         self._arrange(key, fresh=fresh)
@@ -213,6 +216,8 @@ class Table(ScrollView, can_focus=True):
         return strip(line, app.theme, self.rich_style, cells, over=over)
 
     def _nothing(self) -> str:
+        if not self.loaded:
+            return "not known yet"
         return f"nothing here contains “{clean(self.needle)}”" if self.needle else self.empty
 
     def _heads(self) -> list[Piece]:
@@ -280,7 +285,7 @@ class Table(ScrollView, can_focus=True):
         if self.marked is not None:
             self.post_message(self.Chosen(self, self.marked))
 
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+    def check_action(self, action: str, _parameters: tuple[object, ...]) -> bool | None:
         """Offer to open only what is there."""
         return self.marked is not None if action == "choose" else True
 

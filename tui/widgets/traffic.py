@@ -57,18 +57,19 @@ def _times(now: float, window: float, columns: int, zone: tzinfo | None) -> Line
 class Traffic(Lines):
     """The graph in its panel; the title says what it shows and the highest point."""
 
-    def build(self, width: int, height: int) -> list[Line]:
+    def build(self) -> list[Line]:
         """Return as many lines as there is room for."""
         app = app_of(self)
         window = float(chart.WINDOWS[app.window])
-        return traffic_lines(app.model.throughput, window, app.now(), width, height, app.zone)
+        return traffic_lines(
+            app.model.throughput, window, app.now(), self.cells, self.rows, app.zone
+        )
 
     def refresh_title(self) -> None:
         """Say the window and the peak in the rule above."""
         app = app_of(self)
-        window = float(chart.WINDOWS[app.window])
-        columns = max(self.size.width - _GUTTER - 2, 1)
         now = app.now()
-        values = chart.resample(app.model.throughput, columns, now - window, now)
-        peak = quantity.bits(max(values, default=0.0))
-        self.border_title = f"Throughput, last {app.window}, peak {peak}"
+        start = now - chart.WINDOWS[app.window]
+        buckets = app.model.throughput
+        peak = f", peak {quantity.bits(chart.peak(buckets, start, now))}" if buckets else ""
+        self.border_title = f"Throughput, last {app.window}{peak}"
