@@ -82,7 +82,7 @@ class Dissector:
         for row in taps.index[_FIELDS].tolist():
             ts, offset, length, proto, kind = row[0], row[10], row[11], row[12], row[13]
             payload = memory[offset : offset + length]
-            now = ts / 1e9
+            now = ts / 1_000_000_000
             key = row[1:9]
             if proto == _TCP:
                 self._segment(key, now, row[9], kind, row[14] != 0, payload, events)
