@@ -112,12 +112,15 @@ class Delivery:
         self._poll_due = 0.0
         self._tag = ""
         self._error = ""
+        self._lists_error = ""
         self._conflict = ""
+        # Where the centre has more than the log: the log's end then. Only newer events are tried.
+        self._behind = 0
 
     @property
     def error(self) -> str:
         """Return why delivery is not going well now, "" where it is."""
-        return self._error or self._conflict
+        return self._error or self._conflict or self._lists_error
 
     def next(self, now: float, last_seq: int) -> Command:
         """Return what to do now; `last_seq` is the newest event of the log."""
@@ -128,13 +131,17 @@ class Delivery:
             return Beat()
         if now >= self._poll_due:
             return Poll(self._tag)
-        if last_seq > self.committed and now >= self._send_not_before:
+        if last_seq > max(self.committed, self._behind) and now >= self._send_not_before:
             return Send(self.committed, self._batch)
         return Wait(min(self._beat_due, self._poll_due, now + LOOK_SECONDS))
 
     def receive(self, command: Command, answer: Answer, now: float, last_seq: int) -> None:
         """Take the answer to a command that `next` gave."""
-        if isinstance(answer, Failed):
+        if isinstance(answer, Failed) and isinstance(command, Poll):
+            # Lists that can't be had never hold up events.
+            self._lists_error, self._poll_due = answer.why, now + self._poll_seconds
+        elif isinstance(answer, Failed):
+            self._beat_due = now + self._poll_seconds
             self._failed(answer.why, now)
         elif isinstance(answer, Denied):
             self._error = answer.why
@@ -146,7 +153,7 @@ class Delivery:
 
     def _take(self, command: Command, answer: Answer, now: float, last_seq: int) -> None:
         if isinstance(answer, Listed):
-            self._tag = answer.tag
+            self._tag, self._lists_error = answer.tag, ""
         elif isinstance(answer, Conflict):
             self._stop_sending(answer.why, now)
         elif isinstance(answer, Gap):
@@ -166,8 +173,10 @@ class Delivery:
                 f"the centre holds {seq} events of this site, which has {last_seq}: its log was "
                 "put back. Give the site a new [site] name, or put the newer incidents.db back"
             )
-            self._stop_sending(why, now)
+            self._conflict, self._behind = why, last_seq
             return
+        if self._behind:
+            self._conflict, self._behind = "", 0
         if seq < self.committed:
             self.rewound += 1
             self._without_progress += 1

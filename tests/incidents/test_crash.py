@@ -56,7 +56,7 @@ def killed_after(folder: Path, round_: int, lines: int) -> list[tuple[str, str]]
 
 
 async def test_kill_9_loses_and_doubles_nothing(tmp_path: Path) -> None:
-    """Killed at random points again and again: every accepted incident is there once, chain whole."""
+    """Killed at random points: every accepted incident is there once, the chain is whole."""
     rng = random.Random(7)
     accepted: dict[str, str] = {}
     for round_ in range(5):

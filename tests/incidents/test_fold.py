@@ -66,7 +66,7 @@ def test_nonsense_is_named(finding: Callable[..., Finding]) -> None:
         fold(log_of(first, first))
     with pytest.raises(FoldError, match="never opened"):
         fold(log_of(("note", Note(text="x"))))
-    with pytest.raises(FoldError, match="event 2 .* is no grown"):
+    with pytest.raises(FoldError, match=r"event 2 .* is no grown"):
         fold(log_of(first, ("grown", {"count": "many"})))
 
 

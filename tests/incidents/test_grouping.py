@@ -27,7 +27,7 @@ def group_of(finding: Finding, now: float = 1000.0) -> Group:
 
 
 def test_growth_is_due_every_few_seconds(finding: Callable[..., Finding]) -> None:
-    """Nothing pending is never due; what is pending is due after GROW_SECONDS, or a clock set back."""
+    """What is pending is due after GROW_SECONDS, or where the clock was set back."""
     group = group_of(finding())
     assert not group.due(99_999.0)
     group.add(finding(count=25))
@@ -50,7 +50,7 @@ def test_what_gets_worse_is_due_at_once(finding: Callable[..., Finding]) -> None
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.tuples(st.sampled_from([1000.0, 2000.0]), st.integers(1, 50)), max_size=20))
 def test_running_totals_are_not_counted_twice(reports: list[tuple[float, int]]) -> None:
-    """Findings of one episode carry a running total; the incident's count is the sum of episodes."""
+    """Findings of one episode carry a running total; the incident's is the sum of episodes."""
     first = Finding(
         rule="r", subject="s", key="k", title="t", first_seen=1000.0, last_seen=1000.0, count=1,
         severity="low", classification="", score=1.0, value=1.0, threshold=1.0,

@@ -53,7 +53,7 @@ async def test_a_finding_opens_an_incident_that_is_there_after_a_restart(
 
 
 async def test_a_thousand_findings_a_second_stay_one_incident(opened: Open, finding: Make) -> None:
-    """A minute of one attack is one incident and one event in five seconds, and no count is lost."""
+    """A minute of one attack is one incident, an event in five seconds, and no count is lost."""
     async with opened() as incidents:
         for number in range(6_000):
             now = 1000.0 + number / 100

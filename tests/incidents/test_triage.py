@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def test_the_priority_is_impact_plus_urgency_less_one() -> None:
-    """The 3 × 3 table has P1 in one corner and P5 in the other."""
+    """The three by three table has P1 in one corner and P5 in the other."""
     table = [[priority(impact, urgency) for urgency in (1, 2, 3)] for impact in (1, 2, 3)]
     assert table == [["P1", "P2", "P3"], ["P2", "P3", "P4"], ["P3", "P4", "P5"]]
     with pytest.raises(ValueError, match="1"):
