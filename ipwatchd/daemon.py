@@ -289,6 +289,7 @@ class Daemon:
         self.config = msgspec.structs.replace(fresh, **kept)
         self.stores.config = self.config
         self.stores.enricher.reload(self.config.zones, self.config.geo)
+        self.stores.history.rename(zones=self.stores.enricher.zones)
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["CorruptStoreError", "connect", "transaction"]
 
 
-class CorruptStoreError(Exception):
+class CorruptStoreError(OSError):
     """A store that can't be used as it is; the message says which file, why, and the mend."""
 
 

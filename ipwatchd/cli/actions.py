@@ -242,7 +242,7 @@ def firewall_rollback(client: Client, arguments: argparse.Namespace) -> int:
 
 def incidents(client: Client, arguments: argparse.Namespace) -> int:
     """List incidents."""
-    page = client.incidents(state=arguments.state, limit=arguments.limit)
+    page = client.incidents(state=arguments.in_state, limit=arguments.limit)
     return _page(arguments, "incidents", page)
 
 

@@ -35,8 +35,8 @@ def _stored(house: House) -> Iterator[Check]:
         ok=free >= settings.free_bytes,
         note=f"{free / 1e9:.1f} GB free of which {settings.free_bytes / 1e9:.1f} are kept clear",
     )
-    for note in house.stores.enricher.problems:
-        yield Check(name="geo", ok=False, note=note)
+    for name, note in house.stores.enricher.problems():
+        yield Check(name=name, ok=False, note=note)
 
 
 async def _history(house: House) -> list[Check]:
