@@ -7,6 +7,7 @@ through the same compiled packet loop and deliver `Capture` batches.
 from ipwatchd.capture.counters import CaptureCounters, FileReport, InterfaceCounters
 from ipwatchd.capture.delivery import Capture, CaptureFileError, CaptureInterfaceError
 from ipwatchd.capture.files import FileCapture, read_files
+from ipwatchd.capture.ring import Ring
 
 __all__ = [
     "Capture",
@@ -16,5 +17,6 @@ __all__ = [
     "FileCapture",
     "FileReport",
     "InterfaceCounters",
+    "Ring",
     "read_files",
 ]

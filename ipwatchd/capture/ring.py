@@ -1,0 +1,137 @@
+"""The ring source: a capture thread per interface, and one that dissects and delivers."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.capture.counters import CaptureCounters
+from ipwatchd.capture.delivery import Capture
+from ipwatchd.capture.dissect import DissectCounters, Dissector
+from ipwatchd.capture.ring_socket import PacketRing
+from ipwatchd.capture.worker import Worker
+from ipwatchd.records.flow import empty_flows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from ipwatchd.capture.meter import Yield
+    from ipwatchd.config import CaptureSettings
+
+__all__ = ["Ring"]
+
+_QUEUE: Final = 64
+"""Drains that may wait for the deliverer, each of at most 8,192 rows and 4 MiB of payload: a
+pipeline that hangs can't make us hold more than this."""
+_EVERY: Final = 0.5
+
+
+class Ring:
+    """Captures from interfaces of the calling thread's network namespace.
+
+    `deliver` is called from one thread of ours, at least once a second, with the wall clock in
+    `now`. `Capture.flows["iface"]` indexes `interfaces`. A `deliver` that raises stops capturing:
+    its exception is raised by `stop`.
+    """
+
+    def __init__(
+        self,
+        interfaces: Sequence[str],
+        settings: CaptureSettings,
+        deliver: Callable[[Capture], None],
+    ) -> None:
+        self.interfaces = tuple(interfaces)
+        self.error: Exception | None = None
+        self._settings = settings
+        self._deliver = deliver
+        self._queue: queue.Queue[Yield] = queue.Queue(_QUEUE)
+        self._workers: list[Worker] = []
+        self._dissector = Dissector()
+        self._dissected = DissectCounters()
+        self._stopping = threading.Event()
+        self._deliverer = threading.Thread(target=self._run, name="capture-deliver", daemon=True)
+
+    def start(self) -> None:
+        """Open every interface, then capture.
+
+        Raises CaptureInterfaceError where one is missing or down, PermissionError without
+        CAP_NET_RAW; nothing is left open then.
+        """
+        rings: list[PacketRing] = []
+        try:
+            rings.extend(PacketRing(name, self._settings) for name in self.interfaces)
+        except BaseException:
+            for ring in rings:
+                ring.close()
+            raise
+        self._workers = [
+            Worker(ring, iface, self._settings, self._queue) for iface, ring in enumerate(rings)
+        ]
+        self._deliverer.start()
+        for worker in self._workers:
+            worker.start()
+
+    def stop(self) -> None:
+        """Read what the rings still hold, deliver every flow, and return when that is done.
+
+        Raises what `deliver` raised.
+        """
+        for worker in self._workers:
+            worker.stop()
+        for worker in self._workers:
+            worker.join()
+        self._stopping.set()
+        if self._deliverer.is_alive():
+            self._deliverer.join()
+        if self.error is not None:
+            raise self.error
+
+    def counters(self) -> CaptureCounters:
+        """Return the sums over all interfaces; from any thread."""
+        total = CaptureCounters(dissect=self._dissected)
+        for worker in self._workers:
+            counted = worker.meter.counters()
+            for name in (
+                "packets", "bytes", "flows", "flows_evicted", "flows_shed", "events_shed",
+                "malformed", "not_ip",
+            ):  # fmt: skip
+                setattr(total, name, getattr(total, name) + counted[name])
+            total.flows_live += counted["live"]
+            total.deliveries_shed += worker.deliveries_shed
+            total.kernel_drops += worker.counters.kernel_drops
+            total.interfaces.append(worker.counters)
+        return total
+
+    def _run(self) -> None:
+        while not self._stopping.is_set() or not self._queue.empty():
+            try:
+                self._deliver(self._gather())
+            except Exception as error:  # noqa: BLE001 - handed to whoever stops us, see `stop`
+                self.error = error
+                for worker in self._workers:
+                    worker.stop()
+                return
+
+    def _gather(self) -> Capture:
+        """Collect what the workers hand over for a while; a quiet wire gives an empty delivery."""
+        flows = [empty_flows()]
+        events = []
+        until = time.monotonic() + _EVERY
+        for _ in range(_QUEUE):
+            left = until - time.monotonic()
+            if left <= 0 or (self._stopping.is_set() and self._queue.empty()):
+                break
+            try:
+                gathered = self._queue.get(timeout=min(left, 0.1))
+            except queue.Empty:
+                continue
+            if len(gathered.rows):
+                flows.append(gathered.flows())
+            if len(gathered.taps.index):
+                events.extend(self._dissector.feed(gathered.taps))
+        self._dissected = self._dissector.counters
+        return Capture(np.concatenate(flows), events, time.time())

@@ -1,0 +1,227 @@
+"""An AF_PACKET socket with a TPACKET_V3 ring (linux/if_packet.h, packet_mmap.rst).
+
+The kernel fills blocks of packets in shared memory and hands each over through its status word.
+The ring is read by compiled code (`index_block`); this module opens, asks and closes.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import socket
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ipwatchd.capture.delivery import CaptureInterfaceError
+from ipwatchd.capture.jit import compiled, i64
+from ipwatchd.capture.octets import le16, le32
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.capture.octets import Octets
+    from ipwatchd.config import CaptureSettings
+
+__all__ = ["PacketRing", "flags_of", "index_block"]
+
+_SOL_PACKET: Final = 263
+_ADD_MEMBERSHIP: Final = 1
+_MEMBERSHIP_PROMISCUOUS: Final = 1
+_RX_RING: Final = 5
+_STATISTICS: Final = 6
+_VERSION: Final = 10
+_IGNORE_OUTGOING: Final = 23
+_TPACKET_V3: Final = 2
+_ETH_P_ALL: Final = 3
+_SO_ATTACH_FILTER: Final = 26
+_BPF_RETURN: Final = 0x06
+
+_SIOCGIFFLAGS: Final = 0x8913
+_SIOCGIFHWADDR: Final = 0x8927
+_SIOCGIFINDEX: Final = 0x8933
+_IFF_UP: Final = 0x1
+_ARPHRD_ETHER: Final = 1
+_ARPHRD_LOOPBACK: Final = 772
+_LINK_ETHERNET: Final = 1
+_LINK_RAW: Final = 101
+
+_FRAME: Final = 2048
+_RETIRE_MS: Final = 50
+"""How long the kernel keeps a block that is not full: latency at low rates."""
+_STATUS: Final = 8
+_TO_USER: Final = 1
+_VLAN_VALID: Final = 1 << 4
+
+
+def flags_of(probe: socket.socket, name: str) -> tuple[bool, int] | None:
+    """Return whether an interface is up and its index; None where it is not there.
+
+    `probe` is any socket of the network namespace that is meant.
+    """
+    request = struct.pack("16sH14x", name.encode()[:15], 0)
+    try:
+        answer = fcntl.ioctl(probe, _SIOCGIFFLAGS, request)
+        index = fcntl.ioctl(probe, _SIOCGIFINDEX, request)
+    except OSError as error:
+        if error.errno == errno.ENODEV:
+            return None
+        raise
+    up = bool(struct.unpack_from("H", answer, 16)[0] & _IFF_UP)
+    return up, int(struct.unpack_from("i", index, 16)[0])
+
+
+class PacketRing:
+    """A bound socket and its mapped ring. Raises PermissionError, CaptureInterfaceError."""
+
+    def __init__(self, name: str, settings: CaptureSettings) -> None:
+        self.name = name
+        self.block_bytes = settings.block_bytes // mmap.PAGESIZE * mmap.PAGESIZE
+        self.blocks = settings.blocks
+        self.cursor = 0
+        try:
+            self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
+        except PermissionError as error:
+            raise PermissionError(
+                error.errno, f"capturing on {name} needs CAP_NET_RAW: run as root or grant it"
+            ) from error
+        try:
+            self._open(settings)
+        except BaseException:
+            self._socket.close()
+            raise
+
+    def _open(self, settings: CaptureSettings) -> None:
+        state = flags_of(self._socket, self.name)
+        if state is None:
+            names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
+            raise CaptureInterfaceError(
+                errno.ENODEV, f"interface {self.name} is not there: this machine has {names}"
+            )
+        up, self.index = state
+        if not up:
+            raise CaptureInterfaceError(
+                errno.ENETDOWN, f"interface {self.name} is down: ip link set {self.name} up"
+            )
+        self.link = self._link()
+        self._attach_snap(settings.snap)
+        self._socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
+        if self._hardware() == _ARPHRD_LOOPBACK:
+            # Each packet passes loopback twice: out, and in.
+            self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
+        frames = self.block_bytes // _FRAME * self.blocks
+        request = struct.pack(
+            "7I", self.block_bytes, self.blocks, _FRAME, frames, _RETIRE_MS, 0, 0
+        )
+        self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
+        self._memory = mmap.mmap(
+            self._socket.fileno(), self.block_bytes * self.blocks, mmap.MAP_SHARED
+        )
+        self.data: NDArray[np.uint8] = np.frombuffer(self._memory, np.uint8)
+        words = self.data.view(np.uint32).reshape(self.blocks, -1)
+        self._status = words[:, _STATUS // 4]
+        self._socket.bind((self.name, _ETH_P_ALL))
+        if settings.promiscuous:
+            member = struct.pack("iHH8x", self.index, _MEMBERSHIP_PROMISCUOUS, 0)
+            self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)
+
+    def _hardware(self) -> int:
+        request = struct.pack("16sH14x", self.name.encode()[:15], 0)
+        answer = fcntl.ioctl(self._socket, _SIOCGIFHWADDR, request)
+        return int(struct.unpack_from("H", answer, 16)[0])
+
+    def _link(self) -> int:
+        """Return the LINKTYPE_: tunnels and PPP hand over bare IP packets."""
+        ethernet = self._hardware() in {_ARPHRD_ETHER, _ARPHRD_LOOPBACK}
+        return _LINK_ETHERNET if ethernet else _LINK_RAW
+
+    def _attach_snap(self, snap: int) -> None:
+        """Keep the first `snap` bytes of every packet: one BPF instruction, return snap."""
+        program = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, snap))
+        pointer = struct.pack("HL", 1, ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
+
+    def fileno(self) -> int:
+        """Return the descriptor to poll: readable when a block is ready."""
+        return self._socket.fileno()
+
+    def ready(self) -> bool:
+        """Tell whether the next block is ours to read.
+
+        One aligned 32-bit load; x86 and the calls in between keep what the kernel wrote before it
+        in order (packet_mmap.rst asks for a read barrier elsewhere: the system call of `poll` or
+        of the previous turn is one).
+        """
+        return bool(int(self._status[self.cursor]) & _TO_USER)
+
+    def base(self) -> int:
+        """Return where the next block begins in `data`."""
+        return self.cursor * self.block_bytes
+
+    def release(self) -> None:
+        """Give the block back to the kernel and step to the next."""
+        self._status[self.cursor] = 0
+        self.cursor = (self.cursor + 1) % self.blocks
+
+    def drops(self) -> int:
+        """Return how many packets the kernel dropped since the last call (PACKET_STATISTICS)."""
+        answer = self._socket.getsockopt(_SOL_PACKET, _STATISTICS, 12)
+        return int(struct.unpack("3I", answer)[1])
+
+    def state(self) -> str:
+        """Return up, down, or missing where the interface is gone or is another one by now."""
+        flags = flags_of(self._socket, self.name)
+        if flags is None or flags[1] != self.index:
+            return "missing"
+        return "up" if flags[0] else "down"
+
+    def settle(self) -> None:
+        """Take a pending error (ENETDOWN) off the socket, that poll does not spin on it."""
+        self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+
+    def close(self) -> None:
+        """Close the socket; the ring's memory goes with the last reference to `data`."""
+        self._socket.close()
+        self._status = np.zeros(0, np.uint32)
+        self.data = np.zeros(0, np.uint8)
+
+
+@compiled
+def index_block(
+    data: Octets, base: int, size: int, at: int, left: int, link: int, iface: int, packets: Any
+) -> tuple[int, int, int]:
+    """Note where the packets of a ring block lie; `at` and `left` go on within it, -1 begins.
+
+    Returns how many were found, where to go on and how many are left. Little-endian machines
+    only, as the wheels of numba are. The kernel is trusted to fill the ring, its lengths are
+    still held within the block.
+    """
+    end = min(base + size, len(data))
+    if left < 0:
+        left = le32(data, base + 12, end)
+        at = base + le32(data, base + 16, end)
+    count = i64(0)
+    while count < len(packets) and left > 0 and at + 48 <= end:
+        packet = packets[count]
+        seconds = le32(data, at + 4, end)
+        packet["ts"] = seconds * 1_000_000_000 + le32(data, at + 8, end)
+        start = at + le16(data, at + 24, end)
+        packet["at"] = start
+        packet["captured"] = max(min(le32(data, at + 12, end), end - start), 0)
+        packet["wire"] = le32(data, at + 16, end)
+        packet["link"] = link
+        packet["iface"] = iface
+        tagged = le32(data, at + 20, end) & _VLAN_VALID
+        packet["vlan"] = le16(data, at + 32, end) & 0xFFF if tagged else 0
+        count += 1
+        left -= 1
+        step = le32(data, at, end)
+        if step == 0:
+            left = i64(0)
+        at += step
+    if count < len(packets):
+        left = i64(0)
+    return count, at, left

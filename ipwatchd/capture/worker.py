@@ -1,0 +1,158 @@
+"""One interface's capture thread: its ring, its meter, and what it hands to the deliverer.
+
+The thread never waits for anyone: what the deliverer does not take in time is dropped and counted.
+"""
+
+from __future__ import annotations
+
+import queue
+import select
+import threading
+import time
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.capture.counters import InterfaceCounters
+from ipwatchd.capture.meter import Meter
+from ipwatchd.capture.packet import PACKET, Batch
+from ipwatchd.capture.ring_socket import PacketRing, index_block
+
+if TYPE_CHECKING:
+    from ipwatchd.capture.meter import Yield
+    from ipwatchd.config import CaptureSettings
+
+__all__ = ["Worker"]
+
+_PACKETS: Final = 16_384
+_POLL_MS: Final = 100
+_HAND_OVER: Final = 0.25
+_CHECK: Final = 1.0
+_LAG_NS: Final = 500_000_000
+"""Idle time is counted to this long ago: packets of this age may still lie in the ring."""
+
+
+class Worker(threading.Thread):
+    """Captures from one interface until `stop`. `out` is bounded and read by the deliverer."""
+
+    def __init__(
+        self, ring: PacketRing, iface: int, settings: CaptureSettings, out: queue.Queue[Yield]
+    ) -> None:
+        super().__init__(name=f"capture-{ring.name}", daemon=True)
+        self.meter = Meter(settings)
+        self.counters = InterfaceCounters(name=ring.name, state="up")
+        self.deliveries_shed = 0
+        self._settings = settings
+        self._iface = iface
+        self._ring: PacketRing | None = ring
+        self._out = out
+        self._packets = np.zeros(_PACKETS, PACKET)
+        self._finish = threading.Event()
+        self._handed_over = self._checked = 0.0
+
+    def stop(self) -> None:
+        """Ask it to read what is in the ring, let every flow go and end."""
+        self._finish.set()
+
+    def run(self) -> None:
+        """Walk the ring; look after the interface and the clock in between."""
+        while not self._finish.is_set():
+            worked = self._walk()
+            now = time.monotonic()
+            if now - self._handed_over >= _HAND_OVER:
+                self._handed_over = now
+                self.meter.advance(time.time_ns() - _LAG_NS)
+                self._hand_over()
+            if now - self._checked >= _CHECK:
+                self._checked = now
+                self._look_after()
+            if not worked:
+                self._wait()
+        self._drain_ring()
+        while not self.meter.flush():
+            self._hand_over()
+        self._hand_over()
+        if self._ring:
+            self._count_drops(self._ring)
+            self._ring.close()
+
+    def _wait(self) -> None:
+        if self._ring is None:
+            self._finish.wait(_POLL_MS / 1000)
+            return
+        poll = select.poll()
+        poll.register(self._ring.fileno(), select.POLLIN | select.POLLERR)
+        if any(event & select.POLLERR for _, event in poll.poll(_POLL_MS)):
+            self._ring.settle()
+            self._finish.wait(_POLL_MS / 1000)
+
+    def _walk(self) -> bool:
+        """Read ready blocks, at most one round of the ring; False where none was ready."""
+        ring = self._ring
+        if ring is None or not ring.ready():
+            return False
+        for _ in range(ring.blocks):
+            if not ring.ready():
+                break
+            self._block(ring)
+            ring.release()
+            if time.monotonic() - self._handed_over >= _HAND_OVER:
+                break
+        return True
+
+    def _block(self, ring: PacketRing) -> None:
+        at, left = 0, -1
+        while left:
+            count, at, left = index_block(
+                ring.data, ring.base(), ring.block_bytes, at, left, ring.link, self._iface,
+                self._packets,
+            )  # fmt: skip
+            if count:
+                self._feed(Batch(ring.data, self._packets[:count]))
+
+    def _feed(self, batch: Batch) -> None:
+        packets = batch.packets
+        if not self.counters.first_packet:
+            self.counters.first_packet = int(packets["ts"][0]) / 1e9
+        self.counters.last_packet = int(packets["ts"][-1]) / 1e9
+        self.counters.packets += len(packets)
+        self.counters.bytes += int(packets["wire"].sum())
+        done = self.meter.feed(batch)
+        while done < len(packets):
+            self._hand_over()
+            done = self.meter.feed(batch, done)
+
+    def _hand_over(self) -> None:
+        """Give the deliverer what has gathered; where it lags behind, drop and count."""
+        gathered = self.meter.drain()
+        try:
+            self._out.put_nowait(gathered)
+        except queue.Full:
+            self.deliveries_shed += len(gathered.rows) + len(gathered.taps.index)
+
+    def _drain_ring(self) -> None:
+        """Read what the kernel has finished; a block that it still fills retires in 50 ms."""
+        if self._ring:
+            time.sleep(0.1)
+            self._walk()
+
+    def _count_drops(self, ring: PacketRing) -> None:
+        self.counters.kernel_drops += ring.drops()
+
+    def _look_after(self) -> None:
+        """Follow the interface: down and up again, gone and back."""
+        if self._ring is not None:
+            self._count_drops(self._ring)
+            state = self._ring.state()
+            if state == "missing":
+                self._ring.close()
+                self._ring = None
+            if state != "up" and self.counters.state == "up":
+                self.counters.times_lost += 1
+            self.counters.state = state
+            return
+        try:
+            self._ring = PacketRing(self.counters.name, self._settings)
+        except OSError:
+            return  # still not there: its state says so
+        self.counters.state = "up"
