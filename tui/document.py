@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from tui import fields, quantity
 from tui.columns import Column, Context, Row, fit_cell, layout
-from tui.records import ENTRIES, INCIDENTS, KINDS, TOP, columns_for
+from tui.records import ENTRIES, INCIDENTS, KINDS, columns_for
 from tui.text import Piece, clean, fit, width, wrap
 
 __all__ = ["document", "facts", "heading", "table"]
@@ -25,7 +25,7 @@ _DEPTH: Final = 4
 
 _SECTIONS: Final[Mapping[str, Sequence[Column]]] = {
     "incidents": INCIDENTS, "entries": ENTRIES, "lists": KINDS["list"], "list": KINDS["list"],
-    "sessions": KINDS["session"], "agents": KINDS["agent"], "places": KINDS["geo"], "peers": TOP,
+    "sessions": KINDS["session"], "agents": KINDS["agent"], "places": KINDS["geo"],
     "also_held_by": ENTRIES,
 }  # fmt: skip
 
@@ -38,8 +38,8 @@ def heading(text: str, cells: int) -> list[Piece]:
 
 def _value(key: str, value: Any, context: Context) -> str:
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        if key == "expires" and not value:
-            return "for good"
+        if not value and key in {"expires", "asn"}:
+            return "for good" if key == "expires" else ""
         if (key in _TIMES or key.endswith("_seen")) and value > 1e8:
             ago = quantity.age(value, context.now) if value <= context.now else ""
             return quantity.moment(value, context.zone) + (f"  ({ago})" if ago else "")

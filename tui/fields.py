@@ -172,7 +172,7 @@ def amount(key: str, title: str, *, rank: int = 1) -> Column:
 
     return Column(
         _name(key), title, lambda row, _: Piece(quantity.size(total(row))),
-        least=7, most=8, rank=rank, right=True, down=True, order=total,
+        least=max(7, len(title)), most=12, rank=rank, right=True, down=True, order=total,
     )  # fmt: skip
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from tui import fields
+from tui import fields, quantity
 from tui.fields import address, amount, denied, ends, moment, number, plain, when
 from tui.text import clean
 
@@ -57,7 +57,10 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
         denied(), address("address orig"), _PLACE,
         plain("service", "SERVICE", least=6, most=14, rank=1),
         number("port", "PORT", rank=2, form=lambda value: f"{value}"),
-        number("count", "COUNT", rank=1), amount("bytes", "BYTES", rank=4),
+        plain("proto", "PROTO", least=5, most=6, rank=5, meaning="quiet"),
+        address("target", "TARGET", rank=3),
+        number("count", "COUNT", rank=1), number("answered", "ANSWERED", rank=6),
+        amount("bytes", "BYTES", rank=4),
         when("first_seen", "FIRST", rank=3), when("last_seen", "LAST", rank=0),
     ),
     "agent": (
@@ -71,6 +74,7 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
         address(), plain("agent", "AGENT", least=8, most=20, rank=2),
         moment("start", "START", rank=0, seconds=False),
         moment("end", "END", rank=2, seconds=False),
+        number("duration", "TIME", rank=1, form=quantity.duration, least=7),
         number("flows", "FLOWS", rank=1), amount("bytes", "BYTES", rank=1),
         plain("services", "SERVICES", least=8, most=40, rank=3, grow=True),
     ),
@@ -90,10 +94,11 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
         when("first_seen", "FIRST", rank=3), when("last_seen", "LAST", rank=1),
     ),
     "api": (
-        address("address orig"), plain("host name", "HOST", least=10, most=40, rank=1, grow=True),
+        address("address orig"), plain("name host", "HOST", least=10, most=40, rank=1, grow=True),
         plain("method", "METHOD", least=6, most=8, rank=1),
         plain("status", "STATUS", least=6, most=6, rank=1),
-        number("count", "COUNT", rank=1), plain("key", "KEY", least=8, most=20, rank=4),
+        number("count", "COUNT", rank=1), number("rate", "/MIN", rank=3),
+        plain("key", "KEY", least=8, most=20, rank=4),
         when("first_seen", "FIRST", rank=4), when("last_seen", "LAST", rank=0),
     ),
     "activity": (
@@ -126,6 +131,13 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
 """Kind of record → its columns; a kind's keys are docs/records.md's. Others are added."""
 
 _KNOWN: Final[dict[str, frozenset[str]]] = {
+    "incoming": frozenset({"host"}), "api": frozenset({"host"}),
+    "session": frozenset({"open", "packets"}),
+    "activity": frozenset({
+        "direction", "zone", "service", "flows", "bytes_in", "bytes_out", "orig", "orig_port",
+        "resp", "resp_port", "list", "network", "action", "author", "reason",
+    }),
+    "events": frozenset({"orig_port", "source", "user", "method", "message", "action", "version"}),
     "flows": frozenset({
         "end", "orig_bytes", "resp_bytes", "orig_packets", "resp_packets", "community_id", "iface",
     }),
@@ -143,15 +155,21 @@ def columns_for(kind: str, rows: Sequence[Row]) -> tuple[Column, ...]:
     for row in rows[:20]:
         for key, value in row.items():
             fresh = key not in names and key not in extra and len(extra) < _EXTRA
-            if fresh and not isinstance(value, (dict, list)):
+            if fresh and value not in (None, "") and not isinstance(value, (dict, list)):
                 extra[key] = _derived(key)
     return (*known, *extra.values())
 
 
 def _derived(key: str) -> Column:
     title = clean(key).replace("_", " ").upper()[:16]
-    if key.endswith("_seen") or key in {"ts", "time", "start", "end"}:
+    if key.endswith("_seen"):
         return when(key, title, rank=8)
+    if key in {"ts", "time", "start", "end"}:
+        return moment(key, title, rank=8, seconds=False)
+    if key == "bytes" or key.startswith("bytes_"):
+        return amount(key, title, rank=8)
+    if key in {"flows", "packets", "count", "hits"}:
+        return number(key, title, rank=8)
     return plain(key, title, least=max(4, min(len(title), 12)), most=24, rank=9, meaning="quiet")
 
 

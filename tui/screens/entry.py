@@ -45,6 +45,10 @@ def effect(preview: Mapping[str, Any]) -> str:
         f"{key.capitalize()}: {said(preview[key])}."
         for key in ("agents", "zones", "services") if preview.get(key)
     ]  # fmt: skip
+    busiest = preview.get("busiest")
+    if isinstance(busiest, list) and len(busiest) > 1:
+        names = [said(row.get("address")) for row in busiest[:3] if isinstance(row, dict)]
+        lines.append(f"Busiest of them: {', '.join(names)}.")
     lines += [said(preview[key]) for key in ("note", "warning") if preview.get(key)]
     return "\n".join(clean(line) for line in lines)
 

@@ -31,8 +31,8 @@ class Incidents(Frame):
 
     TAB = "incidents"
     HELP = (
-        "Incidents, the newest first. Enter opens one, with its timeline and what can be done "
-        "about it; d denies its subject. Left and right choose open ones, all, or those of one state."
+        "Incidents, the newest first. Enter opens one, with its timeline and what can be done; "
+        "d denies its subject. Left and right choose open ones, all, or those of one state."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,left_square_bracket", "state(1)", "State", key_display="←→"),

@@ -50,15 +50,13 @@ def now_line(model: Model, now: float, cells: int, zone: tzinfo | None) -> list[
 
 def _left(model: Model, status: Status, now: float, zone: tzinfo | None) -> list[Piece]:
     mode = status.firewall.mode.lower()
-    pieces = [
-        Piece(f" {elide(clean(status.site), 20)} ", "strong"),
-        Piece(f" {clean(mode).upper()} ", _MODES.get(mode, "badge-warn")),
-        Piece(" "),
-    ]
+    site = Piece(f" {elide(clean(status.site), 20)} ", "strong")
+    if not status.live:
+        return [site, Piece("○ a state folder, no daemon", "warn")]
+    badge = Piece(f" {clean(mode).upper()} ", _MODES.get(mode, "badge-warn"))
+    pieces = [site, badge, Piece(" ")]
     if model.stale:
         return [*pieces, Piece(f"○ since {quantity.clock(model.lost_since, zone)}", "bad")]
-    if not status.live:
-        return [*pieces, Piece("○ state folder, no daemon", "warn")]
     up = quantity.duration(now - status.started) if status.started else ""
     return [*pieces, Piece("● ", "good"), Piece(f"live {up}".rstrip(), "text")]
 

@@ -38,7 +38,7 @@ def health_lines(
         _interface(one, cells) for one in model.interfaces
         if one.state.state == "up" or f"capture {one.state.name}" not in said
     ]  # fmt: skip
-    if "firewall" not in said:
+    if "firewall" not in said and status.live:
         parts += _firewall(status.firewall, now, cells, zone)
     if "uplink" not in said:
         parts += _uplink(status.uplink, now, cells)
