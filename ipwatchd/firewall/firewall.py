@@ -104,6 +104,7 @@ class Firewall:
         self._structure: Structure | None = None
         self._generation = -1
         self._ended: dict[str, int] = {}
+        self._uncounted: dict[str, int] = {}
         self._spot = 0
         self._seen_at = 0.0
         self._last_applied = 0.0
@@ -195,7 +196,7 @@ class Firewall:
 
     def _forget(self) -> None:
         self._mode = ""
-        self._held, self._room, self._ended = {}, {}, {}
+        self._held, self._room, self._ended, self._uncounted = {}, {}, {}, {}
         self._structure, self._generation = None, -1
 
     def _rebuild(self, wanted: Held, mode: str, now: float) -> tuple[Applied, NDArray[np.void]]:
@@ -220,6 +221,7 @@ class Firewall:
         self._mode, self._held, self._room, self._ended = mode, wanted, room, {}
         self._structure = self._kernel.structure()
         self._settle(before)
+        self._learn_counts(now)
         self._rebuilds += 1
         self._drift = ""
         denied = [wanted[spec.name] for spec in SETS if spec.list == "deny"]
@@ -281,7 +283,7 @@ class Firewall:
             return None
         keys = columns(less[doubtful], spec.family, now).first
         there = ~doubtful
-        there[doubtful] = self._kernel.held_of(spec, keys)
+        there[doubtful] = self._kernel.present(spec, keys)
         self._ended[spec.name] = self._ended.get(spec.name, 0) + int(np.count_nonzero(~there))
         kept: NDArray[np.void] = less[there]
         return kept
@@ -321,7 +323,7 @@ class Firewall:
             wrong = self._wrong_count(spec, states[spec.name], now) if spec.name in states else True
             if wrong:
                 return f"set {spec.name} has elements too many or too few"
-            if not self._kernel.holds(spec, self._spots(spec, now)):
+            if not self._kernel.present(spec, self._spots(spec, now)).all():
                 return f"set {spec.name} lacks elements"
         self._spot += _SPOTS
         return ""
@@ -334,9 +336,28 @@ class Firewall:
             return False
         alive = self._alive(spec, now)
         least, most = len(alive), len(self._held[spec.name]) + self._ended.get(spec.name, 0)
-        if spec.interval and least and columns(alive[-1:], spec.family, now).open[0]:
-            least -= 1  # the kernel counts pairs of elements; this one has no end element
+        if self._open_ended(spec, now):
+            off = self._uncounted.get(spec.name)
+            least, most = least - (1 if off is None else off), most - (off or 0)
         return not least <= state.elements <= most
+
+    def _open_ended(self, spec: SetSpec, now: float) -> bool:
+        """Tell whether a set's last interval goes up to the highest address, without an end.
+
+        Linux counts pairs of elements and may or may not count this one: learned at the rebuild.
+        """
+        last = self._held[spec.name][-1:]
+        return spec.interval and bool(columns(last, spec.family, now).open.any())
+
+    def _learn_counts(self, now: float) -> None:
+        self._uncounted = {}
+        if self._generation < 0:
+            return
+        states = self._kernel.sets()
+        for spec in SETS:
+            if spec.name in states and self._open_ended(spec, now):
+                off = len(self._held[spec.name]) - states[spec.name].elements
+                self._uncounted[spec.name] = min(max(off, 0), 1)
 
     def _spots(self, spec: SetSpec, now: float) -> NDArray[np.uint8]:
         """Return the first keys of elements to look up, other ones each time."""
@@ -361,6 +382,10 @@ class Firewall:
         for spec in SETS:
             there = self._kernel.ranges(spec, now)
             lacks, beyond = _differences(there, wanted.get(spec.name, empty_ranges()), now)
+            if not spec.interval and len(lacks):
+                told = np.isin(lacks["first_lo"], there["first_lo"])  # its end differs
+                keys = columns(lacks, spec.family, now).first
+                lacks = lacks[told | ~self._kernel.present(spec, keys)]
             for lines, rows, which in ((missing, lacks, 0), (extra, beyond, 1)):
                 shown = rows[: max(_SHOWN - len(lines), 0)]
                 lines.extend(f"{spec.name} {range_text(row)}" for row in shown)

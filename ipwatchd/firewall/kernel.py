@@ -146,28 +146,40 @@ class KernelTable:
                 verdict = _last_verdict(one[4])
         return {0: "enforce", 1: "observe"}.get(verdict, "off")
 
-    def holds(self, spec: SetSpec, keys: NDArray[np.uint8]) -> bool:
-        """Tell whether a set holds all these first keys (shape (n, key))."""
-        for start in range(0, len(keys), _KEYS):
-            part = keys[start : start + _KEYS]
-            asked = keys_message(self._name, spec.name, part)
+    def present(self, spec: SetSpec, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
+        """Tell which of these first keys (shape (n, key)) a set holds, by keyed look-ups.
+
+        The kernel answers a message of keys one by one, up to the first that is not there.
+        """
+        there = np.ones(len(keys), np.bool_)
+        place, many = 0, _KEYS
+        while place < len(keys):
+            part = keys[place : place + many]
             bodies: list[memoryview] = []
+            asked = keys_message(self._name, spec.name, part)
             try:
+                # What came before the refusal stays in the list.
                 bodies.extend(answer.body for answer in self._socket.request(asked))
             except FileNotFoundError:
-                return False
+                place_of_missing = place + len(bodies)
+            else:
+                place_of_missing = place + len(part)
             found = read_elements(bodies, spec.key).keys
             # An interval set answers with the interval that holds the key: it must start there.
-            if not np.array_equal(found, part):
-                return False
-        return True
-
-    def held_of(self, spec: SetSpec, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
-        """Tell which of these first keys a set holds; a message a key."""
-        return np.array([self.holds(spec, keys[row : row + 1]) for row in range(len(keys))], bool)
+            there[place : place + len(found)] = (found == part[: len(found)]).all(axis=1)
+            missed = place_of_missing < place + len(part)
+            if missed:
+                there[place_of_missing] = False
+            place = place_of_missing + missed
+            many = 1 if missed else min(many * 2, _KEYS)
+        return there
 
     def ranges(self, spec: SetSpec, now: float) -> NDArray[np.void]:
-        """Return what a set holds, by a dump, dtype RANGE, sorted; expires from the time left."""
+        """Return what a set holds, by a dump, dtype RANGE, sorted; expires from the time left.
+
+        The dump of a hash set that is just being resized can leave elements out (the kernel walks
+        it anew for every datagram): ask `present` before saying that one is missing.
+        """
         asked = codec.message(
             Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, spec.name)
         )
@@ -181,7 +193,7 @@ class KernelTable:
         # At one address an interval ends before the next begins.
         order = np.lexsort((~ends, ranges["first_lo"], ranges["first_hi"]))
         found = ranges[order]
-        return _paired(found, ends[order], spec.family) if spec.interval else found
+        return _paired(found, ends[order], spec.family) if spec.interval else _once(found)
 
 
 def _last_verdict(listing: memoryview) -> int:
@@ -205,3 +217,13 @@ def _paired(ranges: NDArray[np.void], ends: NDArray[np.bool_], family: int) -> N
     found["last_lo"] = follows["first_lo"] - ~last
     found["last_hi"] = follows["first_hi"] - (~last & (follows["first_lo"] == 0))
     return found
+
+
+def _once(ranges: NDArray[np.void]) -> NDArray[np.void]:
+    """Return sorted single addresses without those that a dump told twice."""
+    first = np.ones(len(ranges), np.bool_)
+    first[1:] = (ranges["first_lo"][1:] != ranges["first_lo"][:-1]) | (
+        ranges["first_hi"][1:] != ranges["first_hi"][:-1]
+    )
+    once: NDArray[np.void] = ranges[first]
+    return once

@@ -64,8 +64,8 @@ class Packet(NamedTuple):
 class BlockedReader:
     """Reads the log group of our rules; non-blocking. `fileno()` is readable when there is more.
 
-    Opens at once: OSError (EBUSY) where another process has the group, PermissionError without
-    CAP_NET_ADMIN.
+    Opens at once: PermissionError where another process has the group or CAP_NET_ADMIN is missing
+    (the kernel says EPERM to both).
     """
 
     def __init__(self, settings: FirewallSettings) -> None:
@@ -91,11 +91,11 @@ class BlockedReader:
             try:
                 self._netlink.ask(asked)
             except OSError as error:
-                if error.errno == errno.EBUSY:
+                if error.errno in {errno.EBUSY, errno.EPERM}:
                     raise failure(
-                        errno.EBUSY,
-                        f"nflog group {group} is taken by another process: "
-                        "set another firewall.log_group",
+                        errno.EPERM,
+                        f"nflog group {group} can't be had: another process has it "
+                        "(set another firewall.log_group) or CAP_NET_ADMIN is missing",
                     ) from None
                 raise
 

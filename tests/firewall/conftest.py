@@ -120,7 +120,7 @@ class Site:
         sock.bind((source, 0))
         try:
             sock.connect((destination, port))
-        except TimeoutError:
+        except (TimeoutError, ConnectionRefusedError):
             sock.close()
             return None
         return sock
