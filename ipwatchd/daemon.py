@@ -288,7 +288,7 @@ class Daemon:
     def _adopt(self, fresh: Config, kept: dict[str, object]) -> None:
         self.config = msgspec.structs.replace(fresh, **kept)
         self.stores.config = self.config
-        self.stores.enricher.reload(self.config.zones, self.config.geo)
+        self.stores.enricher.reload(self.config.named_zones(), self.config.geo)
         self.stores.history.rename(zones=self.stores.enricher.zones)
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall

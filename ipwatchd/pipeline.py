@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.detect import build
+from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ class Pipeline:
             )
             return
         outcome.denied.append(change.entry.network)
-        note = f"denied {change.entry.network} for {settings.deny_seconds:.0f} s"
+        note = f"denied {finding.subject} for {duration_text(settings.deny_seconds)}"
         await self.stores.incidents.act(
             incident.id, "response", actor="ipwatchd", reason=note, now=now
         )

@@ -12,6 +12,7 @@ import msgspec
 from ipwatchd.cli import views
 from ipwatchd.cli.table import print_table
 from ipwatchd.records.duration import parse_duration
+from ipwatchd.records.entry import network_text
 
 if TYPE_CHECKING:
     import argparse
@@ -165,7 +166,7 @@ def export_entries(client: Client, arguments: argparse.Namespace) -> int:
         return _json(rows)
     if arguments.format == "plain":
         for row in rows:
-            print(f"{row['network']}  # {row['reason']}")
+            print(f"{network_text(row['network'])}  # {row['reason']}")
         return 0
     import csv
 

@@ -209,7 +209,9 @@ def _add_incidents(commands: _Commands) -> None:
     listed = inner.add(
         "list", "list incidents, newest first", "incidents list --state open", actions.incidents
     )
-    listed.add_argument("--state", dest="in_state", default="open", help="open, all, or a state (default: open)")
+    listed.add_argument(
+        "--state", dest="in_state", default="open", help="open, all, or a state (default: open)"
+    )
     listed.add_argument("--limit", type=int, default=100)
     show = inner.add(
         "show", "show one with its timeline", "incidents show site-000001", actions.incident

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli.table import Column, ago, clean, count, print_table, size, when
 from ipwatchd.records.duration import duration_text
+from ipwatchd.records.entry import network_text
 
 if TYPE_CHECKING:
     from ipwatchd.control.messages import Check, FirewallState, IncidentDetail, Status
@@ -72,7 +73,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("bytes", "BYTES", size, right=True), Column("services", "SERVICES", _words),
     ),
     "list": (
-        Column("time", "TIME", when), Column("list", "LIST"), Column("network", "NETWORK"),
+        Column("ts", "TIME", when), Column("list", "LIST"),
+        Column("network", "NETWORK", network_text),
         Column("action", "ACTION"), Column("author", "BY"), Column("reason", "REASON"),
     ),
     "geo": (
@@ -90,7 +92,8 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("text", "WHAT"),
     ),
     "entries": (
-        Column("network", "NETWORK"), Column("reason", "REASON"), Column("author", "BY"),
+        Column("network", "NETWORK", network_text), Column("reason", "REASON"),
+        Column("author", "BY"),
         Column("source", "SOURCE"), Column("created", "SINCE", when),
         Column("expires", "UNTIL", _end),
     ),

@@ -12,6 +12,9 @@ Count = Annotated[int, Meta(ge=1, le=1 << 40)]
 Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
+PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
+
+
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A table of the file; an unknown key is an error."""
 
@@ -154,7 +157,7 @@ class CentralSettings(Section, frozen=True):
 
 
 class Config(Section, frozen=True):
-    """The whole file. `zones` maps a zone's name to its networks."""
+    """The whole file. `zones` maps a zone's name to its networks; see `named_zones`."""
 
     site: SiteSettings = SiteSettings()
     capture: CaptureSettings = CaptureSettings()
@@ -167,3 +170,7 @@ class Config(Section, frozen=True):
     uplink: UplinkSettings = UplinkSettings()
     control: ControlSettings = ControlSettings()
     logs: LogSettings = LogSettings()
+
+    def named_zones(self) -> dict[str, tuple[str, ...]]:
+        """Return the zones; where none is named, what is private (RFC 1918, RFC 4193) is inside."""
+        return self.zones or {"inside": PRIVATE}

@@ -11,7 +11,7 @@ from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import ListChange
 from ipwatchd.lists import formats
 from ipwatchd.records.duration import duration_text
-from ipwatchd.records.entry import LISTS, parse_network
+from ipwatchd.records.entry import LISTS, network_text, parse_network
 
 if TYPE_CHECKING:
     from ipwatchd.control.call import Call
@@ -68,7 +68,7 @@ async def add(house: House, call: Call) -> ListChange:
     await changed(house, name, change.entry, "add", call)
     span = f" for {duration_text(asked.seconds)}" if asked.seconds else ""
     past = "denied" if name == "deny" else "allowed"
-    note = f"{past} {change.entry.network}{span}{effect(house)}"
+    note = f"{past} {network_text(change.entry.network)}{span}{effect(house)}"
     return ListChange(
         entry=_entry(change.entry),
         note="; ".join(part for part in (change.note, note) if part),
@@ -89,7 +89,9 @@ async def remove(house: House, call: Call) -> ListChange:
         name, network, author=call.peer.name, reason=reason, now=call.now
     )
     await changed(house, name, change.entry, "remove", call)
-    note = f"released {change.entry.network}, on the {name} list since {change.entry.reason!r}"
+    past = "denied" if name == "deny" else "allowed"
+    note = f"released {network_text(change.entry.network)}, {past} by {change.entry.author}"
+    note += f": {change.entry.reason}"
     return ListChange(entry=_entry(change.entry), note=note, applied=_enforcing(house))
 
 

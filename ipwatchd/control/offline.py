@@ -58,8 +58,10 @@ class StateTransport:
 
     def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
         """Answer one call."""
-        now = time.time() if method != "GET" else self._now
-        return self._run(dispatch(self._house, self._peer, method, target, body or b"", now))
+        wall = time.time()
+        now = self._now if method == "GET" else wall
+        work = dispatch(self._house, self._peer, method, target, body or b"", now, wall)
+        return self._run(work)
 
     def close(self) -> None:
         """Close the stores."""

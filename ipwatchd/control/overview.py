@@ -128,7 +128,7 @@ async def zones(house: House, call: Call) -> list[Zone]:
     del call
     return [
         Zone(name=name, networks=tuple(networks))
-        for name, networks in house.stores.config.zones.items()
+        for name, networks in house.stores.config.named_zones().items()
     ]
 
 

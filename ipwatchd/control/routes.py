@@ -87,11 +87,17 @@ def match(pattern: str, path: str) -> dict[str, str] | None:
 
 
 async def dispatch(
-    house: House, peer: Peer, method: str, target: str, body: bytes, now: float
-) -> tuple[int, bytes]:
-    """Answer one call: HTTP status and JSON. Every refusal is a `Problem` with a sentence."""
+    house: House, peer: Peer, method: str, target: str, body: bytes, now: float,
+    wall: float | None = None,
+) -> tuple[int, bytes]:  # fmt: skip
+    """Answer one call: HTTP status and JSON. Every refusal is a `Problem` with a sentence.
+
+    `now` is what `since:1h` counts from, `wall` the time of the call where that is another.
+    """
     try:
-        answer = await _answer(house, peer, method, target, body, now)
+        answer = await _answer(
+            house, peer, method, target, body, now, now if wall is None else wall
+        )
     except (ForbiddenError, NotFoundError, UnavailableError) as error:
         return _problem(error.status, str(error), error.exit)
     except (ValueError, msgspec.MsgspecError) as error:
@@ -109,7 +115,7 @@ def _problem(status: int, text: str, code: int) -> tuple[int, bytes]:
 
 
 async def _answer(
-    house: House, peer: Peer, method: str, target: str, body: bytes, now: float
+    house: House, peer: Peer, method: str, target: str, body: bytes, now: float, wall: float
 ) -> object:
     url = urlsplit(target)
     path = url.path.removeprefix("/v1/")
@@ -122,7 +128,7 @@ async def _answer(
         call = Call(now, peer, names, dict(parse_qsl(url.query)), _decode(body))
         answer = await route.handler(house, call)
         if route.audit:
-            await _note(house, route, call)
+            await _note(house, route, call, wall)
         return answer
     raise NotFoundError(f"no such call: {method} {url.path}")
 
@@ -131,7 +137,7 @@ def _decode(body: bytes) -> dict[str, Any]:
     return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
 
 
-async def _note(house: House, route: Route, call: Call) -> None:
+async def _note(house: House, route: Route, call: Call, wall: float) -> None:
     """Write the look or the change to the audit log; a read-only folder can't take it."""
     if house.stores.read_only:
         return
@@ -140,5 +146,5 @@ async def _note(house: House, route: Route, call: Call) -> None:
     detail = str(call.body.get("reason") or call.query.get("reason") or "")
     action = f"{call.names['name']} {route.audit}" if "name" in call.names else route.audit
     await house.stores.audit.write(
-        call.peer.name, action, str(subject)[:500], now=call.now, detail=detail[:500]
+        call.peer.name, action, str(subject)[:500], now=wall, detail=detail[:500]
     )

@@ -6,7 +6,7 @@ import ipaddress
 
 import msgspec
 
-__all__ = ["LISTS", "MODES", "ListEntry", "parse_network"]
+__all__ = ["LISTS", "MODES", "ListEntry", "network_text", "parse_network"]
 
 LISTS = ("allow", "deny")
 MODES = ("off", "observe", "enforce")
@@ -47,3 +47,9 @@ def parse_network(text: str) -> tuple[str, str]:
             f"{text!r} is no address or network: write 203.0.113.7, 203.0.113.0/24 or 2001:db8::/32"
         ) from None
     return network, f"{text} has host bits set: taken as {network}"
+
+
+def network_text(network: str) -> str:
+    """Return a network as people say it: a single address without its length."""
+    address, _, length = network.partition("/")
+    return address if length == ("128" if ":" in address else "32") else network

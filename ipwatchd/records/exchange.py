@@ -27,9 +27,8 @@ LISTS: Final = "/v1/lists"
 
 MAX_REQUEST: Final = 4 << 20
 """Bytes the centre reads of one request: one site can't fill its memory."""
-MAX_BATCH: Final = 1 << 20
-"""Bytes after which a site closes a batch; with one event of the largest body on top (256 KiB, and
-six times that where it is escaped) it stays under MAX_REQUEST."""
+MAX_BATCH: Final = 1_000_000
+"""Bytes of events a site puts in one request, well under what the centre reads."""
 MAX_ANSWER: Final = 64 << 10
 """Bytes a site reads of an answer to events or heartbeat."""
 MAX_LISTS: Final = 32 << 20
