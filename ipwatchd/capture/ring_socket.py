@@ -86,7 +86,7 @@ class PacketRing:
             self._socket = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0)
         except PermissionError as error:
             raise PermissionError(
-                error.errno, f"capturing on {name} needs CAP_NET_RAW: run as root or grant it"
+                f"capturing on {name} needs CAP_NET_RAW: run as root or grant the capability"
             ) from error
         try:
             self._open(settings)
@@ -99,12 +99,12 @@ class PacketRing:
         if state is None:
             names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
             raise CaptureInterfaceError(
-                errno.ENODEV, f"interface {self.name} is not there: this machine has {names}"
+                f"interface {self.name} is not there: this machine has {names}"
             )
         up, self.index = state
         if not up:
             raise CaptureInterfaceError(
-                errno.ENETDOWN, f"interface {self.name} is down: ip link set {self.name} up"
+                f"interface {self.name} is down: bring it up (ip link set {self.name} up)"
             )
         self.link = self._link()
         self._attach_snap(settings.snap)

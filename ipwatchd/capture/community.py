@@ -1,0 +1,106 @@
+"""Community ID v1: one name for a flow in every tool (github.com/corelight/community-id-spec)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import struct
+from typing import TYPE_CHECKING, Any, Final
+
+import numpy as np
+
+from ipwatchd.records.address import is_v4
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["community_ids"]
+
+_PORTED: Final = (6, 17, 132)
+_ICMP_PAIRS: Final = {8: 0, 0: 8, 13: 14, 14: 13, 15: 16, 16: 15, 10: 9, 9: 10, 17: 18, 18: 17}
+_ICMP6_PAIRS: Final = {
+    128: 129, 129: 128, 133: 134, 134: 133, 135: 136, 136: 135, 130: 131, 131: 130, 144: 145,
+    145: 144, 139: 140, 140: 139,
+}  # fmt: skip
+
+
+def _pairs(pairs: dict[int, int]) -> NDArray[np.int32]:
+    table = np.full(256, -1, np.int32)
+    table[list(pairs)] = list(pairs.values())
+    return table
+
+
+_COUNTERPART: Final = {1: _pairs(_ICMP_PAIRS), 58: _pairs(_ICMP6_PAIRS)}
+
+
+def community_ids(flows: NDArray[np.void], seed: int = 0) -> list[str]:
+    """Return the Community ID of each flow (dtype FLOW).
+
+    ICMP uses type and code for ports; types without a counterpart keep their direction.
+    """
+    if not len(flows):
+        return []
+    first, second, one_way = _ports(flows)
+    low, high = _ordered(flows, first, second, one_way)
+    v4 = is_v4(flows["orig_hi"], flows["orig_lo"]) & is_v4(flows["resp_hi"], flows["resp_lo"])
+    ported = np.isin(flows["proto"], [*_PORTED, 1, 58])
+    head = struct.pack(">H", seed)
+    return [
+        _digest(head, *row)
+        for row in zip(
+            _packed(low), _packed(high), v4.tolist(), flows["proto"].tolist(), ported.tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _digest(
+    head: bytes, low: bytes, high: bytes, v4: bool, proto: int, ported: bool  # noqa: FBT001 - columns
+) -> str:
+    if v4:
+        body = low[12:16] + high[12:16]
+    else:
+        body = low[:16] + high[:16]
+    body += bytes((proto, 0))
+    if ported:
+        body += low[16:] + high[16:]
+    name = hashlib.sha1(head + body, usedforsecurity=False).digest()
+    return "1:" + base64.b64encode(name).decode("ascii")
+
+
+def _ports(flows: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
+    """Return what stands for the ports of each end, and which flows keep their direction."""
+    first = flows["orig_port"].astype(np.int64)
+    second = flows["resp_port"].astype(np.int64)
+    one_way = np.zeros(len(flows), np.bool_)
+    for proto, table in _COUNTERPART.items():
+        mine = flows["proto"] == proto
+        counterpart = table[flows["icmp_type"]]
+        paired = counterpart >= 0
+        first = np.where(mine, flows["icmp_type"], first)
+        second = np.where(mine, np.where(paired, counterpart, flows["icmp_code"]), second)
+        one_way |= mine & ~paired
+    return first, second, one_way
+
+
+_END: Final = np.dtype([("hi", ">u8"), ("lo", ">u8"), ("port", ">u2")])
+
+
+def _ordered(flows: Any, first: Any, second: Any, one_way: Any) -> tuple[Any, Any]:
+    """Return the lower and the higher end of each flow, as the hash takes them."""
+    orig, resp = np.empty(len(flows), _END), np.empty(len(flows), _END)
+    orig["hi"], orig["lo"], orig["port"] = flows["orig_hi"], flows["orig_lo"], first
+    resp["hi"], resp["lo"], resp["port"] = flows["resp_hi"], flows["resp_lo"], second
+    above = (flows["orig_hi"] > flows["resp_hi"]) | (
+        (flows["orig_hi"] == flows["resp_hi"]) & (flows["orig_lo"] > flows["resp_lo"])
+    )
+    same = (flows["orig_hi"] == flows["resp_hi"]) & (flows["orig_lo"] == flows["resp_lo"])
+    swap = (above | (same & (first > second))) & ~one_way
+    low, high = orig.copy(), resp.copy()
+    low[swap], high[swap] = resp[swap], orig[swap]
+    return low, high
+
+
+def _packed(ends: NDArray[np.void]) -> list[bytes]:
+    raw = np.ascontiguousarray(ends).tobytes()
+    return [raw[at : at + _END.itemsize] for at in range(0, len(raw), _END.itemsize)]
