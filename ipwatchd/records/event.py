@@ -98,7 +98,11 @@ class Arp(Event, tag="arp", frozen=True):
 
 
 class Auth(Event, tag="auth", frozen=True):
-    """A login that a log reports. `result` is success or failure, `service` where it was tried."""
+    """A login that a log reports, tried at `service`.
+
+    `result` is success, failure or aborted (the client left before its credentials were judged);
+    `host` is the client's name where the log has no address of it.
+    """
 
     user: str
     result: str
