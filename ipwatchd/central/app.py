@@ -35,7 +35,6 @@ __all__ = ["Collector"]
 BODY_SECONDS: Final = 30.0
 """Time for a request's body: one that trickles in can't hold a connection for ever."""
 
-_SITE: Final = "site"
 _BATCH: Final = msgspec.json.Decoder(list[IncidentEvent])
 _BEAT: Final = msgspec.json.Decoder(Heartbeat)
 
@@ -49,33 +48,34 @@ class Collector:
 
     def app(self) -> web.Application:
         """Return the application; the store stays the caller's to close."""
-        app = web.Application(client_max_size=MAX_REQUEST, middlewares=[self._only_sites])
-        app.router.add_post(EVENTS, self._events)
-        app.router.add_post(HEARTBEAT, self._heartbeat)
-        app.router.add_get(LISTS, self._lists)
+        app = web.Application(client_max_size=MAX_REQUEST)
+        app.router.add_post(EVENTS, self._for_site(self._events))
+        app.router.add_post(HEARTBEAT, self._for_site(self._heartbeat))
+        app.router.add_get(LISTS, self._for_site(self._lists))
         return app
 
-    @web.middleware
-    async def _only_sites(
-        self, request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-    ) -> web.StreamResponse:
+    def _for_site(
+        self, answer: Callable[[str, web.Request], Awaitable[web.Response]]
+    ) -> Callable[[web.Request], Awaitable[web.Response]]:
         """Let in who has a valid token, before a byte of the body is read; name what goes wrong."""
-        token = bearer(request.headers.get("Authorization", ""))
-        try:
-            site = await self._store.site_of(digest(token)) if token else None
-            if site is None:
-                return _refuse(401, "no valid token: ask for one (ipwatch-central token add SITE)")
-            request[_SITE] = site
-            return await handler(request)
-        except msgspec.MsgspecError as error:
-            return _refuse(400, f"not understood: {error}")
-        except TimeoutError:
-            return _refuse(408, f"the body did not arrive within {BODY_SECONDS:.0f} s")
-        except OSError as error:
-            return _refuse(503, f"the centre can't record now: {error.strerror or error}")
 
-    async def _events(self, request: web.Request) -> web.Response:
-        site = request[_SITE]
+        async def handler(request: web.Request) -> web.Response:
+            token = bearer(request.headers.get("Authorization", ""))
+            try:
+                site = await self._store.site_of(digest(token)) if token else None
+                if site is None:
+                    return _refuse(401, "no valid token: ipwatch-central token add SITE makes one")
+                return await answer(site, request)
+            except msgspec.MsgspecError as error:
+                return _refuse(400, f"not understood: {error}")
+            except TimeoutError:
+                return _refuse(408, f"the body did not arrive within {BODY_SECONDS:.0f} s")
+            except OSError as error:
+                return _refuse(503, f"the centre can't record now: {error.strerror or error}")
+
+        return handler
+
+    async def _events(self, site: str, request: web.Request) -> web.Response:
         events = _BATCH.decode(await _body(request))
         if any(event.site != site for event in events):
             return _refuse(403, f"this token is for site {site} and no other")
@@ -84,13 +84,13 @@ class Collector:
             return _refuse(400, why)
         return _answer(await self._store.receive(site, events, self._clock()))
 
-    async def _heartbeat(self, request: web.Request) -> web.Response:
+    async def _heartbeat(self, site: str, request: web.Request) -> web.Response:
         beat = _BEAT.decode(await _body(request))
-        seq = await self._store.heartbeat(request[_SITE], beat, self._clock())
+        seq = await self._store.heartbeat(site, beat, self._clock())
         return _json(200, Committed(seq))
 
-    async def _lists(self, request: web.Request) -> web.Response:
-        rows = await self._store.entries(self._clock(), site=request[_SITE])
+    async def _lists(self, site: str, request: web.Request) -> web.Response:
+        rows = await self._store.entries(self._clock(), site=site)
         entries = [row.entry for row in rows]
         version = hashlib.sha256(msgspec.json.encode(entries)).hexdigest()[:32]
         tag = f'"{version}"'
