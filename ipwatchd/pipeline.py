@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -42,6 +43,9 @@ class Pipeline:
         self.stores = stores
         self.detectors = self._build()
         self._waiting: deque[Finding] = deque()
+        # Captures, log lines and blocked packets come from tasks of their own: one at a time may
+        # turn findings into incidents, or a finding is taken twice.
+        self._settling = asyncio.Lock()
         self.findings_shed = 0
         self.trouble = ""
         """Why incidents can't be written now; empty when they can."""
@@ -72,6 +76,10 @@ class Pipeline:
 
     async def settle(self, found: Sequence[Finding], now: float) -> Outcome:
         """Make incidents of findings, and of those that had to wait; respond where configured."""
+        async with self._settling:
+            return await self._settle(found, now)
+
+    async def _settle(self, found: Sequence[Finding], now: float) -> Outcome:
         for finding in found:
             if len(self._waiting) >= _WAITING:
                 self._waiting.popleft()
