@@ -18,7 +18,7 @@ __all__ = ["CULPRITS", "Scene", "Seen", "Verdict", "judge_day", "judge_scene", "
 Row = dict[str, Any]
 
 CULPRITS: Final = {
-    "scanner": "port_scan", "guesser": "password_guessing", "denied": "denied_contact",
+    "scanner": "port-scan", "guesser": "password-guessing", "denied": "denied-contact",
 }  # fmt: skip
 """The host that does it → the rule that must name it."""
 
@@ -245,7 +245,7 @@ def pending(verdicts: dict[str, list[Verdict]]) -> list[str]:
 def judge_scene(scene: Scene) -> list[Verdict]:
     """Return the verdicts on the scene with the centre away and the daemon killed."""
     address = named("scanner2").ipv4
-    found = [str(row["id"]) for row in _of(scene.central, "port_scan", address)]
+    found = [str(row["id"]) for row in _of(scene.central, "port-scan", address)]
     kernel = ", ".join(sorted(scene.kernel.denied)) or "nothing"
     return [
         Verdict(f"an incident of {address} while the centre was away",

@@ -155,7 +155,7 @@ mode = "enforce"
 management = {management}
 
 [incidents]
-auto_deny = ["port_scan", "password_guessing"]
+auto_deny = ["port-scan", "password-guessing"]
 deny_seconds = 3600.0
 
 [uplink]

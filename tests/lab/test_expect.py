@@ -31,7 +31,7 @@ DEEDS = (
     _deed("guesser", "password", "ssh", 22, outcome="failure"),
     _deed("admin", "password", "ssh", 22, outcome="success"),
 )
-_FALSE = {"id": "x", "rule": "port_scan", "subject": "10.20.0.11"}
+_FALSE = {"id": "x", "rule": "port-scan", "subject": "10.20.0.11"}
 _KINDS = {"browse": "tls", "lookup": "dns", "request": "http"}
 
 
@@ -85,8 +85,8 @@ def test_a_faultless_day_has_no_cross() -> None:
         ({"flows": []}, "connections of agents and customers"),
         ({"flows": [*_seen().flows, _seen().flows[0]]}, "each once"),
         ({"events": []}, "TLS server names"),
-        ({"incidents": _seen().incidents[1:]}, "port_scan of 203.0.113.66"),
-        ({"incidents": [*_seen().incidents, _seen().incidents[0]]}, "port_scan of 203.0.113.66"),
+        ({"incidents": _seen().incidents[1:]}, "port-scan of 203.0.113.66"),
+        ({"incidents": [*_seen().incidents, _seen().incidents[0]]}, "port-scan of 203.0.113.66"),
         ({"incidents": [*_seen().incidents, _FALSE]}, "nobody else is accused"),
         ({"kernel": Kernel(frozenset(), 0, 0)}, "the kernel dropped packets"),
         ({"probes": _seen().probes | {"scanner": "refused"}}, "203.0.113.66 (scanner) can't get"),
@@ -104,7 +104,7 @@ def test_what_is_missing_or_too_much_is_named(change: dict[str, Any], named_in: 
 
 def test_the_scene_asks_for_the_incident_once_and_equal_rules() -> None:
     """Twice at the centre, or an element too many in the kernel, is a cross."""
-    row = {"id": "lab-9", "rule": "port_scan", "subject": named("scanner2").ipv4}
+    row = {"id": "lab-9", "rule": "port-scan", "subject": named("scanner2").ipv4}
     good = Scene("timeout", frozenset({"192.0.2.13"}), Kernel(frozenset({"192.0.2.13"}), 1, 1),
                  [row], "lab-9")  # fmt: skip
     assert all(one.ok for one in judge_scene(good))
