@@ -18,17 +18,13 @@ STATE = "/var/lib/ipwatch-central"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command and return its exit status: 0 done, 1 the answer is no, 2 wrong usage."""
+    """Run a command and return its exit status: 0 done, 1 no, 2 wrong usage."""
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
     except KeyboardInterrupt:
         return 130
-    except Exception as error:
-        from ipwatchd.sqlite import CorruptStoreError
-
-        if not isinstance(error, ValueError | OSError | CorruptStoreError):
-            raise
+    except (ValueError, OSError) as error:
         words, status = refusal(error)
         print(f"ipwatch-central: {words}", file=sys.stderr)
         return status
