@@ -59,8 +59,7 @@ async def state(house: House, call: Call) -> FirewallState:
 async def diff(house: House, call: Call) -> dict[str, Any]:
     """Answer GET firewall/diff: stored against kernel."""
     enforcement = _enforcement(house)
-    answer: dict[str, Any] = msgspec.to_builtins(await enforcement.diff(call.now))
-    return answer
+    return (await enforcement.diff(call.now))._asdict()
 
 
 async def set_mode(house: House, call: Call) -> Applied:
