@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["address_hash", "by_address", "direction_name", "slices"]
+__all__ = ["Groups", "address_hash", "by_address", "direction_name", "slices"]
 
 # Odd constants of splitmix64: a bijection, so only the folding of two halves can collide.
 _ONE: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -28,22 +28,48 @@ def address_hash(hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.u
     return mixed * _ONE
 
 
+class Groups:
+    """Rows put together by address: `sources` as numbers, group k is rows bounds[k]:bounds[k+1].
+
+    `order` are the rows of the columns given, sorted so. Columns are taken whole, because numpy
+    on the few rows of one source costs more than the rows.
+    """
+
+    def __init__(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> None:
+        self.order = np.argsort(address_hash(hi, lo), kind="stable")
+        high, low = hi[self.order], lo[self.order]
+        # Compared in full: addresses of one hash are split up, never taken for each other.
+        fresh = np.ones(len(high), np.bool_)
+        fresh[1:] = (high[1:] != high[:-1]) | (low[1:] != low[:-1])
+        self.starts = np.flatnonzero(fresh)
+        self.bounds: list[int] = [*self.starts.tolist(), len(high)]
+        self.sources: list[int] = [
+            top << 64 | bottom
+            for top, bottom in zip(high[fresh].tolist(), low[fresh].tolist(), strict=True)
+        ]
+
+    def latest(self, column: NDArray[np.int64]) -> list[int]:
+        """Return the greatest value of each group."""
+        if not len(column):
+            return []
+        found: list[int] = np.maximum.reduceat(column[self.order], self.starts).tolist()
+        return found
+
+    def earliest(self, column: NDArray[np.int64]) -> list[int]:
+        """Return the least value of each group."""
+        if not len(column):
+            return []
+        found: list[int] = np.minimum.reduceat(column[self.order], self.starts).tolist()
+        return found
+
+
 def by_address(
     hi: NDArray[np.uint64], lo: NDArray[np.uint64]
 ) -> Iterator[tuple[int, NDArray[np.intp]]]:
-    """Yield each address as one number and the rows it stands in, in the order of rows."""
-    if not len(hi):
-        return
-    mixed = address_hash(hi, lo)
-    order = np.argsort(mixed, kind="stable")
-    high, low = hi[order], lo[order]
-    # Compared in full: addresses of one hash are split up, never taken for each other.
-    starts = np.flatnonzero((high[1:] != high[:-1]) | (low[1:] != low[:-1])) + 1
-    begins = np.concatenate([[0], starts])
-    numbers = zip(high[begins].tolist(), low[begins].tolist(), strict=True)
-    bounds = [*begins.tolist(), len(order)]
-    for place, (top, bottom) in enumerate(numbers):
-        yield top << 64 | bottom, order[bounds[place] : bounds[place + 1]]
+    """Yield each address as one number and the rows it stands in, where these are few."""
+    groups = Groups(hi, lo)
+    for source, begin, end in zip(groups.sources, groups.bounds, groups.bounds[1:], strict=False):
+        yield source, groups.order[begin:end]
 
 
 def slices(flows: NDArray[np.void], span: int) -> Iterator[NDArray[np.void]]:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-
-from ipwatchd.detect.batch import by_address, direction_name, slices
+from ipwatchd.detect.batch import Groups, direction_name, slices
 from ipwatchd.detect.contact import probes, successes
 from ipwatchd.detect.names import Named
 from ipwatchd.detect.shape import Shape, shape, targets
@@ -23,7 +21,9 @@ from ipwatchd.records.flow import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from collections.abc import Set as AbstractSet
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
@@ -35,6 +35,9 @@ _TARGETS: Final = 1024  # kept of one source in each of two windows; beyond it i
 _TARGETS_A_SOURCE: Final = 16  # in the mean: bounds all targets together
 _SAMPLE: Final = 20  # targets and ports named in a finding
 _LOOK_AGAIN: Final = 1.1  # how much the targets must have grown before their shape is judged again
+
+
+_NONE: Final[frozenset[int]] = frozenset()
 
 
 class _Contacts:
@@ -49,13 +52,13 @@ class _Contacts:
         self.began = self.started = self.last = time
         self.weight = 0
         self.failed: set[int] = set()
-        self.failed_before: set[int] = set()
-        self.talked: set[int] = set()
-        self.talked_before: set[int] = set()
+        self.failed_before: AbstractSet[int] = _NONE
+        self.talked: set[int] | None = None
+        self.talked_before: AbstractSet[int] = _NONE
         self.flows = 0
         self.look_at = 0
-        self.sample: dict[tuple[int, int], None] = {}
-        self.growth = Growth()
+        self.sample: list[tuple[int, int]] = []
+        self.growth: Growth | None = None
 
     def turn(self, time: int, window: int) -> None:
         """Begin a new window where the old one is over."""
@@ -63,16 +66,16 @@ class _Contacts:
         if gone < window:
             return
         fresh = gone < 2 * window
-        self.failed_before = self.failed if fresh else set()
-        self.talked_before = self.talked if fresh else set()
-        self.failed, self.talked = set(), set()
+        self.failed_before = self.failed if fresh else _NONE
+        self.talked_before = (self.talked or _NONE) if fresh else _NONE
+        self.failed, self.talked = set(), None
         self.began = time
 
     def size(self) -> int:
         """Return how many targets are kept."""
         return (
             len(self.failed) + len(self.failed_before)
-            + len(self.talked) + len(self.talked_before)
+            + len(self.talked or ()) + len(self.talked_before)
         )  # fmt: skip
 
 
@@ -95,11 +98,10 @@ class PortScan:
         """Take ended flows; a finding for each source whose failed contacts make a scan."""
         found: list[Finding] = []
         for part in slices(flows, self._window // 2):
-            failed = np.flatnonzero(probes(part))
-            talked = np.flatnonzero(successes(part))
+            failed, talked = probes(part), successes(part)
             numbers = targets(part)
-            self._note_successes(part, talked, numbers)
-            found += self._note_failures(part, failed, numbers)
+            self._note_successes(part[talked], numbers[talked])
+            found += self._note_failures(part[failed], numbers[failed])
         self._sources.sweep(round(now * 1e9) - self._quiet)
         return found
 
@@ -122,56 +124,54 @@ class PortScan:
             "sources_shed": self._sources.shed,
         }
 
-    def _note_successes(
-        self, flows: NDArray[np.void], rows: NDArray[np.intp], numbers: NDArray[np.uint64]
-    ) -> None:
+    def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
         """Note whom known sources talked with; who never failed needs no record."""
         if not len(self._sources):
             return
-        ends = flows["end"]
-        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
+        groups = Groups(flows["orig_hi"], flows["orig_lo"])
+        latest = groups.latest(flows["end"])
+        ordered = numbers[groups.order]
+        for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
-            if record is not None and len(record.talked) < self._kept:
-                here = rows[places]
-                record.turn(int(ends[here].max()), self._window)
-                record.talked.update(numbers[here][: self._kept].tolist())
+            if record is None:
+                continue
+            record.turn(latest[place], self._window)
+            if record.talked is None:
+                record.talked = set()
+            if len(record.talked) < self._kept:
+                some = ordered[groups.bounds[place] : groups.bounds[place + 1]][: self._kept]
+                record.talked.update(some.tolist())
                 self._sources.weigh(record, record.size())
 
-    def _note_failures(
-        self, flows: NDArray[np.void], rows: NDArray[np.intp], numbers: NDArray[np.uint64]
-    ) -> list[Finding]:
+    def _note_failures(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> list[Finding]:
         found = []
-        ends = flows["end"]
-        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
-            here = rows[places]
-            record = self._note(source, flows, here, int(ends[here].max()), numbers)
+        groups = Groups(flows["orig_hi"], flows["orig_lo"])
+        latest, earliest = groups.latest(flows["end"]), groups.earliest(flows["start"])
+        tried = numbers[groups.order].tolist()
+        hosts = (flows["resp_hi"][groups.order].tolist(), flows["resp_lo"][groups.order].tolist())
+        for place, source in enumerate(groups.sources):
+            begin, end = groups.bounds[place], groups.bounds[place + 1]
+            record = self._active(source, latest[place], earliest[place])
+            record.flows += end - begin
+            if len(record.failed) < self._kept:
+                record.failed.update(tried[begin : min(end, begin + self._kept)])
+            if len(record.sample) < _SAMPLE:
+                _remember(record.sample, hosts, begin, end)
+            self._sources.weigh(record, record.size())
             if self._crossed(record):
-                finding = self._finding(source, record, flows[here])
+                finding = self._finding(source, record, flows[groups.order[begin:end]])
                 if finding is not None:
                     found.append(finding)
         return found
 
-    def _note(
-        self, source: int, flows: NDArray[np.void], here: NDArray[np.intp], time: int,
-        numbers: NDArray[np.uint64],
-    ) -> _Contacts:  # fmt: skip
+    def _active(self, source: int, time: int, started: int) -> _Contacts:
         old = self._sources.get(source)
         if old is not None and time - old.last > self._quiet:
             self._sources.drop(source)
         record = self._sources.active(source, time)
         if not record.flows:
-            record.started = int(flows["start"][here].min())
+            record.started = started
         record.turn(time, self._window)
-        record.flows += len(here)
-        if len(record.failed) < self._kept:
-            record.failed.update(numbers[here][: self._kept].tolist())
-        if len(record.sample) < _SAMPLE:
-            some = here[:_SAMPLE]
-            pairs = zip(
-                flows["resp_hi"][some].tolist(), flows["resp_lo"][some].tolist(), strict=True
-            )
-            record.sample.update(dict.fromkeys(pairs))
-        self._sources.weigh(record, record.size())
         return record
 
     def _crossed(self, record: _Contacts) -> bool:
@@ -180,7 +180,7 @@ class PortScan:
         if size < self._least:
             record.look_at = 0
             return False
-        if record.growth.count:
+        if record.growth is not None:
             return record.growth.would(record.flows, record.last)
         if size < record.look_at:
             return False
@@ -189,10 +189,11 @@ class PortScan:
 
     def _finding(self, source: int, record: _Contacts, flows: NDArray[np.void]) -> Finding | None:
         failed = record.failed | record.failed_before
-        talked = record.talked | record.talked_before
+        talked = (record.talked or _NONE) | record.talked_before
         scan = shape(failed, talked, self._named.hosts, self._least)
         if scan is None:
             return None
+        record.growth = record.growth or Growth()
         record.growth.due(record.flows, record.last)
         subject = address_text(source >> 64, source & ((1 << 64) - 1))
         direction = direction_name(flows)
@@ -203,7 +204,7 @@ class PortScan:
             last_seen=record.last / 1e9, count=record.flows,
             severity=_severity(direction, scan), classification="scanner",
             score=_score(scan, self._least), value=scan.value, threshold=self._least,
-            targets=tuple(address_text(*host) for host in list(record.sample)[:_SAMPLE]),
+            targets=tuple(address_text(*host) for host in record.sample),
             evidence=self._evidence(scan, record, direction, full=full),
         )  # fmt: skip
 
@@ -223,6 +224,16 @@ class PortScan:
             "window": self._window / 1e9,
             "direction": direction,
         }
+
+
+def _remember(
+    sample: list[tuple[int, int]], hosts: tuple[list[int], list[int]], begin: int, end: int
+) -> None:
+    """Keep some of the responders that a source tried."""
+    for place in range(begin, min(end, begin + _SAMPLE)):
+        host = hosts[0][place], hosts[1][place]
+        if host not in sample and len(sample) < _SAMPLE:
+            sample.append(host)
 
 
 def _title(subject: str, scan: Shape, *, full: bool) -> str:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Growth", "Record", "Sources"]
 
-_REPEAT: Final = 10_000_000_000  # ns between two reports of a thing that goes on
+_REPEAT: Final = 30_000_000_000  # ns between two reports of a thing that goes on
 _SWEEP: Final = 4096  # records dropped at most in one sweep, so that no batch waits for it
 
 
