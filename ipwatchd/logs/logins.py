@@ -15,12 +15,15 @@ class Login(NamedTuple):
     """One kind of message. Groups: user, from (the client), port, method.
 
     `result` is success, failure or aborted: the client went before its credentials were judged, as
-    scanners, health checks and clients with old ciphers do.
+    scanners, health checks and clients with old ciphers do. `other` finds what else may
+    be the client, where the client's own words stand on both sides of it: if that is another,
+    nobody is accused.
     """
 
     pattern: re.Pattern[str]
     result: str
     method: str
+    other: re.Pattern[str] | None = None
 
 
 class Program(NamedTuple):
@@ -57,9 +60,12 @@ _SSHD: Final = (
         "failure", "attempts", "(?:error: )?maximum authentication attempts exceeded for ",
         f"(?:invalid user )?{_USER} from {_FROM}{_MAYBE_PORT}(?: ssh[12])?{_END}",
     ),
-    _login(
-        "failure", "attempts", f"Disconnecting {_NAMED} {_USER} {_FROM}{_PORT}:",
-        " Change of username or service not allowed: ",
+    Login(
+        re.compile(
+            f"Disconnecting {_NAMED} {_USER} {_FROM}{_PORT}:"
+            " Change of username or service not allowed: "
+        ),
+        "failure", "attempts", re.compile(f" {_FROM}{_PORT}: "),
     ),
     _login(
         "failure", "disconnect", f"(?:error: )?Received disconnect from {_FROM}{_MAYBE_PORT}:",
@@ -70,9 +76,11 @@ _SSHD: Final = (
         f"(?:error: )?Received disconnect from {_FROM}{_MAYBE_PORT}: ?14: ",
     ),
     _login("aborted", "disconnect", rf"{_LEFT} {_NAMED} {_USER} {_FROM}{_PORT} \[preauth\]$"),
-    _login(
-        "aborted", "attempts", f"Disconnecting {_NAMED} {_USER} {_FROM}{_PORT}:",
-        " Too many authentication failures",
+    Login(
+        re.compile(
+            f"Disconnecting {_NAMED} {_USER} {_FROM}{_PORT}: Too many authentication failures"
+        ),
+        "aborted", "attempts", re.compile(f" {_FROM}{_PORT}: "),
     ),
     _login("aborted", "disconnect", rf"{_LEFT} {_FROM}{_MAYBE_PORT} \[preauth\]$"),
     _login(

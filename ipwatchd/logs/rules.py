@@ -60,10 +60,12 @@ def parse_line(line: bytes | str, *, now: float, source: str) -> Auth | Api | No
 
 def _login(head: syslog.Head, program: Program, source: str) -> Auth | None:
     """Return the event of the first pattern that a message matches."""
-    for pattern, result, method in program.logins:
+    for pattern, result, method, other in program.logins:
         found = pattern.match(head.text)
         if found is not None:
             groups = found.groupdict(default="")
+            if other and any(one["from"] != groups["from"] for one in other.finditer(head.text)):
+                groups["from"] = groups["port"] = ""
             return _auth(
                 head.ts, source, program.service, result, method or groups["method"].lower(),
                 groups.get("user", ""), groups["from"], groups.get("port", ""),

@@ -1,0 +1,210 @@
+"""Files that are followed: rotation, truncation, restarts, bounds."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Final
+
+import pytest
+
+from ipwatchd.logs import Follower
+from ipwatchd.logs.follow import POLL_BYTES
+from ipwatchd.logs.rules import MAX_LINE
+from ipwatchd.records.event import Auth
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NOW: Final = 1_795_291_200.0
+
+
+def line(user: str) -> str:
+    """Return a failed login of a user."""
+    return f"Nov 21 19:00:01 gw sshd[1]: Failed password for {user} from 192.0.2.1 port 9 ssh2\n"
+
+
+def add(path: Path, text: str) -> None:
+    """Write to a file's end, as a daemon does."""
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)
+
+
+def users(follower: Follower) -> list[str]:
+    """Return the users of the next poll's logins."""
+    return [event.user for event in follower.read(NOW) if isinstance(event, Auth)]
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return a log with one line."""
+    path = tmp_path / "auth.log"
+    add(path, line("a"))
+    return path
+
+
+def test_lines_come_once(log: Path) -> None:
+    """What is there is read from the start, what is added comes once, half a line later whole."""
+    follower = Follower([log], state=None)
+    assert users(follower) == ["a"]
+    assert users(follower) == []
+    add(log, line("b") + line("c")[:30])
+    assert users(follower) == ["b"]
+    add(log, line("c")[30:])
+    assert users(follower) == ["c"]
+    assert follower.counters.lines == 3
+    assert follower.read(NOW) == []
+
+
+def test_rotation(log: Path) -> None:
+    """What was written to the old file after the last poll is read before the new file."""
+    follower = Follower([log], state=None)
+    users(follower)
+    add(log, line("b"))
+    log.rename(log.with_name("auth.log.1"))
+    add(log.with_name("auth.log.1"), line("c").rstrip())
+    add(log, line("d"))
+    assert users(follower) == ["b", "c", "d"]
+    assert follower.counters.rotations == 1
+
+
+def test_rotation_before_the_new_file_is_there(log: Path) -> None:
+    """Between rename and creation the old file goes on being read."""
+    follower = Follower([log], state=None)
+    users(follower)
+    old = log.with_name("auth.log.1")
+    log.rename(old)
+    add(old, line("b"))
+    assert users(follower) == ["b"]
+    add(log, line("c"))
+    assert users(follower) == ["c"]
+
+
+def test_copytruncate(log: Path) -> None:
+    """A truncated file is read from its start, also where it has grown past the old place."""
+    follower = Follower([log], state=None)
+    users(follower)
+    os.truncate(log, 0)
+    add(log, line("b"))
+    assert users(follower) == ["b"]
+    os.truncate(log, 0)
+    add(log, line("ccc") + line("d"))
+    assert users(follower) == ["ccc", "d"]
+    assert follower.counters.truncations == 2
+
+
+def test_restart(log: Path, tmp_path: Path) -> None:
+    """After a restart reading goes on behind the last whole line."""
+    state = tmp_path / "logs.json"
+    follower = Follower([log], state=state)
+    add(log, line("b")[:20])
+    assert users(follower) == ["a"]
+    follower.close()
+    add(log, line("b")[20:] + line("c"))
+    assert users(Follower([log], state=state)) == ["b", "c"]
+
+
+def test_restart_after_rotation(log: Path, tmp_path: Path) -> None:
+    """What was rotated away while nobody read is finished first; an equal inode deceives nobody."""
+    state = tmp_path / "logs.json"
+    follower = Follower([log], state=state)
+    users(follower)
+    follower.close()
+    add(log, line("b"))
+    log.rename(log.with_name("auth.log.1"))
+    add(log, line("c"))
+    follower = Follower([log], state=state)
+    assert users(follower) == ["b", "c"]
+    follower.close()
+    stored = json.loads(state.read_text())
+    os.truncate(log, 0)
+    add(log, line("dddd"))
+    assert stored[str(log)]["inode"] == log.stat().st_ino
+    assert users(Follower([log], state=state)) == ["dddd"]
+
+
+def test_crash_repeats_and_loses_nothing(log: Path, tmp_path: Path) -> None:
+    """Positions are written after the caller had time to keep the events, not before."""
+    state = tmp_path / "logs.json"
+    follower = Follower([log], state=state)
+    assert users(follower) == ["a"]
+    assert users(Follower([log], state=state)) == ["a"]
+    users(follower)
+    assert users(Follower([log], state=state)) == []
+    assert list(tmp_path.glob("*.new")) == []
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"x":1}', "\0"])
+def test_corrupt_state(log: Path, tmp_path: Path, text: str) -> None:
+    """A state file that can't be read is said and replaced, the files are read from the start."""
+    state = tmp_path / "logs.json"
+    state.write_text(text)
+    follower = Follower([log], state=state)
+    assert str(state) in follower.counters.problems
+    assert users(follower) == ["a"]
+    users(follower)
+    assert follower.counters.problems == {}
+    assert users(Follower([log], state=state)) == []
+
+
+def test_state_that_can_not_be_written(log: Path, tmp_path: Path) -> None:
+    """Where positions can't be written, reading goes on and the problem is told."""
+    follower = Follower([log], state=tmp_path / "nowhere" / "logs.json")
+    assert users(follower) == ["a"]
+    assert users(follower) == []
+    (problem,) = follower.counters.problems.values()
+    assert "can't be written" in problem
+
+
+def test_missing_file_is_waited_for(tmp_path: Path) -> None:
+    """A file that is not there is a problem until it is."""
+    path = tmp_path / "later.log"
+    follower = Follower([path], state=None)
+    assert users(follower) == []
+    assert "not there" in follower.counters.problems[str(path)]
+    add(path, line("a"))
+    assert users(follower) == ["a"]
+    assert follower.counters.problems == {}
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    """A directory or a pipe in a file's place is said and holds nobody."""
+    os.mkfifo(tmp_path / "pipe")
+    follower = Follower([tmp_path, tmp_path / "pipe"], state=None)
+    assert follower.read(NOW) == []
+    assert all("no regular file" in problem for problem in follower.counters.problems.values())
+    assert len(follower.counters.problems) == 2
+
+
+def test_long_lines_are_cut(log: Path, tmp_path: Path) -> None:
+    """A line without end costs no memory, gives nothing, and its tail is no line of its own."""
+    state = tmp_path / "logs.json"
+    follower = Follower([log], state=state)
+    users(follower)
+    add(log, "x" * (MAX_LINE * 40))
+    assert users(follower) == []
+    follower.close()
+    add(log, line("forged") + line("b"))
+    after = Follower([log], state=state)
+    assert users(after) == ["b"]
+    assert (follower.counters.lines_cut, after.counters.lines_cut) == (1, 0)
+    add(log, "y" * (MAX_LINE + 1) + "\n" + line("c"))
+    assert users(after) == ["c"]
+    assert after.counters.lines_cut == 1
+
+
+def test_a_flood_is_read_in_parts(log: Path, tmp_path: Path) -> None:
+    """A poll reads a bounded amount, shared by the files; nothing is lost."""
+    other = tmp_path / "other.log"
+    text = line("b")
+    count = POLL_BYTES // len(text) + 100
+    add(log, text * count)
+    add(other, line("c"))
+    follower = Follower([log, other], state=None)
+    got = users(follower)
+    assert got[-1] == "c"
+    assert follower.counters.bytes <= POLL_BYTES + 1
+    while more := users(follower):
+        got += more
+    assert got.count("b") == count
+    assert got.count("a") == got.count("c") == 1
