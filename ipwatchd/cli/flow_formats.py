@@ -1,0 +1,216 @@
+"""Flows as text and tables: JSON lines, CSV, Zeek's conn.log, Parquet. Whole columns at a time."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime
+from typing import IO, TYPE_CHECKING, Any, Final, Protocol
+
+import msgspec
+import numpy as np
+from msgspec import UNSET, UnsetType
+
+from ipwatchd.capture.community import community_ids
+from ipwatchd.records.address import address_texts
+from ipwatchd.records.flow import SERVICES, STATES, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+__all__ = ["COLUMNS", "FORMATS", "FlowLine", "FlowWriter", "columns"]
+
+_ICMP: Final = (1, 58)
+
+
+class FlowLine(msgspec.Struct):
+    """One flow as a JSON object; times are epoch seconds, bytes are IP-layer bytes.
+
+    ICMP flows have type and code of the originator's first packet; `partial` is there, and true,
+    on the record of a long flow that goes on.
+    """
+
+    start: float
+    end: float
+    proto: str
+    orig: str
+    orig_port: int
+    resp: str
+    resp_port: int
+    orig_packets: int
+    orig_bytes: int
+    resp_packets: int
+    resp_bytes: int
+    state: str
+    service: str
+    community_id: str
+    vlan: int
+    iface: str
+    icmp_type: int | UnsetType = UNSET
+    icmp_code: int | UnsetType = UNSET
+    partial: bool | UnsetType = UNSET
+
+
+COLUMNS: Final = FlowLine.__struct_fields__
+
+
+def columns(flows: NDArray[np.void]) -> dict[str, list[Any]]:
+    """Return flows (dtype FLOW) as lists by column name, in the order of COLUMNS."""
+    icmp = np.isin(flows["proto"], _ICMP).tolist()
+    names = [protocol_name(number) for number in range(256)]
+    found: dict[str, list[Any]] = {
+        "start": (flows["start"] / 1e9).tolist(),
+        "end": (flows["end"] / 1e9).tolist(),
+        "proto": [names[number] for number in flows["proto"].tolist()],
+        "orig": address_texts(flows["orig_hi"], flows["orig_lo"]),
+        "resp": address_texts(flows["resp_hi"], flows["resp_lo"]),
+        "state": [STATES[state] for state in flows["state"].tolist()],
+        "service": [SERVICES[service] for service in flows["service"].tolist()],
+        "community_id": community_ids(flows),
+        "iface": [str(iface) for iface in flows["iface"].tolist()],
+        "partial": [True if partial else UNSET for partial in flows["partial"].tolist()],
+    }
+    for name in ("icmp_type", "icmp_code"):
+        pairs = zip(flows[name].tolist(), icmp, strict=True)
+        found[name] = [value if mine else UNSET for value, mine in pairs]
+    return {name: found[name] if name in found else flows[name].tolist() for name in COLUMNS}
+
+
+class FlowWriter(Protocol):
+    """Writes batches of flows to a stream, and what must stand at its end."""
+
+    def write(self, flows: NDArray[np.void]) -> None:
+        """Write some flows."""
+
+    def close(self) -> None:
+        """Write what ends the file; the stream stays open."""
+
+
+class _JsonLines:
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._encoder = msgspec.json.Encoder()
+
+    def write(self, flows: NDArray[np.void]) -> None:
+        rows = zip(*columns(flows).values(), strict=True)
+        self._out.write(self._encoder.encode_lines([FlowLine(*row) for row in rows]))
+
+    def close(self) -> None:
+        """A list of lines has no end."""
+
+
+class _Csv:
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        out.write((",".join(COLUMNS) + "\n").encode("ascii"))
+
+    def write(self, flows: NDArray[np.void]) -> None:
+        rows = zip(*columns(flows).values(), strict=True)
+        # No value holds a comma or a quote: addresses, numbers, names from tables.
+        lines = (",".join("" if one is UNSET else str(one) for one in row) for row in rows)
+        self._out.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+
+    def close(self) -> None:
+        """A table of lines has no end."""
+
+
+_ZEEK: Final = (
+    ("ts", "time"), ("uid", "string"), ("id.orig_h", "addr"), ("id.orig_p", "port"),
+    ("id.resp_h", "addr"), ("id.resp_p", "port"), ("proto", "enum"), ("service", "string"),
+    ("duration", "interval"), ("orig_bytes", "count"), ("resp_bytes", "count"),
+    ("conn_state", "string"), ("orig_pkts", "count"), ("orig_ip_bytes", "count"),
+    ("resp_pkts", "count"), ("resp_ip_bytes", "count"), ("vlan", "int"),
+    ("community_id", "string"),
+)  # fmt: skip
+
+
+class _Zeek:
+    """conn.log in Zeek's tab-separated form; payload bytes are not counted and stay unset."""
+
+    def __init__(self, out: IO[bytes]) -> None:
+        self._out = out
+        self._opened = ""
+
+    def _open(self, start: float) -> None:
+        self._opened = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d-%H-%M-%S")
+        head = (
+            "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
+            f"#path\tconn\n#open\t{self._opened}\n"
+            "#fields\t" + "\t".join(name for name, _ in _ZEEK) + "\n"
+            "#types\t" + "\t".join(kind for _, kind in _ZEEK) + "\n"
+        )
+        self._out.write(head.encode("ascii"))
+
+    def write(self, flows: NDArray[np.void]) -> None:
+        if not self._opened:
+            self._open(float(flows["start"][0]) / 1e9)
+        names = columns(flows)
+        lines = [_zeek_line(dict(zip(names, row, strict=True)))
+                 for row in zip(*names.values(), strict=True)]  # fmt: skip
+        self._out.write("".join(lines).encode("ascii"))
+
+    def close(self) -> None:
+        if not self._opened:
+            self._open(0.0)
+        self._out.write(f"#close\t{self._opened}\n".encode("ascii"))
+
+
+def _zeek_line(flow: dict[str, Any]) -> str:
+    proto = flow["proto"]
+    icmp = proto in {"icmp", "icmp6"}
+    seed = f"{flow['community_id']} {flow['start']:.6f} {flow['partial']}"
+    uid = "C" + hashlib.blake2s(seed.encode("ascii"), digest_size=8).hexdigest()
+    known = proto if proto in {"tcp", "udp"} else "icmp" if icmp else "unknown_transport"
+    values = (
+        f"{flow['start']:.6f}", uid,
+        flow["orig"], flow["icmp_type"] if icmp else flow["orig_port"],
+        flow["resp"], flow["icmp_code"] if icmp else flow["resp_port"],
+        known, flow["service"] or "-", f"{max(flow['end'] - flow['start'], 0.0):.6f}", "-", "-",
+        flow["state"], flow["orig_packets"], flow["orig_bytes"], flow["resp_packets"],
+        flow["resp_bytes"], flow["vlan"] or "-", flow["community_id"],
+    )  # fmt: skip
+    return "\t".join(map(str, values)) + "\n"
+
+
+class _Parquet:
+    def __init__(self, out: IO[bytes]) -> None:
+        import pyarrow
+        import pyarrow.parquet
+
+        kinds = {
+            str: pyarrow.string(), int: pyarrow.uint64(), float: pyarrow.float64(),
+            bool: pyarrow.bool_(),
+        }  # fmt: skip
+        hints = msgspec.structs.fields(FlowLine)
+        fields = [(field.name, kinds[_plain(field.type)]) for field in hints]
+        self._arrow = pyarrow
+        self._schema = pyarrow.schema(fields)
+        self._writer = pyarrow.parquet.ParquetWriter(out, self._schema, compression="zstd")
+
+    def write(self, flows: NDArray[np.void]) -> None:
+        table = {
+            name: [None if value is UNSET else value for value in values]
+            for name, values in columns(flows).items()
+        }
+        self._writer.write_batch(self._arrow.record_batch(table, schema=self._schema))
+
+    def close(self) -> None:
+        self._writer.close()
+
+
+def _plain(kind: Any) -> type:
+    """Return the type of a field without its UNSET."""
+    for one in getattr(kind, "__args__", (kind,)):
+        if one is not UnsetType:
+            found: type = one
+            return found
+    raise TypeError(f"{kind} is no column's type")
+
+
+FORMATS: Final[dict[str, Callable[[IO[bytes]], FlowWriter]]] = {
+    "jsonl": _JsonLines,
+    "csv": _Csv,
+    "parquet": _Parquet,
+    "zeek": _Zeek,
+}
