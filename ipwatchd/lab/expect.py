@@ -97,7 +97,7 @@ def _records(deeds: Sequence[Deed], seen: Seen) -> list[Verdict]:
     ]  # fmt: skip
     for what, kind, actions in (
         ("TLS server names", "tls", ("browse", "visit")),
-        ("names asked of the resolver", "dns", ("lookup",)),
+        ("names that desks asked of the resolver", "dns", ("lookup",)),
         ("API calls in clear HTTP, with their host", "http", ("api", "request")),
     ):
         found = _named(seen.events, kind)
@@ -105,6 +105,8 @@ def _records(deeds: Sequence[Deed], seen: Seen) -> list[Verdict]:
             deed
             for deed in _deeds(deeds, *actions)
             if deed.outcome == "open" or (kind == "dns" and deed.outcome == "refused")
+            # the customers' own queries stay outside
+            if kind != "dns" or named(deed.actor).segment != "internet"
         ]
         ends = sum((deed.orig, deed.orig_port, deed.name) in found for deed in mine)
         verdicts.append(_count(what, len(mine), ends))
@@ -165,7 +167,8 @@ def _enforcement(seen: Seen) -> list[Verdict]:
     entries = {str(row["network"]).removesuffix("/32"): row for row in seen.deny}
     for who in CULPRITS:
         address = named(who).ipv4
-        source = str(entries.get(address, {}).get("source", "not on the list"))
+        entry = entries.get(address)
+        source = str(entry.get("source", "admin")) if entry else "not on the list"
         wanted = "admin" if who == "denied" else "response"
         verdicts.append(
             Verdict(

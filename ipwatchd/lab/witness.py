@@ -12,7 +12,7 @@ __all__ = ["Kernel", "kernel", "parse"]
 
 
 class Kernel(NamedTuple):
-    """The table as nft lists it: networks in sets named deny…, packets that drop rules counted."""
+    """The table as nft lists it: networks in sets named deny…, packets counted as denied."""
 
     denied: frozenset[str]
     dropped: int
@@ -32,6 +32,8 @@ def parse(listing: dict[str, Any]) -> Kernel:
     for item in listing.get("nftables", []):
         if "set" in item and str(item["set"]["name"]).startswith("deny"):
             denied.update(_network(element) for element in item["set"].get("elem", []))
+        if "counter" in item and str(item["counter"]["name"]).startswith("denied"):
+            dropped += int(item["counter"]["packets"])
         if "rule" in item:
             rules += 1
             expressions = item["rule"].get("expr", [])
