@@ -39,8 +39,8 @@ PENDING: Final = 4_096
 """Incidents with growth that is not written yet; at the limit all are written at once."""
 
 
-class UnknownIncidentError(LookupError):
-    """There is no incident of this id."""
+class UnknownIncidentError(LookupError, ValueError):
+    """There is no incident of this id: nothing was found, and what was asked for is wrong."""
 
 
 class Incidents(IncidentQueries):

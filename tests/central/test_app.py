@@ -148,6 +148,24 @@ async def test_an_event_that_makes_no_sense_is_kept_and_counted(
     assert (site.unreadable, site.seq, site.open_incidents) == (1, 3, 1)
 
 
+async def test_a_full_disk_is_said_and_keeps_what_was_committed(
+    ask: Asker, store: Store, chain: Chain
+) -> None:
+    """503 with the reason and nothing half written; with space again the same batch is taken."""
+    log = chain(300)
+    assert await ask.post("/v1/events", log[:3]) == (200, {"committed": 3})
+    pages = await (await store._writer.execute("PRAGMA page_count")).fetchone()
+    assert pages is not None
+    await store._writer.execute(f"PRAGMA max_page_count = {pages[0] + 1}")
+    status, answer = await ask.post("/v1/events", log[3:])
+    assert status == 503
+    assert "full" in answer["error"]
+    assert await store.events("manila") == log[:3]
+    await store._writer.execute("PRAGMA max_page_count = 100000")
+    assert await ask.post("/v1/events", log[3:]) == (200, {"committed": 300})
+    assert (await store.verify())["manila"].first_bad_seq is None
+
+
 async def test_a_heartbeat_says_what_is_held_and_shows_what_waits(
     ask: Asker, store: Store, chain: Chain
 ) -> None:
