@@ -1,0 +1,215 @@
+"""How long a deny list takes into the kernel: ours over netlink beside `nft -f`, same lists.
+
+Mixed prefixes, four fifths single IPv4 addresses, half of them with a timeout, in a network
+namespace of its own (needs root, or unshare -Urn for small lists). Three ways, medians of --turns:
+
+  ours        Firewall.apply of a whole policy: table, rules, sets, elements, read back
+  nft layout  `nft -f` of what ours lists as (hash sets and interval sets)
+  nft plain   `nft -f` of one interval set, as an administrator would write it
+
+and then one more deny on top: apply of the changed policy, and `nft add element`.
+Memory is the most a process of its own held (ru_maxrss), for ours without what an idle
+interpreter with numpy holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ipwatchd.config import FirewallSettings
+from ipwatchd.firewall import Firewall
+from ipwatchd.lab.netns import Namespace
+from ipwatchd.records.address import V4_PREFIX, address_text
+from ipwatchd.records.policy import RANGE, Policy, empty_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+NOW = 1_000_000.0
+LENGTHS = (24, 28, 29, 30)
+
+
+def mixed(count: int, seed: int = 11) -> NDArray[np.void]:
+    """Return disjoint ranges: four fifths /32, the rest /24 to /30, half of all with an end."""
+    rng = np.random.default_rng(seed)
+    blocks = np.sort(rng.choice(1 << 23, count, replace=False)).astype(np.uint64)
+    blocks += np.uint64(1 << 16)
+    wide = rng.random(count) < 0.2
+    size = np.where(wide, 1 << (32 - rng.choice(LENGTHS, count)), 1).astype(np.uint64)
+    offset = np.where(wide, 0, rng.integers(0, 256, count)).astype(np.uint64)
+    rows = np.zeros(count, RANGE)
+    rows["first_lo"] = (blocks * np.uint64(256) + offset) | np.uint64(V4_PREFIX)
+    rows["last_lo"] = rows["first_lo"] + size - np.uint64(1)
+    rows["expires"] = np.where(rng.random(count) < 0.5, int((NOW + 86400) * 1e9), 0)
+    return rows
+
+
+def policy(rows: NDArray[np.void]) -> Policy:
+    """Return the policy that denies these."""
+    return Policy("enforce", empty_ranges(), empty_ranges(), rows)
+
+
+def plain_script(rows: NDArray[np.void]) -> str:
+    """Return the list as one interval set in nft's language."""
+    parts = []
+    for first, last, expires in zip(
+        rows["first_lo"].tolist(), rows["last_lo"].tolist(), rows["expires"].tolist(), strict=True
+    ):
+        length = 33 - (last - first + 1).bit_length()
+        end = " timeout 1d" if expires else ""
+        parts.append(f"{address_text(0, first)}/{length}{end}")
+    listed = ",\n".join(parts)
+    return (
+        "table inet plain {\n set deny { type ipv4_addr; flags interval,timeout; elements = {\n"
+        f"{listed}\n}} ; }}\n chain in {{\n type filter hook prerouting priority mangle;\n"
+        " ip saddr @deny drop\n }\n}\n"
+    )
+
+
+def run(command: list[str]) -> tuple[float, float]:
+    """Run a command; return seconds and the most memory it held in MB."""
+    start = time.perf_counter()
+    process = subprocess.Popen(command)
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds = time.perf_counter() - start
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{command} failed: {process.returncode}")
+    return seconds, usage.ru_maxrss / 1024
+
+
+def turns(count: int, do: Callable[[], tuple[float, float]]) -> dict[str, float]:
+    """Return the median seconds and memory of some turns."""
+    found = [do() for _ in range(count)]
+    return {
+        "seconds": statistics.median(one[0] for one in found),
+        "memory_mb": max(one[1] for one in found),
+    }
+
+
+def ours(namespace: Namespace, rows: NDArray[np.void]) -> tuple[float, float]:
+    """Load by our own code, in this process: memory is measured by `child`."""
+    with namespace.inside(), Firewall(FirewallSettings(kill_connections=False)) as firewall:
+        firewall.remove()
+        start = time.perf_counter()
+        done = firewall.apply(policy(rows), NOW)
+        seconds = time.perf_counter() - start
+        assert done.rebuilt
+        assert done.added == len(rows)
+    return seconds, 0.0
+
+
+def one_more(namespace: Namespace, rows: NDArray[np.void], count: int) -> float:
+    """Return the median seconds of an apply that adds one address."""
+    found = []
+    with namespace.inside(), Firewall(FirewallSettings(kill_connections=False)) as firewall:
+        firewall.apply(policy(rows), NOW)
+        more = rows
+        for turn in range(count):
+            extra = np.zeros(1, RANGE)
+            extra["first_lo"] = extra["last_lo"] = V4_PREFIX | (turn + 1) << 8
+            more = np.concatenate([extra, more]) if turn == 0 else _with(more, extra)
+            start = time.perf_counter()
+            done = firewall.apply(policy(more), NOW)
+            found.append(time.perf_counter() - start)
+            assert (done.added, done.rebuilt, done.messages) == (1, False, 1)
+    return statistics.median(found)
+
+
+def _with(rows: NDArray[np.void], extra: NDArray[np.void]) -> NDArray[np.void]:
+    return np.sort(np.concatenate([rows, extra]), order="first_lo")
+
+
+def child(count: int) -> None:
+    """Load once in a process of its own and print what it held beyond an idle one, in MB."""
+    rows = mixed(1)
+    with Firewall(FirewallSettings(kill_connections=False)) as firewall:
+        firewall.apply(policy(rows), NOW)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        firewall.apply(policy(mixed(count)), NOW)
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+
+
+def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
+    """Measure one size."""
+    rows = mixed(count)
+    with Namespace("bench") as namespace, namespace.inside():
+        result: dict[str, Any] = {"entries": count}
+        result["ours"] = turns(turn_count, lambda: ours(namespace, rows))
+        listed = folder / "layout.nft"
+        with listed.open("w") as file:
+            subprocess.run(["nft", "list", "ruleset"], stdout=file, check=True)
+        held = subprocess.run(
+            [sys.executable, __file__, "--child", str(count)],
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+        result["ours"]["memory_mb"] = float(held.stdout)
+        plain = folder / "plain.nft"
+        plain.write_text(plain_script(rows))
+        for name, script in (("nft layout", listed), ("nft plain", plain)):
+
+            def load(script: Path = script) -> tuple[float, float]:
+                subprocess.run(["nft", "flush", "ruleset"], check=True)
+                return run(["nft", "-f", str(script)])
+
+            result[name] = turns(turn_count, load)
+        element = ["nft", "add", "element", "inet", "plain", "deny"]
+        more = [run([*element, f"{{ 192.168.{turn}.1 }}"])[0] for turn in range(3)]
+        subprocess.run(["nft", "flush", "ruleset"], check=True)
+        mine = one_more(namespace, rows, 9)
+        result["one more"] = {"ours": mine, "nft": statistics.median(more)}
+    for name in ("nft layout", "nft plain"):
+        result[f"faster than {name}"] = result[name]["seconds"] / result["ours"]["seconds"]
+        result[f"memory of {name}"] = result["ours"]["memory_mb"] / result[name]["memory_mb"]
+    result["one more faster"] = result["one more"]["nft"] / result["one more"]["ours"]
+    return result
+
+
+def main() -> None:
+    """Print medians and ratios, or one JSON object."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--entries", type=int, nargs="+", default=[10_000, 100_000])
+    parser.add_argument("--turns", type=int, default=5)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        child(options.child)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        results = [measure(count, options.turns, Path(folder)) for count in options.entries]
+    if options.json:
+        print(json.dumps({"benchmark": "firewall_load", "results": results}))
+        return
+    for one in results:
+        print(f"{one['entries']:,} entries, median of {options.turns}")
+        for name in ("ours", "nft layout", "nft plain"):
+            print(f"  {name:<11} {one[name]['seconds']:8.3f} s {one[name]['memory_mb']:8.1f} MB")
+        for name in ("nft layout", "nft plain"):
+            print(
+                f"  {one[f'faster than {name}']:.1f} x faster than {name}, "
+                f"{one[f'memory of {name}']:.2f} x its memory"
+            )
+        more = one["one more"]
+        print(
+            f"  one more deny: ours {more['ours'] * 1e3:.2f} ms, nft {more['nft'] * 1e3:.0f} ms "
+            f"({one['one more faster']:.0f} x)"
+        )
+
+
+if __name__ == "__main__":
+    main()
