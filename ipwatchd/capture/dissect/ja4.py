@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-__all__ = ["is_grease", "ja4"]
+__all__ = ["GREASE", "ja4"]
+
+GREASE: Final = frozenset(range(0x0A0A, 0x10000, 0x1010))
+"""The sixteen values that are reserved to be ignored (RFC 8701)."""
 
 _VERSIONS: Final = {
     0x0304: "13", 0x0303: "12", 0x0302: "11", 0x0301: "10", 0x0300: "s3", 0x0002: "s2",
@@ -16,11 +20,6 @@ _VERSIONS: Final = {
 }  # fmt: skip
 _NOTHING: Final = "000000000000"
 _NAME, _ALPN = 0x0000, 0x0010
-
-
-def is_grease(value: int) -> bool:
-    """Tell whether a value is one of the sixteen reserved to be ignored (RFC 8701)."""
-    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
 
 
 def ja4(
@@ -32,9 +31,9 @@ def ja4(
     protocol: bytes,
 ) -> str:
     """Return the fingerprint; all lists as offered, `protocol` is the first of ALPN or empty."""
-    ciphers = [one for one in ciphers if not is_grease(one)]
-    extensions = [one for one in extensions if not is_grease(one)]
-    signed = [one for one in signatures if not is_grease(one)]
+    ciphers = [one for one in ciphers if one not in GREASE]
+    extensions = [one for one in extensions if one not in GREASE]
+    signed = [one for one in signatures if one not in GREASE]
     rest = _hexes(sorted(one for one in extensions if one not in {_NAME, _ALPN}))
     if rest and signed:
         rest = f"{rest}_{_hexes(signed)}"
@@ -46,7 +45,8 @@ def ja4(
 
 
 def _hexes(values: Sequence[int]) -> str:
-    return ",".join(f"{one:04x}" for one in values)
+    """Return numbers of 16 bits as four hex digits each, with commas between."""
+    return struct.pack(f"!{len(values)}H", *values).hex(",", 2)
 
 
 def _digest(text: str) -> str:

@@ -24,7 +24,10 @@ _HEADERS: Final = re.compile(
 _COMPACT: Final = {b"f": b"from", b"t": b"to", b"i": b"call-id", b"l": b"content-length"}
 _FOLD: Final = re.compile(rb"\r?\n[ \t]")
 _QUOTED: Final = re.compile(rb'^"(?:[^"\\]|\\.)*"')
-_URI: Final = re.compile(rb"(?:sips?|tel):(?:([^@>;? ]{1,255})@)?([^>;? ,]{1,255})", re.IGNORECASE)
+_URI: Final = re.compile(
+    rb"(?:sips?|tel):(?:([^@>;? ]{1,255})@)?(\[[0-9A-Fa-f:.]{2,45}\]|[^:>;? ,]{1,255})",
+    re.IGNORECASE,
+)
 _KEEP_ALIVE: Final = b"\r\n"
 
 

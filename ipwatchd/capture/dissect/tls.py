@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 from typing import Final, NamedTuple
 
-from ipwatchd.capture.dissect.ja4 import is_grease, ja4
+from ipwatchd.capture.dissect.ja4 import GREASE, ja4
 from ipwatchd.capture.dissect.step import BAD, DONE, MORE, Step
 from ipwatchd.capture.dissect.text import printable
 from ipwatchd.records.event import Tls
@@ -25,6 +25,7 @@ _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
 _NAME, _GROUPS_SIGNED, _ALPN, _VERSIONS = 0, 13, 16, 43
 _SHORT: Final = struct.Struct("!H")
+_EXTENSION: Final = struct.Struct("!HH")
 
 
 class _Hello(NamedTuple):
@@ -100,7 +101,7 @@ def client_hello(body: bytes, *, transport: str = "t", whole: bool = True) -> Tl
     # The first of a kind counts: a hello may hold each extension once (RFC 8446, 4.2).
     first = dict(reversed(hello.extensions))
     protocols = _protocols(first.get(_ALPN, b""))
-    offered = [one for one in _shorts(first.get(_VERSIONS, b"")[1:]) if not is_grease(one)]
+    offered = [one for one in _shorts(first.get(_VERSIONS, b"")[1:]) if one not in GREASE]
     known = offered or [hello.version]
     version = min(known) if transport == "d" else max(known)
     print_ = ""
@@ -151,13 +152,14 @@ def _read(body: bytes, *, cookie: bool) -> _Hello | None:
 def _extensions(body: bytes, place: int) -> tuple[list[tuple[int, bytes]], int]:
     """Return the extensions that are there in full, and where they end."""
     found: list[tuple[int, bytes]] = []
-    while place + 4 <= len(body):
-        kind, length = struct.unpack_from("!HH", body, place)
-        value = body[place + 4 : place + 4 + length]
-        if len(value) < length:
+    size = len(body)
+    while place + 4 <= size:
+        kind, length = _EXTENSION.unpack_from(body, place)
+        end = place + 4 + length
+        if end > size:
             break
-        found.append((kind, value))
-        place += 4 + length
+        found.append((kind, body[place + 4 : end]))
+        place = end
     return found, place
 
 

@@ -60,6 +60,22 @@ def test_user_of_an_address(header: bytes, user: str) -> None:
     assert event.user == user
 
 
+@pytest.mark.parametrize(
+    ("uri", "host"),
+    [
+        (b"sip:b@pbx.example:5060;transport=tcp", "pbx.example"),
+        (b"sips:[2001:db8::1]:5061", "[2001:db8::1]"),
+        (b"sip:pbx.example?x=1", "pbx.example"),
+        (b"tel:+4930123456", ""),
+    ],
+)
+def test_host_of_the_request(uri: bytes, host: str) -> None:
+    """The name is the host asked for, without port and parameters."""
+    event = sip.parse(b"OPTIONS " + uri + b" SIP/2.0\r\n\r\n")
+    assert event is not None
+    assert event.name == host
+
+
 def test_stream() -> None:
     """Over TCP bodies and keep-alives are stepped over, half a head is waited for."""
     step = sip.step(INVITE + INVITE)
