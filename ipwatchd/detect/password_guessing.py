@@ -79,9 +79,16 @@ class _Attempts:
         """Tell whether this source has shown of late that it can log in."""
         return self.known_at > 0 and self.last - self.known_at < 2 * window
 
-    def in_window(self) -> int:
-        """Return the failures that stand."""
-        return self.failures + self.failures_before
+    def failures_within(self, window: int) -> int:
+        """Return the failures that stand, those before weighed by how much of theirs is left."""
+        return self.failures + int(self.failures_before * self._left(window))
+
+    def sessions_within(self, window: int) -> int:
+        """Return the sessions, counted the same way."""
+        return self.sessions + int(self.sessions_before * self._left(window))
+
+    def _left(self, window: int) -> float:
+        return max(0.0, 1 - (self.last - self.began) / window)
 
 
 class PasswordGuessing:
@@ -150,23 +157,21 @@ class PasswordGuessing:
         _note(record.services, event.service)
         _note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))
-        if record.in_window() < self._least or not record.growth.due(record.seen, time):
+        if record.failures_within(self._window) < self._least or not record.growth.due(
+            record.seen, time
+        ):
             return None
         return self._log_finding(source, record)
 
     def _success(self, source: int, user: str, time: int, event: Auth) -> Finding | None:
         """Forgive a user's own slips; after guessing, a success is the worst there is."""
-        record = self._sources.get(source)
-        if record is None:
-            return None
-        record.turn(time, self._window)
+        record = self._active(source, time)
         slips = record.users.get(user, 0)
-        if record.in_window() >= self._least:
+        if record.failures_within(self._window) >= self._least:
             # Behind an address that many share, somebody who never failed just logs in.
             if record.success or (not slips and record.known(self._window)):
                 return None
             record.success = user
-            record.last = max(record.last, time)
             _note(record.services, event.service)
             return self._log_finding(source, record)
         record.known_at = time
@@ -176,7 +181,7 @@ class PasswordGuessing:
         return None
 
     def _log_finding(self, source: int, record: _Attempts) -> Finding:
-        value = record.in_window()
+        value = record.failures_within(self._window)
         users = len(record.users) + record.more_users
         subject = _text(source)
         evidence: dict[str, Any] = {
@@ -220,7 +225,7 @@ class PasswordGuessing:
         direction = direction_name(flows)
         inside = direction in {"internal", "outgoing"}
         least = self._least * (_INSIDE_FACTOR if inside else 1)
-        value = record.sessions + record.sessions_before
+        value = record.sessions_within(self._window)
         if record.known(self._window) or value < least:
             return None
         if not record.wire_growth.due(record.wire_seen, time):

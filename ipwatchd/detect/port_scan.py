@@ -100,8 +100,11 @@ class PortScan:
         for part in slices(flows, self._window // 2):
             failed, talked = probes(part), successes(part)
             numbers = targets(part)
+            tried = part[failed]
+            groups = Groups(tried["orig_hi"], tried["orig_lo"])
+            self._note_failures(tried, numbers[failed], groups)
             self._note_successes(part[talked], numbers[talked])
-            found += self._note_failures(part[failed], numbers[failed])
+            found += self._judge(tried, groups)
         self._sources.sweep(round(now * 1e9) - self._quiet)
         return found
 
@@ -143,9 +146,9 @@ class PortScan:
                 record.talked.update(some.tolist())
                 self._sources.weigh(record, record.size())
 
-    def _note_failures(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> list[Finding]:
-        found = []
-        groups = Groups(flows["orig_hi"], flows["orig_lo"])
+    def _note_failures(
+        self, flows: NDArray[np.void], numbers: NDArray[np.uint64], groups: Groups
+    ) -> None:
         latest, earliest = groups.latest(flows["end"]), groups.earliest(flows["start"])
         tried = numbers[groups.order].tolist()
         hosts = (flows["resp_hi"][groups.order].tolist(), flows["resp_lo"][groups.order].tolist())
@@ -158,8 +161,15 @@ class PortScan:
             if len(record.sample) < _SAMPLE:
                 _remember(record.sample, hosts, begin, end)
             self._sources.weigh(record, record.size())
-            if self._crossed(record):
-                finding = self._finding(source, record, flows[groups.order[begin:end]])
+
+    def _judge(self, flows: NDArray[np.void], groups: Groups) -> list[Finding]:
+        """Return findings for the sources that failed just now; some may be evicted already."""
+        found = []
+        for place, source in enumerate(groups.sources):
+            record = self._sources.get(source)
+            if record is not None and self._crossed(record):
+                rows = groups.order[groups.bounds[place] : groups.bounds[place + 1]]
+                finding = self._finding(source, record, flows[rows])
                 if finding is not None:
                     found.append(finding)
         return found

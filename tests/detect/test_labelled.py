@@ -1,0 +1,118 @@
+"""Published captures and logs with labels: what must be found is, and nothing where nothing is."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipwatchd.capture import CaptureFileError, read_files
+from ipwatchd.config.settings import CaptureSettings, DetectSettings, PortScanSettings
+from ipwatchd.detect import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipwatchd.detect.detector import Denied
+    from ipwatchd.records.finding import Finding
+
+RULES = {
+    "port_scan": "port-scan",
+    "port_scan_udp": "port-scan",
+    "port_scan_fin": "port-scan",
+    "host_sweep_tcp": "port-scan",
+    "host_sweep_icmp": "port-scan",
+    "brute_force_ftp": "password-guessing",
+    "brute_force_ssh": "password-guessing",
+}
+# What their label counts: nine hosts in two hours, five ports (bro-simple-scan's baselines).
+SMALL = ("bro-simple-scan__445_scan.pcap", "bro-simple-scan__port_scan.pcap")
+
+
+def labelled(shared: Path) -> list[dict[str, str]]:
+    """Return the rows of EXPECTED_detect.csv."""
+    with (shared / "EXPECTED_detect.csv").open() as rows:
+        return list(csv.DictReader(rows))
+
+
+def findings(path: Path, settings: DetectSettings, denied: Denied) -> list[Finding]:
+    """Return all that the detectors say of a capture."""
+    detectors = build(settings, denied=denied, zones=())
+    found = []
+    for delivery in read_files([path], CaptureSettings()):
+        for detector in detectors:
+            found += detector.events(delivery.events, delivery.now)
+            found += detector.flows(delivery.flows, delivery.now)
+    return found
+
+
+def test_labelled_attacks_are_found_and_nobody_else_is_accused(
+    shared: Path, nobody: Denied
+) -> None:
+    """Each labelled scan and guess has its rule and its guilty; no other source is named."""
+    seen = 0
+    for row in labelled(shared):
+        rule = RULES.get(row["kinds"])
+        if row["expect"] != "alert" or rule is None:
+            continue
+        small = row["file"].endswith(SMALL)
+        scan = PortScanSettings(targets=5, window=7200.0) if small else PortScanSettings()
+        found = findings(shared / row["file"], DetectSettings(port_scan=scan), nobody)
+        accused = {(finding.rule, finding.subject) for finding in found}
+        assert accused == {(rule, row["guilty"])}, row["file"]
+        seen += 1
+    assert seen == 10
+
+
+def test_everything_else_raises_nothing(shared: Path, nobody: Denied) -> None:
+    """Negatives, attacks that are no scan and no guess, and every ordinary capture: silence."""
+    attacks = {
+        row["file"]
+        for row in labelled(shared)
+        if row["expect"] == "alert" and row["kinds"] in RULES
+    }
+    captures = 0
+    for folder in ("detect", "flows", "encap"):
+        for path in sorted((shared / "pcap" / folder).iterdir()):
+            if path.suffix == ".json" or str(path.relative_to(shared)) in attacks:
+                continue
+            try:
+                found = findings(path, DetectSettings(), nobody)
+            except CaptureFileError:  # a link type that is not read
+                continue
+            captures += 1
+            assert found == [], path.name
+    assert captures > 350
+
+
+@pytest.mark.parametrize(
+    ("name", "guilty", "title"),
+    [
+        ("vertical_portscan_conn.json", "192.168.1.9", "tcp ports of one host"),
+        ("test4_malicious.binetflow", "192.168.2.12", "probed port 81/tcp of"),
+        ("test10_mixed_conn.log", "", ""),
+    ],
+)
+def test_other_sensors_records_with_labels(
+    shared: Path, read_flow_log: Callable[[Path], NDArray[np.void]], nobody: Denied,
+    name: str, guilty: str, title: str,
+) -> None:  # fmt: skip
+    """Zeek's and Argus' records: the labelled scanner and nobody else."""
+    flows = read_flow_log(shared / "flowlogs" / name)
+    detectors = build(DetectSettings(), denied=nobody, zones=())
+    now = float(flows["end"].max()) / 1e9
+    found = [finding for detector in detectors for finding in detector.flows(flows, now)]
+    assert {finding.subject for finding in found} == ({guilty} if guilty else set())
+    assert any(title in finding.title for finding in found) or not guilty
+
+
+def test_a_replay_finds_the_same(shared: Path, nobody: Denied) -> None:
+    """The same capture twice gives equal findings, to the last field."""
+    path = shared / "pcap/detect/Pcaphunt__ps-udp.pcap"
+    once = findings(path, DetectSettings(), nobody)
+    assert once == findings(path, DetectSettings(), nobody)
