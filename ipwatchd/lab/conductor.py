@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.control.client import Client, RefusedError, SocketTransport, UnreachableError
 from ipwatchd.lab import witness
-from ipwatchd.lab.day import DAY, LENGTH, Step
+from ipwatchd.lab.day import DAY, LENGTH, NIGHT, Step
 from ipwatchd.lab.expect import Scene, Seen, judge_day, pending
 from ipwatchd.lab.programs import ProgramError
 from ipwatchd.lab.site import named
-from ipwatchd.lab.summary import step_text
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,7 +77,7 @@ class Conductor:
             async with asyncio.TaskGroup() as group:
                 for step in DAY:
                     await asyncio.sleep(max(begun + step.at * pace - time.monotonic(), 0))
-                    self._say(step_text(step), step.clock)
+                    self._say(step.text, step.clock)
                     group.create_task(self._step(step))
                 await asyncio.sleep(max(begun + LENGTH * pace - time.monotonic(), 0))
         except BaseExceptionGroup as failed:
@@ -171,10 +170,10 @@ class Conductor:
     async def cut_off(self) -> Scene:
         """Stop the collector, cause an incident, kill the daemon with -9, start both."""
         address = named("scanner2").ipv4
-        self._say("the collector stops", "night")
+        self._say("the collector stops", NIGHT.clock)
         await self._centre.program.stop()
-        self._say(step_text(step := Step(0, "", ("scanner2",), "scan", "portal")))
-        await self._cast.play(step)
+        self._say(NIGHT.text, NIGHT.clock)
+        await self._cast.play(NIGHT)
 
         def incident() -> str:
             rows = self._client.incidents(state="all").rows
@@ -183,10 +182,10 @@ class Conductor:
         deadline = time.monotonic() + _SETTLE_SECONDS
         await self._until(lambda: bool(incident()), deadline)
         name = await asyncio.to_thread(incident)
-        self._say("ipwatchd is killed (kill -9)")
+        self._say("ipwatchd is killed (kill -9)", NIGHT.clock)
         await self._gateway.program.kill()
         probe = await self._cast.reaches("denied", "portal", 443)
-        self._say("the collector and ipwatchd start again")
+        self._say("the collector and ipwatchd start again", NIGHT.clock)
         self._centre.program.start()
         await self.start_daemon()
         return await self._after(name, probe)

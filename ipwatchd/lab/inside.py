@@ -87,24 +87,24 @@ async def _once(stage: _Stage) -> int:
 
 
 def _sum_up(stage: _Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> None:
-    say, paint = stage.narrator.say, stage.narrator.paint
+    line, paint = stage.narrator.line, stage.narrator.paint
     stage.narrator.heading("Summary")
-    say(f"  played: {played(stage.truth.deeds)}")
-    say(f"  seen: {len(seen.flows)} flows, {len(seen.events)} events")
+    line(f"played: {played(stage.truth.deeds)}")
+    line(f"seen:   {len(seen.flows)} flows, {len(seen.events)} events")
     stage.narrator.heading("Incidents of the site")
-    for line in incident_lines(seen.incidents):
-        say(line)
+    for text in incident_lines(seen.incidents[::-1]):
+        line(text)
     for part, ones in verdicts.items():
         stage.narrator.heading(part.capitalize())
-        for line in verdict_lines(ones, paint):
-            say(line)
+        for text in verdict_lines(ones, paint):
+            line(text)
     missing = pending(verdicts)
     total = sum(len(ones) for ones in verdicts.values())
-    say()
     if missing:
-        say(f"{len(missing)} of {total} expected things did not happen.", colour="red")
+        verdict = paint(f"{len(missing)} of {total} expected things did not happen.", "red")
     else:
-        say(f"All {total} expected things happened.", colour="green")
+        verdict = paint(f"All {total} expected things happened.", "green")
+    stage.narrator.heading(verdict)
 
 
 async def _terminal(stage: _Stage) -> int:

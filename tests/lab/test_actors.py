@@ -60,8 +60,8 @@ def test_the_day_is_played_and_every_deed_is_noted(site: Site, tmp_path: Path) -
 def test_logs_are_written_as_the_real_programs_write_them(site: Site, tmp_path: Path) -> None:
     """The SSH server's log has OpenSSH's words, the API's log is in the combined format."""
     steps = (
-        Step(0, "", ("guesser",), "guess", "ssh", 2),
-        Step(0, "", ("customer2",), "request", "api.bpo.example", 1),
+        Step(0, "", "", ("guesser",), "guess", "ssh", 2),
+        Step(0, "", "", ("customer2",), "request", "api.bpo.example", 1),
     )
     _play(site, tmp_path, steps)
     first, second = (tmp_path / "auth.log").read_text().splitlines()
@@ -79,8 +79,8 @@ def test_a_witness_on_the_gateway_sees_real_protocols(site: Site, tmp_path: Path
     tap.bind(("wan0", 0))
     tap.setblocking(False)
     steps = (
-        Step(0, "", ("desk3",), "browse", "crm.example.net"),
-        Step(0, "", ("desk3",), "call", "sip.carrier.example"),
+        Step(0, "", "", ("desk3",), "browse", "crm.example.net"),
+        Step(0, "", "", ("desk3",), "call", "sip.carrier.example"),
     )
     _play(site, tmp_path, steps)
     frames = []
