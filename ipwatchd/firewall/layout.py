@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ipwatchd.records.address import V4_PREFIX, is_v4, join
-from ipwatchd.records.policy import RANGE, empty_ranges
+from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from ipwatchd.records.policy import Policy
 
 __all__ = [
-    "SETS", "Columns", "Held", "SetSpec", "changes", "columns", "distribute", "range_of_keys",
-    "range_text", "sizes", "unexpired",
+    "SETS", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute", "in_force",
+    "range_of_keys", "range_text", "sizes", "unexpired",
 ]  # fmt: skip
 
 _ROOM: Final = 1 << 14
@@ -58,18 +58,26 @@ SETS: Final = (
     SetSpec("deny6_nets", "deny", 6, interval=True, timeout=True),
 )
 
-Held = dict[str, "NDArray[np.void]"]
-"""Ranges by set name."""
+Ranges = dict[str, "NDArray[np.void]"]
+"""Ranges by name of a list, or of a set."""
 
 
-def distribute(policy: Policy, now: float) -> Held:
-    """Return the ranges of every set, sorted; what has expired is left out."""
-    lists = {
-        "management": _never_ending(policy.management),
+def in_force(policy: Policy, now: float) -> Ranges:
+    """Return the ranges of every list that stand at `now`; management never ends."""
+    management = policy.management
+    if management["expires"].any():
+        management = management.copy()
+        management["expires"] = 0
+    return {
+        "management": management,
         "allow": unexpired(policy.allow, now),
         "deny": unexpired(policy.deny, now),
     }
-    held: Held = {}
+
+
+def distribute(lists: Mapping[str, NDArray[np.void]]) -> Ranges:
+    """Return the ranges of every set of these lists, sorted."""
+    held: Ranges = {}
     for name, ranges in lists.items():
         four = is_v4(ranges["first_hi"], ranges["first_lo"])
         single = (ranges["first_hi"] == ranges["last_hi"]) & (
@@ -88,16 +96,11 @@ def distribute(policy: Policy, now: float) -> Held:
 
 def unexpired(ranges: NDArray[np.void], now: float) -> NDArray[np.void]:
     """Return the ranges that have not ended at `now`."""
-    live: NDArray[np.void] = ranges[
-        (ranges["expires"] == 0) | (ranges["expires"] > int(now * _NANOSECONDS))
-    ]
+    stands = (ranges["expires"] == 0) | (ranges["expires"] > int(now * _NANOSECONDS))
+    if stands.all():
+        return ranges
+    live: NDArray[np.void] = ranges[stands]
     return live
-
-
-def _never_ending(ranges: NDArray[np.void]) -> NDArray[np.void]:
-    lasting = ranges.copy()
-    lasting["expires"] = 0
-    return lasting
 
 
 def changes(
@@ -188,7 +191,7 @@ def range_of_keys(
     return ranges
 
 
-def sizes(held: Mapping[str, NDArray[np.void]]) -> dict[str, int]:
+def sizes(counts: Mapping[str, int]) -> dict[str, int]:
     """Return the `size` of each hash set: room to double; OverflowError above what may be.
 
     With a size the kernel makes the table large enough at once. It can't grow inside one
@@ -198,7 +201,7 @@ def sizes(held: Mapping[str, NDArray[np.void]]) -> dict[str, int]:
     for spec in SETS:
         if spec.interval:
             continue
-        count = len(held.get(spec.name, empty_ranges()))
+        count = counts.get(spec.name, 0)
         if count > _LARGEST_ROOM // 2:
             raise OverflowError(
                 f"{count} denied single addresses are more than {_LARGEST_ROOM // 2}: "

@@ -24,7 +24,7 @@ from ipwatchd.records.policy import RANGE, Policy
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-WAIT = 0.25
+WAIT = 0.15
 """Seconds after which a packet that has not come does not come: a veth takes microseconds."""
 
 

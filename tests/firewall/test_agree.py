@@ -93,7 +93,7 @@ def seen(site: Any, family: int) -> set[tuple[str, str]]:
 
 
 @settings(
-    max_examples=60, deadline=None,
+    max_examples=40, deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )  # fmt: skip
 @given(st.data(), st.sampled_from([4, 6]))

@@ -1,0 +1,177 @@
+"""What the kernel holds as far as we know, and what that lets one ask of it; pure.
+
+Entries with an end leave the kernel by themselves, at about their time, and may be counted a while
+longer: every question here has two bounds.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.firewall.layout import (
+    SETS,
+    Ranges,
+    changes,
+    columns,
+    distribute,
+    range_text,
+    sizes,
+    unexpired,
+)
+from ipwatchd.records.policy import empty_ranges
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from ipwatchd.firewall.layout import SetSpec
+
+__all__ = ["SPOTS", "Change", "Diff", "Ledger", "differences", "lines"]
+
+SPOTS: Final = 2048
+"""Keyed look-ups of one check a set: a few ms, and bounded whatever the lists hold."""
+_SHOWN: Final = 1000
+"""Most lines of a diff: a wholly different table must not fill the answer."""
+_ENDING: Final = 1.0
+"""An element that ends within these seconds may be gone before a delete of it arrives."""
+_NEAR: Final = 2_000_000_000
+"""Ends (ns) that lie closer are the same end: the kernel counts in ticks from when it was told."""
+
+
+class Change(NamedTuple):
+    """What goes into and out of one set; `doubtful` of the latter may have ended by themselves."""
+
+    spec: SetSpec
+    more: NDArray[np.void]
+    less: NDArray[np.void]
+    doubtful: NDArray[np.bool_]
+
+
+class Diff(NamedTuple):
+    """Policy against kernel, as lines `set range`; at most 1,000 each, the counts are whole."""
+
+    missing: list[str]
+    extra: list[str]
+    missing_count: int
+    extra_count: int
+
+    def __bool__(self) -> bool:
+        return bool(self.missing_count or self.extra_count)
+
+
+class Ledger:
+    """The lists that were put down last, and how many elements each set has of them."""
+
+    def __init__(self, lists: Ranges | None = None) -> None:
+        """Begin with lists in force (by name), or with nothing."""
+        self.lists = {name: empty_ranges() for name in ("management", "allow", "deny")}
+        self.lists.update(lists or {})
+        self.sets = distribute(self.lists)
+        self.counts = {name: len(ranges) for name, ranges in self.sets.items()}
+        self.room = sizes(self.counts)
+        self._ended: dict[str, int] = {}
+        self._uncounted: dict[str, int] = {}
+        self._turn = 0
+
+    def changes(self, wanted: Mapping[str, NDArray[np.void]], now: float) -> list[Change]:
+        """Return what differs, set by set; [] where nothing does."""
+        more, less = {}, {}
+        for name, ranges in wanted.items():
+            more[name], less[name] = changes(self.lists[name], ranges)
+        into, out = distribute(more), distribute(less)
+        return [
+            Change(spec, into[spec.name], out[spec.name], _ends_by(out[spec.name], now + _ENDING))
+            for spec in SETS
+            if len(into[spec.name]) or len(out[spec.name])
+        ]
+
+    def has_room(self, found: list[Change]) -> bool:
+        """Tell whether the hash sets hold these changes without growing."""
+        return all(
+            self.counts[one.spec.name] + len(one.more) <= self.room.get(one.spec.name, 1 << 62)
+            for one in found
+        )
+
+    def accept(self, wanted: Ranges, found: list[Change]) -> None:
+        """Take note that these changes went down."""
+        self.lists = wanted
+        for one in found:
+            self.counts[one.spec.name] += len(one.more) - len(one.less)
+            self.sets.pop(one.spec.name, None)
+
+    def ended(self, spec: SetSpec, count: int) -> None:
+        """Take note of elements that the kernel ended by itself; it may count them a while yet."""
+        self._ended[spec.name] = self._ended.get(spec.name, 0) + count
+
+    def _held(self, spec: SetSpec) -> NDArray[np.void]:
+        if spec.name not in self.sets:
+            self.sets.update(distribute({spec.list: self.lists[spec.list]}))
+        return self.sets[spec.name]
+
+    def _open_ended(self, spec: SetSpec, now: float) -> bool:
+        """Tell whether a set's last interval goes up to the highest address, without an end.
+
+        Linux counts pairs of elements and may or may not count this one: `learn` finds out.
+        """
+        return spec.interval and bool(columns(self._held(spec)[-1:], spec.family, now).open.any())
+
+    def learn(self, elements: Mapping[str, int], now: float) -> None:
+        """Learn from the counts after a load, when nobody else can have changed a set."""
+        for spec in SETS:
+            if elements.get(spec.name, -1) >= 0 and self._open_ended(spec, now):
+                off = self.counts[spec.name] - elements[spec.name]
+                self._uncounted[spec.name] = min(max(off, 0), 1)
+
+    def plausible(self, spec: SetSpec, elements: int, now: float) -> bool:
+        """Tell whether the kernel's count (-1: it tells none) can be right."""
+        if elements < 0:
+            return True
+        least = len(unexpired(self._held(spec), now + _ENDING))
+        most = self.counts[spec.name] + self._ended.get(spec.name, 0)
+        if self._open_ended(spec, now):
+            off = self._uncounted.get(spec.name)
+            least, most = least - (1 if off is None else off), most - (off or 0)
+        return least <= elements <= most
+
+    def spots(self, spec: SetSpec, now: float) -> NDArray[np.uint8]:
+        """Return first keys of elements to look up, at most SPOTS, other ones each turn."""
+        alive = unexpired(self._held(spec), now + _ENDING)
+        rows = (self._turn + np.arange(min(len(alive), SPOTS))) % max(len(alive), 1)
+        return columns(alive[rows], spec.family, now).first
+
+    def turn(self) -> None:
+        """Go on to other spots."""
+        self._turn += SPOTS
+
+
+def _ends_by(ranges: NDArray[np.void], when: float) -> NDArray[np.bool_]:
+    ends: NDArray[np.bool_] = (ranges["expires"] != 0) & (ranges["expires"] <= int(when * 1e9))
+    return ends
+
+
+def differences(
+    there: NDArray[np.void], wanted: NDArray[np.void], now: float
+) -> tuple[NDArray[np.void], NDArray[np.void]]:
+    """Return (missing, extra) of what a set holds against what it should; both sorted."""
+    names = ["first_hi", "first_lo", "last_hi", "last_lo"]
+    _, left, right = np.intersect1d(
+        there[names], wanted[names], assume_unique=True, return_indices=True
+    )
+    ends, meant = there["expires"][left], wanted["expires"][right]
+    equal = ((ends == 0) == (meant == 0)) & (np.abs(ends - meant) <= _NEAR)
+    lacks, beyond = np.ones(len(wanted), np.bool_), np.ones(len(there), np.bool_)
+    lacks[right[equal]] = False
+    beyond[left[equal]] = False
+    lacks &= ~_ends_by(wanted, now + _NEAR / 1e9)
+    return wanted[lacks], there[beyond]
+
+
+def lines(found: list[tuple[str, NDArray[np.void]]]) -> list[str]:
+    """Return ranges by set name as lines, at most 1,000."""
+    shown: list[str] = []
+    for name, rows in found:
+        shown.extend(f"{name} {range_text(row)}" for row in rows[: _SHOWN - len(shown)])
+    return shown
