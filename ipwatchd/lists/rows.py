@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from itertools import count
 from typing import TYPE_CHECKING, Final
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import numpy as np
 
-from ipwatchd.lists.admit import TEXT, span
+from ipwatchd.lists.admit import TEXT, spans
 from ipwatchd.lists.compile import nanoseconds, network_ranges
 from ipwatchd.lists.schema import COLUMNS
 from ipwatchd.records.entry import ListEntry
@@ -102,7 +103,8 @@ async def write(db: aiosqlite.Connection, entries: Sequence[ListEntry]) -> list[
     """Write entries, renew those that have an id, and return all with their ids."""
     number = count(await _next_number(db))
     numbered = [one if one.id else msgspec.structs.replace(one, id=next(number)) for one in entries]
-    await db.executemany(_UPSERT, [_values(one) for one in numbered])
+    # A feed of a hundred thousand must not hold up the event loop while its rows are made.
+    await db.executemany(_UPSERT, await asyncio.to_thread(_values, numbered))
     return numbered
 
 
@@ -118,11 +120,11 @@ async def record(
     """Write down a change of entries; author and reason are the entry's own where not given."""
     await db.executemany(
         _RECORD,
-        [
+        (
             (time, action, one.id, one.list, one.network, one.scope, one.source,
              author or one.author, reason or one.reason, one.ticket, one.expires)
             for one in entries
-        ],
+        ),
     )  # fmt: skip
 
 
@@ -145,11 +147,14 @@ async def _next_number(db: aiosqlite.Connection) -> int:
     return int(row[0]) + 1 if row else 1
 
 
-def _values(entry: ListEntry) -> tuple[object, ...]:
-    return (
-        entry.id, entry.list, entry.network, entry.scope, entry.source, entry.reason, entry.author,
-        entry.created, entry.expires, entry.ticket, *span(entry.network),
-    )  # fmt: skip
+def _values(entries: Sequence[ListEntry]) -> list[tuple[object, ...]]:
+    return [
+        (
+            one.id, one.list, one.network, one.scope, one.source, one.reason, one.author,
+            one.created, one.expires, one.ticket, *ends,
+        )
+        for one, ends in zip(entries, spans(one.network for one in entries), strict=True)
+    ]  # fmt: skip
 
 
 def _entry(row: tuple[object, ...]) -> ListEntry:

@@ -136,7 +136,9 @@ class Lists:
             async with sqlite.transaction(self._db):
                 [entry] = await rows.write(self._db, [entry])
                 await rows.record(self._db, "renew" if old else "add", [entry], time=now)
-            self._apply(removed=[old] if old else [], added=[entry])
+                gone = [old] if old else []
+                tiers = await self._tiers(gone, [entry])
+            self._apply(tiers, gone, [entry])
         return Change(
             entry, "; ".join(filter(None, (mended, renewed, guarded, self._eclipse(entry))))
         )
@@ -161,7 +163,8 @@ class Lists:
                     self._db, "remove", gone, time=now, author=rows.clean(author),
                     reason=rows.clean(reason),
                 )  # fmt: skip
-            self._apply(removed=gone, added=[])
+                tiers = await self._tiers(gone, [])
+            self._apply(tiers, gone, [])
         rest = self._covering(list, network)
         stays = f"{rest[0].network} ({rest[0].source}) still holds it" if rest else ""
         return Change(gone[0], "; ".join(filter(None, (mended, stays))))
@@ -179,7 +182,8 @@ class Lists:
                         self._db, "expire", gone, time=now, author="ipwatchd",
                         reason="its time was over",
                     )  # fmt: skip
-                self._apply(removed=gone, added=[])
+                    tiers = await self._tiers(gone, [])
+                self._apply(tiers, gone, [])
         return gone
 
     async def replace_source(
@@ -210,7 +214,8 @@ class Lists:
                 renewed = await rows.write(self._db, change.renewed)
                 await rows.record(self._db, "add", added, time=now)
                 await rows.record(self._db, "renew", renewed, time=now)
-            self._apply(removed=before, added=[*added, *renewed])
+                tiers = await self._tiers(before, [*added, *renewed])
+            self._apply(tiers, before, [*added, *renewed])
         return change.replaced()
 
     def entries(self, list: str | None = None, *, now: float) -> list[ListEntry]:
@@ -288,15 +293,25 @@ class Lists:
         self._keys[_key(entry)] = entry.id
         self._responses += entry.source.startswith("response:")
 
-    def _apply(self, removed: Sequence[ListEntry], added: Sequence[ListEntry]) -> None:
-        """Bring memory to what was committed."""
+    async def _tiers(
+        self, removed: Sequence[ListEntry], added: Sequence[ListEntry]
+    ) -> tuple[Tier, Tier]:
+        """Return what live and bulk will be; large ones are merged beside the event loop."""
+        return (
+            await _changed(self._live, removed, added, bulk=False),
+            await _changed(self._bulk, removed, added, bulk=True),
+        )
+
+    def _apply(
+        self, tiers: tuple[Tier, Tier], removed: Sequence[ListEntry], added: Sequence[ListEntry]
+    ) -> None:
+        """Bring memory to what was committed, at once: no task sees it half done."""
+        self._live, self._bulk = tiers
         for entry in removed:
             del self._entries[entry.id], self._keys[_key(entry)]
             self._responses -= entry.source.startswith("response:")
         for entry in added:
             self._keep(entry)
-        self._live = _changed(self._live, removed, added, bulk=False)
-        self._bulk = _changed(self._bulk, removed, added, bulk=True)
         self._look()
 
     def _look(self) -> None:
@@ -381,13 +396,17 @@ def _renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:
     return renewed, note
 
 
-def _changed(
+async def _changed(
     tier: Tier, removed: Iterable[ListEntry], added: Iterable[ListEntry], *, bulk: bool
 ) -> Tier:
     gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
     new = [entry for entry in added if is_bulk(entry.source) == bulk]
     if not gone and not new:
         return tier
+    return await asyncio.to_thread(_rebuilt, tier, gone, new)
+
+
+def _rebuilt(tier: Tier, gone: Sequence[int], new: Sequence[ListEntry]) -> Tier:
     return tier.changed(
         gone, [entry.id for entry in new], [entry.list == "deny" for entry in new], rows.ranges(new)
     )
