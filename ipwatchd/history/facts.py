@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.records.event import AnyEvent
 
-__all__ = ["Facts", "extract"]
+__all__ = ["Facts", "clip", "extract"]
 
 Row = tuple[object, ...]
 Key = tuple[bytes | str | int, ...]
@@ -24,6 +24,9 @@ Key = tuple[bytes | str | int, ...]
 # One DNS answer may hold hundreds of addresses; more than this is an attempt to fill the table.
 MAX_ANSWERS: Final = 64
 _MAX_TEXT: Final = 255
+_ENCODER: Final = msgspec.json.Encoder()
+_MAX_PORT: Final = 65_535
+_LAST_TIME: Final = 1e11
 NOWHERE: Final = bytes(16)
 
 
@@ -51,20 +54,51 @@ def extract(events: Sequence[AnyEvent], *, keep: bool = True) -> Facts:
     Addresses that are none (forged log lines) are stored as nowhere (::), never raised.
     """
     facts = Facts([], {}, {}, {}, {}, {}, {}, {})
-    encode = msgspec.json.Encoder().encode
     packed = _Packer()
-    for event in events:
+    for event, body in map(_sound, events):
         orig, resp = packed(event.orig), packed(event.resp)
         if keep:
             facts.events.append(
                 (
                     event.ts, event.__struct_config__.tag, orig, resp, event.resp_port,
-                    _protocol(event.proto), _clip(getattr(event, "name", "")).lower(),
-                    _clip(getattr(event, "user", "")), encode(event),
+                    _protocol(event.proto), clip(getattr(event, "name", "")).lower(),
+                    clip(getattr(event, "user", "")), body,
                 )
             )  # fmt: skip
         _learn(facts, event, orig, resp, packed)
     return facts
+
+
+def _sound(event: AnyEvent) -> tuple[AnyEvent, bytes]:
+    """Return an event that can be stored, and its JSON: a forged one must not hold up the others.
+
+    Lone surrogates can't be UTF-8, NaN is NULL to SQLite, its integers have 64 bits.
+    """
+    try:
+        whole = 0 <= event.ts < _LAST_TIME and 0 <= event.resp_port <= _MAX_PORT
+        if whole and 0 <= getattr(event, "status", 0) <= _MAX_PORT:
+            return event, _ENCODER.encode(event)
+    except UnicodeEncodeError:
+        pass
+    fields = msgspec.structs.asdict(event)
+    sound = msgspec.structs.replace(event, **{key: _mended(fields[key]) for key in fields})
+    return sound, _ENCODER.encode(sound)
+
+
+def _mended(value: object) -> object:
+    match value:
+        case str():
+            return value.encode("utf-8", "replace").decode()
+        case float():
+            return value if 0 <= value < _LAST_TIME else 0.0
+        case bool():
+            return value
+        case int():
+            return value if 0 <= value <= _MAX_PORT else 0
+        case tuple():
+            return tuple(_mended(one) for one in value)
+        case _:
+            return value
 
 
 class _Packer(dict[str, bytes]):
@@ -83,7 +117,8 @@ class _Packer(dict[str, bytes]):
         return key
 
 
-def _clip(value: object) -> str:
+def clip(value: object) -> str:
+    """Return text that can be stored, cut to a length."""
     # A lone surrogate (a wrong encoding in a log) can't be stored as UTF-8.
     text = value[:_MAX_TEXT] if isinstance(value, str) else ""
     return text.encode("utf-8", "replace").decode()
@@ -112,23 +147,23 @@ def _learn(facts: Facts, event: AnyEvent, orig: bytes, resp: bytes, packed: _Pac
         case Dns(response=True, rcode="" | "NOERROR"):
             _learn_answers(facts, event, packed)
         case Tls() if event.name:
-            _count(facts.names, (resp, _clip(event.name).lower(), "tls"), event.ts)
+            _count(facts.names, (resp, clip(event.name).lower(), "tls"), event.ts)
         case Http() if event.name:
-            _count(facts.names, (resp, _clip(event.name).lower(), "http"), event.ts)
+            _count(facts.names, (resp, clip(event.name).lower(), "http"), event.ts)
             _learn_call(facts, event, orig, "")
         case Api():
-            _learn_call(facts, event, orig, _clip(event.key))
+            _learn_call(facts, event, orig, clip(event.key))
         case Sip() if event.user and event.method and not event.status:
-            _count(facts.agents, (_clip(event.user), orig, "sip"), event.ts)
+            _count(facts.agents, (clip(event.user), orig, "sip"), event.ts)
         case Auth(result="success") if event.user:
-            _count(facts.agents, (_clip(event.user), orig, _clip(event.service)), event.ts)
+            _count(facts.agents, (clip(event.user), orig, clip(event.service)), event.ts)
         case Dhcp(message="ACK" | "ack") if event.address:
             _learn_device(facts, packed(event.address), event.mac, event.hostname, event.ts)
         case Arp() if event.address:
             _learn_device(facts, packed(event.address), event.mac, "", event.ts)
         case Blocked():
             hour = int(event.ts // HOUR) * HOUR
-            _count(facts.blocked, (hour, orig, resp, _clip(event.action)), event.ts)
+            _count(facts.blocked, (hour, orig, resp, clip(event.action)), event.ts)
             key = (orig, resp, _protocol(event.proto), event.resp_port)
             _count(facts.denied, key, event.ts)
         case _:
@@ -140,18 +175,18 @@ def _learn_answers(facts: Facts, event: Dns, packed: _Packer) -> None:
     for answer in event.answers[:MAX_ANSWERS]:
         address = packed(answer)
         if address != NOWHERE:
-            _count(facts.names, (address, _clip(event.name).lower(), "dns"), event.ts)
+            _count(facts.names, (address, clip(event.name).lower(), "dns"), event.ts)
 
 
 def _learn_call(facts: Facts, event: Api | Http, orig: bytes, key: str) -> None:
-    call = (orig, _clip(event.name).lower(), _clip(event.method), event.status, key)
+    call = (orig, clip(event.name).lower(), clip(event.method), event.status, key)
     _count(facts.api, call, event.ts)
 
 
 def _learn_device(facts: Facts, address: bytes, mac: str, hostname: str, ts: float) -> None:
     if address == NOWHERE:
         return
-    key = (address, _clip(mac).lower())
+    key = (address, clip(mac).lower())
     _count(facts.devices, key, ts)
     if hostname:
-        facts.hostnames[key] = _clip(hostname)
+        facts.hostnames[key] = clip(hostname)

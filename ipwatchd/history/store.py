@@ -17,7 +17,7 @@ from ipwatchd import sqlite
 from ipwatchd.history import sessions, writing
 from ipwatchd.history.archive import Archive, Names, Segment
 from ipwatchd.history.buffer import Buffer, ZoneNames, joined
-from ipwatchd.history.facts import Facts, extract
+from ipwatchd.history.facts import Facts, clip, extract
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.places import Places
 from ipwatchd.history.queries import Queries
@@ -157,7 +157,9 @@ class History(Queries):
         """
         name, _ = parse_network(network)
         first, last = network_range(ipaddress.ip_network(name))
-        self._buffer.add_change((ts, list, name, pack(*first), pack(*last), action, author, reason))
+        self._buffer.add_change(
+            (ts, list, name, pack(*first), pack(*last), action, clip(author), clip(reason))
+        )
 
     async def flush(self, now: float) -> None:
         """Write what waits in one transaction and, when due, a segment. Raises nothing of a disk.
@@ -279,14 +281,19 @@ class History(Queries):
 
     async def close(self, now: float) -> None:
         """Write everything that waits, seal it, and close. Raises nothing of a disk."""
-        await self.flush(now)
+        try:
+            await self.flush(now)
+            await self._seal_last(now)
+        finally:
+            await self._close_connections()
+
+    async def _seal_last(self, now: float) -> None:
         async with self._writing:
             if not self.read_only and self._buffer.unsealed_rows and not self._trouble:
                 try:
                     await self._seal(now)
                 except (OSError, sqlite3.Error) as error:
                     self._trouble = f"history can't write to {self.state_dir}: {error}"
-            await self._close_connections()
 
     def shed(self) -> dict[str, int]:
         """Return what had to be let go, by name, since the store was opened."""
