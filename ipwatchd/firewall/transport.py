@@ -118,7 +118,7 @@ class NetlinkSocket:
         if not parts:
             return
         self._drain()
-        self._send(codec.batch(parts))
+        self.sent = self._send(codec.batch(parts))
         self.messages = len(parts)
         answered = False
         refused: codec.Refusal | None = None
@@ -165,7 +165,7 @@ class NetlinkSocket:
             answer = header
         return answer
 
-    def _send(self, parts: Sequence[bytes | bytearray | memoryview]) -> None:
+    def _send(self, parts: Sequence[bytes | bytearray | memoryview]) -> int:
         if len(parts) > _PARTS:
             parts = [b"".join(parts)]
         size = sum(len(part) for part in parts)
@@ -181,7 +181,7 @@ class NetlinkSocket:
                 f"one transaction of {size} bytes is more than net.core.wmem_max allows here: "
                 "raise it, or run with CAP_NET_ADMIN outside of a user namespace",
             ) from None
-        self.sent = size
+        return size
 
     def _answers(self) -> Iterator[codec.Header]:
         """Yield the acknowledgements that lie ready after a transaction."""
