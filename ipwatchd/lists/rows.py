@@ -68,6 +68,8 @@ class Edit(msgspec.Struct, kw_only=True, frozen=True):
 
 def clean(text: str) -> str:
     """Return a text as one bounded line of printable characters (log lines become reasons)."""
+    if not text:
+        return ""
     line = "".join(letter if letter.isprintable() else " " for letter in text[: 4 * TEXT])
     return " ".join(line.split())[:TEXT]
 
