@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import sys
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 import msgspec
@@ -29,13 +28,12 @@ from ipwatchd.lists.admit import (
     touches,
     until,
 )
-from ipwatchd.lists.compile import compile_policy, merge, nanoseconds, network_ranges
-from ipwatchd.lists.match import View
+from ipwatchd.lists.compile import compile_policy
+from ipwatchd.lists.memory import Memory
 from ipwatchd.lists.replace import Replaced, plan
 from ipwatchd.lists.schema import MIGRATIONS
-from ipwatchd.lists.tier import Tier, is_bulk
+from ipwatchd.lists.tier import is_bulk
 from ipwatchd.lists.why import Why, explain
-from ipwatchd.records.address import split
 from ipwatchd.records.entry import ListEntry
 
 if TYPE_CHECKING:
@@ -67,17 +65,11 @@ class Lists:
     `denied` may be asked from any thread, all else from the event loop that opened the store.
     """
 
-    def __init__(self, db: aiosqlite.Connection) -> None:
+    def __init__(self, db: aiosqlite.Connection, memory: Memory) -> None:
         self._db = db
+        self._memory = memory
         self._writing = asyncio.Lock()
-        self._entries: dict[int, ListEntry] = {}
-        self._keys: dict[tuple[str, str, str, str], int] = {}
-        self._live = Tier.empty()
-        self._bulk = Tier.empty()
-        self._responses = 0
         self._refused_full = 0
-        self._management: tuple[str, ...] = ()
-        self._view = View(management=merge(network_ranges(())), allow=(), deny=())
 
     @classmethod
     async def open(
@@ -91,14 +83,13 @@ class Lists:
         db = await sqlite.connect(
             state_dir / "lists.db", MIGRATIONS, durable=True, read_only=read_only
         )
-        lists = cls(db)
         try:
-            await lists._load()
-            lists.protect(management)
+            memory = Memory(*await rows.load(db))
+            memory.protect(management)
         except BaseException:
             await db.close()
             raise
-        return lists
+        return cls(db, memory)
 
     async def close(self) -> None:
         """Close the store."""
@@ -107,8 +98,7 @@ class Lists:
 
     def protect(self, management: Sequence[str]) -> None:
         """Take these as the management networks from now on (config, at start and reload)."""
-        self._management = tuple(canonical(network)[0] for network in management)
-        self._look()
+        self._memory.protect(management)
 
     async def add(
         self, list: str, network: str, *, reason: str, author: str, now: float,
@@ -127,9 +117,11 @@ class Lists:
             created=now, expires=expires, scope=scope, source=source, ticket=rows.clean(ticket),
         )  # fmt: skip
         admit(entry, now=now, force=force)
-        guarded = _guard(entry, self._management if management is None else management, force=force)
+        guarded = _guard(
+            entry, self._memory.management if management is None else management, force=force
+        )
         async with self._writing:
-            old = self._entries.get(self._keys.get(_key(entry), 0))
+            old = self._memory.twin(entry)
             if old is None:
                 self._make_room(entry)
             entry, renewed = _renewal(entry, old)
@@ -137,8 +129,8 @@ class Lists:
                 [entry] = await rows.write(self._db, [entry])
                 await rows.record(self._db, "renew" if old else "add", [entry], time=now)
                 gone = [old] if old else []
-                tiers = await self._tiers(gone, [entry])
-            self._apply(tiers, gone, [entry])
+                tiers = await asyncio.to_thread(self._memory.tiers, gone, [entry])
+            self._memory.apply(tiers, gone, [entry])
         return Change(
             entry, "; ".join(filter(None, (mended, renewed, guarded, self._eclipse(entry))))
         )
@@ -153,7 +145,7 @@ class Lists:
         """
         network, mended = canonical(network)
         async with self._writing:
-            found = self._named(list, network)
+            found = [one for one in self._memory.covering(list, network) if one.network == network]
             gone = [entry for entry in found if not is_bulk(entry.source)]
             if not gone:
                 raise NoEntryError(self._why_not(list, network, found))
@@ -163,27 +155,25 @@ class Lists:
                     self._db, "remove", gone, time=now, author=rows.clean(author),
                     reason=rows.clean(reason),
                 )  # fmt: skip
-                tiers = await self._tiers(gone, [])
-            self._apply(tiers, gone, [])
-        rest = self._covering(list, network)
+                tiers = await asyncio.to_thread(self._memory.tiers, gone, [])
+            self._memory.apply(tiers, gone, [])
+        rest = self._memory.covering(list, network)
         stays = f"{rest[0].network} ({rest[0].source}) still holds it" if rest else ""
         return Change(gone[0], "; ".join(filter(None, (mended, stays))))
 
     async def expire(self, now: float) -> list[ListEntry]:
         """Remove and return the entries whose end has come; a clock set back brings none back."""
         async with self._writing:
-            moment_ns = nanoseconds(now)
-            ids = self._live.ended(moment_ns) + self._bulk.ended(moment_ns)
-            gone = [self._entries[one] for one in ids]
+            gone = self._memory.ended(now)
             if gone:
                 async with sqlite.transaction(self._db):
-                    await rows.delete(self._db, ids)
+                    await rows.delete(self._db, [entry.id for entry in gone])
                     await rows.record(
                         self._db, "expire", gone, time=now, author="ipwatchd",
                         reason="its time was over",
                     )  # fmt: skip
-                    tiers = await self._tiers(gone, [])
-                self._apply(tiers, gone, [])
+                    tiers = await asyncio.to_thread(self._memory.tiers, gone, [])
+                self._memory.apply(tiers, gone, [])
         return gone
 
     async def replace_source(
@@ -197,13 +187,13 @@ class Lists:
         if not is_bulk(source):
             raise ValueError(f"{source!r} is no feed and not the centre: add entries one by one")
         async with self._writing:
-            old = [entry for entry in self._entries.values() if entry.source == source]
+            old = [entry for entry in self._memory.entries.values() if entry.source == source]
             wanted = [*entries]
-            if len(wanted) + len(self._entries) - len(old) > ENTRIES:
+            if len(wanted) + len(self._memory.entries) - len(old) > ENTRIES:
                 self._refused_full += 1
                 raise FullError(f"{source} has {len(wanted)} entries: over {ENTRIES} with the rest")
             change = await asyncio.to_thread(plan, source, old, wanted, now=now)
-            before = [*change.removed, *(self._entries[one.id] for one in change.renewed)]
+            before = [*change.removed, *(self._memory.entries[one.id] for one in change.renewed)]
             async with sqlite.transaction(self._db):
                 await rows.delete(self._db, [entry.id for entry in change.removed])
                 await rows.record(
@@ -214,8 +204,8 @@ class Lists:
                 renewed = await rows.write(self._db, change.renewed)
                 await rows.record(self._db, "add", added, time=now)
                 await rows.record(self._db, "renew", renewed, time=now)
-                tiers = await self._tiers(before, [*added, *renewed])
-            self._apply(tiers, before, [*added, *renewed])
+                tiers = await asyncio.to_thread(self._memory.tiers, before, [*added, *renewed])
+            self._memory.apply(tiers, before, [*added, *renewed])
         return change.replaced()
 
     def entries(self, list: str | None = None, *, now: float) -> list[ListEntry]:
@@ -223,7 +213,7 @@ class Lists:
         return sorted(
             (
                 entry
-                for entry in self._entries.values()
+                for entry in self._memory.entries.values()
                 if (list is None or entry.list == list)
                 and (not entry.expires or entry.expires > now)
             ),
@@ -247,83 +237,39 @@ class Lists:
         """Return what the firewall shall hold at `now`."""
         return compile_policy(
             mode, [canonical(network)[0] for network in management],
-            np.concatenate([self._live.allow, self._bulk.allow]),
-            np.concatenate([self._live.deny, self._bulk.deny]),
+            np.concatenate([self._memory.live.allow, self._memory.bulk.allow]),
+            np.concatenate([self._memory.live.deny, self._memory.bulk.deny]),
             now=now,
         )  # fmt: skip
 
     def denied(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which addresses may not pass, as of the last change or `expire`; from any thread."""
-        return self._view.denied(hi, lo)
+        return self._memory.view.denied(hi, lo)
 
     def why(self, address: str, now: float) -> Why:
         """Return which entry decides over an address, and the precedence; may raise ValueError."""
         parsed = ipaddress.ip_address(canonical(address)[0].partition("/")[0])
-        hi, lo = split(parsed)
-        ids = self._live.holding(hi, lo) + self._bulk.holding(hi, lo)
-        return explain(parsed, self._management, [self._entries[one] for one in ids], now=now)
+        return explain(parsed, self._memory.management, self._memory.holding(parsed), now=now)
 
     def next_expiry(self) -> float | None:
         """Return when the next entry ends (epoch seconds), or None."""
-        ends = [tier.next_expiry() for tier in (self._live, self._bulk)]
-        return min((end for end in ends if end), default=0) / 1e9 or None
+        return self._memory.next_expiry()
 
     def counters(self) -> dict[str, int]:
         """Return what status shows."""
         return {
-            "entries": len(self._entries),
-            "response_entries": self._responses,
-            "deny_ranges": len(self._live.deny) + len(self._bulk.deny),
-            "allow_ranges": len(self._live.allow) + len(self._bulk.allow),
+            "entries": len(self._memory.entries),
+            "response_entries": self._memory.responses,
+            "deny_ranges": len(self._memory.live.deny) + len(self._memory.bulk.deny),
+            "allow_ranges": len(self._memory.live.allow) + len(self._memory.bulk.allow),
             "refused_full": self._refused_full,
         }
 
-    async def _load(self) -> None:
-        entries, ranges = await rows.load(self._db)
-        for entry in entries:
-            self._keep(entry)
-        ids = np.array([entry.id for entry in entries], np.int64)
-        deny = np.array([entry.list == "deny" for entry in entries], np.bool_)
-        bulk = np.array([is_bulk(entry.source) for entry in entries], np.bool_)
-        self._live = Tier(ids[~bulk], deny[~bulk], ranges[~bulk])
-        self._bulk = Tier(ids[bulk], deny[bulk], ranges[bulk])
-
-    def _keep(self, entry: ListEntry) -> None:
-        self._entries[entry.id] = entry
-        self._keys[_key(entry)] = entry.id
-        self._responses += entry.source.startswith("response:")
-
-    async def _tiers(
-        self, removed: Sequence[ListEntry], added: Sequence[ListEntry]
-    ) -> tuple[Tier, Tier]:
-        """Return what live and bulk will be; large ones are merged beside the event loop."""
-        return (
-            await _changed(self._live, removed, added, bulk=False),
-            await _changed(self._bulk, removed, added, bulk=True),
-        )
-
-    def _apply(
-        self, tiers: tuple[Tier, Tier], removed: Sequence[ListEntry], added: Sequence[ListEntry]
-    ) -> None:
-        """Bring memory to what was committed, at once: no task sees it half done."""
-        self._live, self._bulk = tiers
-        for entry in removed:
-            del self._entries[entry.id], self._keys[_key(entry)]
-            self._responses -= entry.source.startswith("response:")
-        for entry in added:
-            self._keep(entry)
-        self._look()
-
-    def _look(self) -> None:
-        self._view = View(
-            management=merge(network_ranges(self._management)),
-            allow=(self._live.allow, self._bulk.allow),
-            deny=(self._live.deny, self._bulk.deny),
-        )
-
     def _make_room(self, entry: ListEntry) -> None:
         response = entry.source.startswith("response:")
-        if len(self._entries) >= ENTRIES or (response and self._responses >= RESPONSES):
+        if len(self._memory.entries) >= ENTRIES or (
+            response and self._memory.responses >= RESPONSES
+        ):
             self._refused_full += 1
             bound = RESPONSES if response else ENTRIES
             raise FullError(
@@ -331,39 +277,19 @@ class Lists:
                 f"{' of automatic responses' if response else ''}; remove some first"
             )
 
-    def _named(self, list: str, network: str) -> list[ListEntry]:
-        return [entry for entry in self._covering(list, network) if entry.network == network]
-
-    def _covering(self, list: str, network: str) -> list[ListEntry]:
-        """Return the entries of a list that hold the whole network, narrowest first."""
-        inner = ipaddress.ip_network(network)
-        ids = [
-            one
-            for tier in (self._live, self._bulk)
-            for one in tier.holding(*split(inner.network_address))
-        ]
-        entries = [self._entries[one] for one in ids if self._entries[one].list == list]
-        parsed = [(ipaddress.ip_network(entry.network), entry) for entry in entries]
-        holding = [
-            (outer.prefixlen, entry)
-            for outer, entry in parsed
-            if outer.version == inner.version and outer.prefixlen <= inner.prefixlen
-        ]
-        return [entry for _, entry in sorted(holding, key=lambda pair: (-pair[0], pair[1].id))]
-
     def _why_not(self, list: str, network: str, found: Sequence[ListEntry]) -> str:
         if found:
             return (
                 f"{network} is on the {list} list by {found[0].source}, which would bring it back: "
                 f"put it on the {'allow' if list == 'deny' else 'deny'} list instead"
             )
-        wider = self._covering(list, network)
+        wider = self._memory.covering(list, network)
         held = f"; {wider[0].network} ({wider[0].source}), which holds it, is" if wider else ""
         return f"{network} is not on the {list} list{held}"
 
     def _eclipse(self, entry: ListEntry) -> str:
         """Say where a new deny changes nothing because an allow holds all of it."""
-        allows = self._covering("allow", entry.network) if entry.list == "deny" else []
+        allows = self._memory.covering("allow", entry.network) if entry.list == "deny" else []
         return f"without effect while {allows[0].network} is allowed" if allows else ""
 
 
@@ -375,10 +301,6 @@ def _guard(entry: ListEntry, management: Sequence[str], *, force: bool) -> str:
             "use --force (management still passes)"
         )
     return f"{hit} is a management network and still passes" if hit else ""
-
-
-def _key(entry: ListEntry) -> tuple[str, str, str, str]:
-    return entry.list, entry.network, entry.scope, sys.intern(entry.source)
 
 
 def _renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:
@@ -394,19 +316,3 @@ def _renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:
     renewed = msgspec.structs.replace(entry, id=old.id, created=old.created, expires=expires)
     note = f"already on the {old.list} list since {moment(old.created)}: now {until(expires)}"
     return renewed, note
-
-
-async def _changed(
-    tier: Tier, removed: Iterable[ListEntry], added: Iterable[ListEntry], *, bulk: bool
-) -> Tier:
-    gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
-    new = [entry for entry in added if is_bulk(entry.source) == bulk]
-    if not gone and not new:
-        return tier
-    return await asyncio.to_thread(_rebuilt, tier, gone, new)
-
-
-def _rebuilt(tier: Tier, gone: Sequence[int], new: Sequence[ListEntry]) -> Tier:
-    return tier.changed(
-        gone, [entry.id for entry in new], [entry.list == "deny" for entry in new], rows.ranges(new)
-    )

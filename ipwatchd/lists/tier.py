@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ipwatchd.lists.compile import merge
-from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -37,11 +36,6 @@ class Tier:
         self.ranges = ranges
         self.allow = merge(ranges[~deny])
         self.deny = merge(ranges[deny])
-
-    @classmethod
-    def empty(cls) -> Tier:
-        """Return a tier of no rows."""
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.bool_), np.zeros(0, RANGE))
 
     def changed(
         self,
