@@ -47,6 +47,8 @@ class Pipeline:
         # turn findings into incidents, or a finding is taken twice.
         self._settling = asyncio.Lock()
         self.findings_shed = 0
+        self.echoes = 0
+        """Contacts with an address that were but the answer to our denying it."""
         self.trouble = ""
         """Why incidents can't be written now; empty when they can."""
 
@@ -81,6 +83,9 @@ class Pipeline:
 
     async def _settle(self, found: Sequence[Finding], now: float) -> Outcome:
         for finding in found:
+            if self._is_an_echo(finding, now):
+                self.echoes += 1
+                continue
             if len(self._waiting) >= _WAITING:
                 self._waiting.popleft()
                 self.findings_shed += 1
@@ -99,6 +104,23 @@ class Pipeline:
             self._waiting.popleft()
         self.trouble = ""
         return outcome
+
+    def _is_an_echo(self, finding: Finding, now: float) -> bool:
+        """Tell whether a contact with a denied address is only the answer to our own denying it.
+
+        What was going on when the address was denied is no new contact. An attacker whom a response
+        denied and who keeps knocking belongs to the incident that denied it; one of ours who calls
+        it does not.
+        """
+        if finding.rule != "denied-contact":
+            return False
+        entry = self.stores.lists.why(finding.subject, now).decided_by
+        if entry is None:
+            return False
+        if finding.last_seen < entry.created:
+            return True
+        outgoing = finding.evidence.get("direction") in {"outgoing", "internal"}
+        return entry.source.startswith("response:") and not outgoing
 
     async def _respond(
         self, finding: Finding, incident: Incident, now: float, outcome: Outcome

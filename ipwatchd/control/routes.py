@@ -100,6 +100,8 @@ async def dispatch(
         )
     except (ForbiddenError, NotFoundError, UnavailableError) as error:
         return _problem(error.status, str(error), error.exit)
+    except LookupError as error:
+        return _problem(404, str(error), 1)
     except (ValueError, msgspec.MsgspecError) as error:
         return _problem(400, str(error), 2)
     except CorruptStoreError as error:
