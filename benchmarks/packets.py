@@ -58,9 +58,7 @@ def _big(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
     return values.astype(kind).view(np.uint8).reshape(len(values), width)
 
 
-def write_copies(
-    path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], copies: int
-) -> None:
+def write_copies(path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], copies: int) -> None:
     """Write a pcap of `copies` times the frames, each copy SECONDS_A_COPY later than the last."""
     count, width = data.shape
     captured = np.minimum(wire, width)

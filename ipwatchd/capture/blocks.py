@@ -39,9 +39,9 @@ def _open(path: Path) -> IO[bytes]:
     if head[:2] == b"\x1f\x8b":
         return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
     if head == b"\x28\xb5\x2f\xfd":
-        import pyarrow
+        import pyarrow as pa
 
-        return cast("IO[bytes]", pyarrow.CompressedInputStream(file, "zstd"))
+        return cast("IO[bytes]", pa.CompressedInputStream(file, "zstd"))
     return cast("IO[bytes]", file)
 
 
@@ -58,7 +58,7 @@ class BlockReader:
         self.truncated = self.damaged = self.unsupported = 0
         self.warning = ""
         self._buffer = np.zeros(_BUFFER, np.uint8)
-        self._view = memoryview(self._buffer)
+        self._view = memoryview(self._buffer.data)
         self._packets = np.zeros(_PACKETS, PACKET)
         self._at = self._end = 0
         self._finished = False

@@ -55,12 +55,14 @@ def community_ids(flows: NDArray[np.void], seed: int = 0) -> list[str]:
 
 
 def _digest(
-    head: bytes, low: bytes, high: bytes, v4: bool, proto: int, ported: bool  # noqa: FBT001 - columns
+    head: bytes,
+    low: bytes,
+    high: bytes,
+    v4: bool,
+    proto: int,
+    ported: bool,
 ) -> str:
-    if v4:
-        body = low[12:16] + high[12:16]
-    else:
-        body = low[:16] + high[:16]
+    body = low[12:16] + high[12:16] if v4 else low[:16] + high[:16]
     body += bytes((proto, 0))
     if ported:
         body += low[16:] + high[16:]

@@ -124,10 +124,8 @@ def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     left = row["left"]
     if kind == _DNS:
         return kind
-    if kind == _SSH:  # its one line per side comes first
-        seen = i64(_NONE)
-    else:
-        seen = _stream_kind(data, at, end)
+    # SSH's one line a side comes first: what follows is not looked at.
+    seen = i64(_NONE) if kind == _SSH else _stream_kind(data, at, end)
     if seen != _NONE:
         if kind != seen:
             row["tap"] = seen

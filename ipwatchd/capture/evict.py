@@ -6,16 +6,13 @@ both sides have spoken on stays until it ends or times out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from ipwatchd.capture.expiry import answered
 from ipwatchd.capture.jit import compiled, i64, u64
 from ipwatchd.capture.network import TCP
 from ipwatchd.capture.table import Table, export, remove
 from ipwatchd.capture.tcp import ended
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["make_room"]
 

@@ -63,7 +63,8 @@ def limits_of(settings: CaptureSettings) -> tuple[int, ...]:
 @inlined
 def answered(row: Any) -> bool:
     """Tell whether both sides were heard."""
-    return row["bits"] & (SEEN_A | SEEN_B) == SEEN_A | SEEN_B
+    both: bool = row["bits"] & (SEEN_A | SEEN_B) == SEEN_A | SEEN_B
+    return both
 
 
 @compiled
@@ -72,16 +73,16 @@ def idle_timeout(table: Table, row: Any) -> int:
     proto = row["proto"]
     if proto == TCP:
         if ended(row):
-            return table.limits[CLOSED_TCP]
+            return i64(table.limits[CLOSED_TCP])
         sent = max(row["tcp"][0], row["tcp"][1])
-        if not answered(row) and (sent == SYN_SENT or sent == ESTABLISHED):  # noqa: PLR1714 - numba
-            return table.limits[_ATTEMPT]
-        return table.limits[_TCP]
+        if not answered(row) and sent in (SYN_SENT, ESTABLISHED):
+            return i64(table.limits[_ATTEMPT])
+        return i64(table.limits[_TCP])
     if proto in (UDP, UDPLITE):
-        return table.limits[_UDP]
+        return i64(table.limits[_UDP])
     if proto in (ICMP, ICMP6):
-        return table.limits[_ICMP]
-    return table.limits[_OTHER]
+        return i64(table.limits[_ICMP])
+    return i64(table.limits[_OTHER])
 
 
 @compiled

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.octets import be16, be32, le16, le32, octet
+from ipwatchd.capture.wlan import wlan_header
 
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
@@ -20,10 +21,10 @@ __all__ = [
 
 ETHERNET: Final = 1
 LINK_TYPES: Final = frozenset(
-    {0, 1, 9, 12, 14, 50, 51, 101, 104, 108, 113, 149, 192, 228, 229, 239, 258, 276}
+    {0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 127, 149, 192, 228, 229, 239, 258, 276}
 )
 """BSD loopback, Ethernet, PPP, raw IP (three numbers), PPP in HDLC, PPPoE, raw IP, Cisco HDLC,
-OpenBSD loopback, cooked v1, USER2 and PKTAP (Apple), PPI, IPv4, IPv6, NFLOG, PKTAP, cooked v2."""
+802.11, OpenBSD loopback, cooked v1, radiotap, USER2 and PKTAP (Apple), PPI, IPv4, IPv6, NFLOG, PKTAP, cooked v2."""
 
 NOTHING: Final = -1
 IPV4: Final = 0x0800
@@ -94,14 +95,18 @@ def _nflog(data: Octets, at: int, end: int) -> tuple[int, int]:
 
 @compiled
 def _wrapped(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
-    """Step over a pseudo-header that names another link type: PPI and Apple's PKTAP."""
+    """Step over a pseudo-header before another link type: radiotap, PPI and Apple's PKTAP."""
+    if link == 127:
+        return i64(105), at + le16(data, at + 2, end)
     if link == 192:
         return le32(data, at + 4, end), at + le16(data, at + 2, end)
     return le32(data, at + 8, end), at + le32(data, at, end)
 
 
 @compiled
-def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
+def _rare_link(  # noqa: PLR0911 - a table of link types
+    data: Octets, at: int, end: int, link: int
+) -> tuple[int, int]:
     if link in (0, 108):
         return _loopback(data, at, end)
     if link == 113:  # Linux cooked v1
@@ -109,13 +114,15 @@ def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
     if link == 276:  # Linux cooked v2
         return be16(data, at, end), at + 20
     if link in (9, 50):
-        if link == 50 and octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC in its place
+        if octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC in its place
             return be16(data, at + 2, end), at + 4
         return ppp_header(data, at, end)
     if link == 51:
         return i64(0x8864), at
     if link == 104:
         return be16(data, at + 2, end), at + 4
+    if link == 105:
+        return wlan_header(data, at, end)
     if link == 239:
         return _nflog(data, at, end)
     if link in (12, 14, 101, 228, 229):
@@ -126,7 +133,7 @@ def _rare_link(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
 @inlined
 def link_header(data: Octets, at: int, end: int, link: int) -> tuple[int, int]:
     """Return the EtherType behind the link header and where its payload starts."""
-    if link in (149, 192, 258):
+    if link in (127, 149, 192, 258):
         link, at = _wrapped(data, at, end, link)
     if link == ETHERNET:
         if at + 14 > end:
@@ -159,6 +166,9 @@ def unwrap(data: Octets, at: int, end: int, kind: int, header: Any) -> tuple[int
                 header["vlan"] = be16(data, at, end) & 0xFFF
             kind = be16(data, at + 2, end)
             at += 4
+        elif kind == 0x88E7:  # a provider's backbone: service tag, then the customer's frame
+            kind = be16(data, at + 16, end)
+            at += 18
         elif kind in (MPLS, 0x8848):
             kind, at = _mpls(data, at, end)
         elif kind == 0x8864:  # PPPoE session (RFC 2516)

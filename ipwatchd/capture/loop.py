@@ -18,7 +18,7 @@ from ipwatchd.capture.expiry import (
     tick,
 )
 from ipwatchd.capture.jit import compiled, i64, inlined, u64
-from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP, UDPLITE
+from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP
 from ipwatchd.capture.ports import KNOWN_TCP, KNOWN_UDP
 from ipwatchd.capture.table import (
     ORIG_B,
@@ -79,7 +79,8 @@ def _from_responder(table: Table, header: Any) -> bool:
     """Tell whether the first packet seen of a flow came from its responder."""
     proto = header["proto"]
     if proto == TCP and header["tcp_flags"] & SYN:
-        return header["tcp_flags"] & ACK != 0
+        acknowledges: bool = header["tcp_flags"] & ACK != 0
+        return acknowledges
     if proto in (ICMP, ICMP6):
         return _is_reply(proto, i64(header["icmp_type"]))
     if proto not in (TCP, UDP):
@@ -87,9 +88,10 @@ def _from_responder(table: Table, header: Any) -> bool:
     bit = KNOWN_TCP if proto == TCP else KNOWN_UDP
     source = table.known_ports[header["src_port"]] & bit
     target = table.known_ports[header["dst_port"]] & bit
+    from_server: bool = proto == TCP and header["src_port"] < 1024 <= header["dst_port"]
     if source != target:
-        return source != 0
-    return proto == TCP and header["src_port"] < 1024 <= header["dst_port"]
+        from_server = source != 0
+    return from_server
 
 
 @compiled
@@ -213,9 +215,8 @@ def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
     source = u64(header["src_port"])
     target = u64(header["dst_port"])
     proto = u64(header["proto"])
-    if proto == u64(ICMP) or proto == u64(ICMP6):  # noqa: PLR1714 - a set would mix the types
-        if not header["later_fragment"]:
-            source = target = u64(_icmp_class(i64(proto), i64(header["icmp_type"])))
+    if header["proto"] in (ICMP, ICMP6) and not header["later_fragment"]:
+        source = target = u64(_icmp_class(i64(proto), i64(header["icmp_type"])))
     s_hi = header["src_hi"]
     s_lo = header["src_lo"]
     d_hi = header["dst_hi"]

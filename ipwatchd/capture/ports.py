@@ -12,7 +12,7 @@ from ipwatchd.records.flow import SERVICE_PORTS, SERVICES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["KNOWN_TCP", "KNOWN_UDP", "KNOWN_PORTS", "SERVICE_BY_PORT", "TAP_BY_PORT"]
+__all__ = ["KNOWN_PORTS", "KNOWN_TCP", "KNOWN_UDP", "SERVICE_BY_PORT", "TAP_BY_PORT"]
 
 KNOWN_TCP: Final = 1
 KNOWN_UDP: Final = 2

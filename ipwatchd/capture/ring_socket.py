@@ -113,9 +113,7 @@ class PacketRing:
             # Each packet passes loopback twice: out, and in.
             self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         frames = self.block_bytes // _FRAME * self.blocks
-        request = struct.pack(
-            "7I", self.block_bytes, self.blocks, _FRAME, frames, _RETIRE_MS, 0, 0
-        )
+        request = struct.pack("7I", self.block_bytes, self.blocks, _FRAME, frames, _RETIRE_MS, 0, 0)
         self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
         self._memory = mmap.mmap(
             self._socket.fileno(), self.block_bytes * self.blocks, mmap.MAP_SHARED

@@ -1,6 +1,6 @@
 """The flow table: dense rows [0, live) and an open-addressing index over them.
 
-`index` holds hash << 32 | row + 1, 0 is empty, at most half full; removal shifts back, so there
+`slots` holds hash << 32 | row + 1, 0 is empty, at most half full; removal shifts back, so there
 are no tombstones. `due` is the earliest time at which a row may have to leave: the sweep reads
 these 8 bytes a row and looks at the row itself only when its time has come.
 """
@@ -95,7 +95,7 @@ class Table(NamedTuple):
 
     rows: NDArray[np.void]
     due: NDArray[np.int64]
-    index: NDArray[np.uint64]
+    slots: NDArray[np.uint64]
     out: NDArray[np.void]
     state: NDArray[np.void]
     secrets: NDArray[np.uint64]
@@ -118,7 +118,7 @@ def make_table(
     return Table(
         rows=np.zeros(settings.flows, ROW),
         due=np.zeros(settings.flows, np.int64),
-        index=np.zeros(slots, np.uint64),
+        slots=np.zeros(slots, np.uint64),
         out=np.zeros(out_rows, ROW),
         state=state,
         secrets=np.array(keys, np.uint64),
@@ -143,7 +143,8 @@ def flow_hash(keys: Any, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int,
     if (a_hi | b_hi) != _EMPTY:
         total += (a_hi & _LOW) * keys[7] + (a_hi >> _SHIFT) * keys[8]
         total += (b_hi & _LOW) * keys[9] + (b_hi >> _SHIFT) * keys[10]
-    return total >> _SHIFT
+    digest: int = total >> _SHIFT
+    return digest
 
 
 @inlined
@@ -151,10 +152,10 @@ def find(
     table: Table, digest: int, a_hi: int, a_lo: int, b_hi: int, b_lo: int, ports: int, proto: int
 ) -> int:
     """Return the row of a flow, or -1. `ports` is a_port << 16 | b_port."""
-    mask = u64(len(table.index) - 1)
+    mask = u64(len(table.slots) - 1)
     slot = digest & mask
     while True:
-        entry = table.index[slot]
+        entry = table.slots[slot]
         if entry == _EMPTY:
             return i64(-1)
         if entry >> _SHIFT == digest:
@@ -175,25 +176,25 @@ def find(
 @compiled
 def insert(table: Table, digest: int) -> int:
     """Take the next dense row for a flow that is not in the table; there must be room."""
-    mask = u64(len(table.index) - 1)
+    mask = u64(len(table.slots) - 1)
     slot = digest & mask
-    while table.index[slot] != _EMPTY:
+    while table.slots[slot] != _EMPTY:
         slot = (slot + _ONE) & mask
     state = table.state[0]
     place = i64(state["live"])
     state["live"] = place + 1
     state["flows"] += 1
-    table.index[slot] = (digest << _SHIFT) | u64(place + 1)
+    table.slots[slot] = (digest << _SHIFT) | u64(place + 1)
     table.rows[place]["hash"] = digest
     return place
 
 
 @compiled
 def _slot_of(table: Table, place: int) -> int:
-    mask = u64(len(table.index) - 1)
+    mask = u64(len(table.slots) - 1)
     slot = u64(table.rows[place]["hash"]) & mask
     wanted = u64(place + 1)
-    while table.index[slot] & _LOW != wanted:
+    while table.slots[slot] & _LOW != wanted:
         slot = (slot + _ONE) & mask
     return slot
 
@@ -201,19 +202,19 @@ def _slot_of(table: Table, place: int) -> int:
 @compiled
 def _erase(table: Table, slot: int) -> None:
     """Empty a slot and shift back those behind it that its absence would hide."""
-    mask = u64(len(table.index) - 1)
+    mask = u64(len(table.slots) - 1)
     hole = slot
     probe = slot
     while True:
         probe = (probe + _ONE) & mask
-        entry = table.index[probe]
+        entry = table.slots[probe]
         if entry == _EMPTY:
             break
         home = (entry >> _SHIFT) & mask
         if ((probe - home) & mask) >= ((probe - hole) & mask):
-            table.index[hole] = entry
+            table.slots[hole] = entry
             hole = probe
-    table.index[hole] = _EMPTY
+    table.slots[hole] = _EMPTY
 
 
 @compiled
@@ -224,7 +225,7 @@ def remove(table: Table, place: int) -> None:
     last = i64(state["live"]) - 1
     if place != last:
         slot = _slot_of(table, last)
-        table.index[slot] = (u64(table.rows[last]["hash"]) << _SHIFT) | u64(place + 1)
+        table.slots[slot] = (u64(table.rows[last]["hash"]) << _SHIFT) | u64(place + 1)
         table.rows[place] = table.rows[last]
         table.due[place] = table.due[last]
     state["live"] = last

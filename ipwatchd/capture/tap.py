@@ -6,7 +6,8 @@ buffer; what does not fit is counted (`events_shed`) and never waited for.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -66,7 +67,8 @@ class Kind:
     NDP: Final = 9
 
 
-class Taps(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Taps:
     """Tapped payloads in the order they were captured: `index` of dtype TAP, `data` of uint8.
 
     Both are the receiver's own copies.

@@ -54,4 +54,5 @@ def ended(row: Any) -> bool:
     """Tell whether a connection is over: reset by either side or closed by both."""
     first = row["tcp"][0]
     second = row["tcp"][1]
-    return first == RESET or second == RESET or (first == CLOSED and second == CLOSED)
+    over: bool = RESET in (first, second) or first == second == CLOSED
+    return over

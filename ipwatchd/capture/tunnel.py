@@ -12,6 +12,7 @@ from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.link import IPV4, IPV6, MPLS, NOTHING, PPP_FRAME, version_of
 from ipwatchd.capture.network import UDP
 from ipwatchd.capture.octets import be16, be32, octet
+from ipwatchd.capture.wlan import wlan_header
 
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
@@ -84,14 +85,31 @@ def _gtp(data: Octets, at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def _over_udp(data: Octets, at: int, end: int, port: int) -> tuple[int, int]:
+def _capwap(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a CAPWAP data header (RFC 5415, 4.3) of a whole frame in clear."""
+    word = be32(data, at, end)
+    offset = be16(data, at + 6, end) >> 3
+    if word >> 24 != 0 or offset != 0:
+        return i64(NOTHING), at
+    at += ((word >> 19) & 0x1F) * 4
+    if word & 0x100:
+        return wlan_header(data, at, end)
+    return _ethernet(data, at, end)
+
+
+@compiled
+def _over_udp(  # noqa: PLR0911 - a table of ports
+    data: Octets, at: int, end: int, source: int, port: int
+) -> tuple[int, int]:
     if port in (4789, 8472):  # VXLAN (RFC 7348), Linux's old port
-        if be32(data, at, end) & 0xF7FF_FFFF == 0 and octet(data, at, end) & 8:
+        if octet(data, at, end) & 8 and octet(data, at + 7, end) == 0:
             return _ethernet(data, at + 8, end)
     elif port == 6081:
         return _geneve(data, at, end)
-    elif port == 2152:
+    elif port == 2152 or source == 2152:
         return _gtp(data, at, end)
+    elif port == 5247 or source == 5247:
+        return _capwap(data, at, end)
     elif port == 4754:  # GRE in UDP (RFC 8086)
         return _gre(data, at, end)
     elif port == 3544:  # Teredo (RFC 4380), plain encapsulation
@@ -100,7 +118,7 @@ def _over_udp(data: Octets, at: int, end: int, port: int) -> tuple[int, int]:
 
 
 @inlined
-def inner(data: Octets, header: Any) -> tuple[int, int]:
+def inner(data: Octets, header: Any) -> tuple[int, int]:  # noqa: PLR0911 - a table of protocols
     """Return the EtherType and place of what the packet in `header` tunnels, or NOTHING."""
     proto = i64(header["proto"])
     at = i64(header["at"])
@@ -108,7 +126,7 @@ def inner(data: Octets, header: Any) -> tuple[int, int]:
     if proto == 6 or header["later_fragment"]:
         return i64(NOTHING), at
     if proto == UDP:
-        return _over_udp(data, at, end, i64(header["dst_port"]))
+        return _over_udp(data, at, end, i64(header["src_port"]), i64(header["dst_port"]))
     if proto == 4:
         return i64(IPV4), at
     if proto == 41:

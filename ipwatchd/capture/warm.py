@@ -25,7 +25,7 @@ def warm() -> None:
     """Call every entry of the compiled code with the very types that capture calls it with."""
     data = np.zeros(64, np.uint8)
     packets = np.zeros(2, PACKET)
-    pcap.index_pcap(data, 0, 0, False, 1000, 1, 16, packets)  # noqa: FBT003 - jitted: positional
+    pcap.index_pcap(data, 0, 0, False, 1000, 1, 16, packets)
     section = pcapng.Section("<")
     pcapng.index_pcapng(data, 0, 0, section.big, section.interfaces, 0, packets)
     index_block(data, 0, 64, 0, -1, 1, 0, packets)

@@ -175,18 +175,18 @@ def _zeek_line(flow: dict[str, Any]) -> str:
 
 class _Parquet:
     def __init__(self, out: IO[bytes]) -> None:
-        import pyarrow
-        import pyarrow.parquet
+        import pyarrow as pa
+        import pyarrow.parquet as pq
 
         kinds = {
-            str: pyarrow.string(), int: pyarrow.uint64(), float: pyarrow.float64(),
-            bool: pyarrow.bool_(),
+            str: pa.string(), int: pa.uint64(), float: pa.float64(),
+            bool: pa.bool_(),
         }  # fmt: skip
         hints = msgspec.structs.fields(FlowLine)
         fields = [(field.name, kinds[_plain(field.type)]) for field in hints]
-        self._arrow = pyarrow
-        self._schema = pyarrow.schema(fields)
-        self._writer = pyarrow.parquet.ParquetWriter(out, self._schema, compression="zstd")
+        self._arrow = pa
+        self._schema = pa.schema(fields)
+        self._writer = pq.ParquetWriter(out, self._schema, compression="zstd")
 
     def write(self, flows: NDArray[np.void]) -> None:
         table = {

@@ -1,4 +1,4 @@
-"""`ipwatchd flows` and `ipwatchd events`: captured files as records on standard output or in OUT."""
+"""`ipwatchd flows` and `ipwatchd events`: captured files as records on stdout or in OUT."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ __all__ = ["run_events", "run_flows"]
 
 
 def run_flows(
-    files: Sequence[Path], settings: CaptureSettings, format: str, output: Path | None  # noqa: A002 - the flag's name
+    files: Sequence[Path], settings: CaptureSettings, kind: str, output: Path | None
 ) -> int:
-    """Write the flows of `files` in one of FORMATS; returns the exit status.
+    """Write the flows of `files`; `kind` is one of FORMATS. Returns the exit status.
 
     Raises CaptureFileError for what is no capture, OSError where OUT can't be written,
     BrokenPipeError where the reader has had enough.
     """
     with _out(output) as out, contextlib.closing(Progress("flows")) as progress:
-        writer = FORMATS[format](out)
+        writer = FORMATS[kind](out)
         source = read_files(files, settings, progress=progress.update, dissect=False)
         for capture in source:
             if len(capture.flows):
