@@ -105,6 +105,8 @@ class Site:
         """Listen for TCP; the kernel answers connections without our accept."""
         with where.inside():
             sock = socket.socket(family_of(address), socket.SOCK_STREAM)
+            # An earlier test's dropped connection may still hold the port in FIN-WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.bind((address, port))
             sock.listen(16)
         return sock
