@@ -128,7 +128,9 @@ class IpwatchApp(App[None]):
         self._calls.ask(kind, work, then, otherwise)
 
     def on_answered(self, message: Answered) -> None:
-        """Note whether the daemon answers, and hand on what it said."""
+        """Note whether the daemon answers, and hand on what it said; not while it shuts down."""
+        if not self.is_running:
+            return
         answer = message.answer
         error = answer.error
         if isinstance(error, UnreachableError):
@@ -173,6 +175,11 @@ class IpwatchApp(App[None]):
         for frame in self._frames():
             if frame.is_mounted:
                 frame.poll()
+
+    def _reload(self) -> None:
+        for frame in self._frames():
+            if frame.is_mounted:
+                frame.reload()
 
     def _follow(self) -> None:
         for frame in self._frames():
@@ -232,7 +239,7 @@ class IpwatchApp(App[None]):
         if added:
             self._done = [(name, network), *self._done[: _UNDO - 1]]
         self.tell(self._said(name, network, added, change))
-        self._poll()
+        self._reload()
 
     def _said(self, name: str, network: str, added: bool, change: ListChange) -> str:
         mode = self.model.status.firewall.mode if self.model.status is not None else ""
@@ -278,9 +285,7 @@ class IpwatchApp(App[None]):
     def action_reload(self) -> None:
         """Ask for everything at once."""
         self._ask_status()
-        for frame in self._frames():
-            reload = getattr(frame, "reload", frame.poll)
-            reload()
+        self._reload()
 
     def action_theme(self) -> None:
         """Change the colours."""

@@ -86,7 +86,7 @@ def _address_order(value: Any) -> Any:
         network = ipaddress.ip_network(str(value), strict=False)
     except ValueError:
         return None
-    return network.version * 2.0**128 + int(network.network_address)
+    return (network.version << 128) + int(network.network_address)
 
 
 def address(

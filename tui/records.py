@@ -155,7 +155,7 @@ def columns_for(kind: str, rows: Sequence[Row]) -> tuple[Column, ...]:
     for row in rows[:20]:
         for key, value in row.items():
             fresh = key not in names and key not in extra and len(extra) < _EXTRA
-            if fresh and value not in (None, "") and not isinstance(value, (dict, list)):
+            if fresh and value not in (None, "", 0) and not isinstance(value, (dict, list)):
                 extra[key] = _derived(key)
     return (*known, *extra.values())
 

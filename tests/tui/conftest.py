@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
 import threading
 from contextlib import suppress
 from datetime import UTC
+from difflib import unified_diff
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -31,8 +35,9 @@ from ipwatchd.control.messages import (
 from tui.app import IpwatchApp
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
+    from collections.abc import Awaitable, Callable, Iterator
+
+    from textual.pilot import Pilot
 
 NOW = 1_763_730_000.0  # 2025-11-21 13:00:00 UTC
 
@@ -140,14 +145,58 @@ def top() -> list[TopRow]:
 def incidents() -> list[dict[str, Any]]:
     """Return four open incidents."""
     rows = [
-        ("MNL-2025-0042", "scan", "scanner", "high", "P2", "NEW", "203.0.113.7",
-         "Port scan: 213 ports on 3 hosts", 75, 213, ""),
-        ("MNL-2025-0041", "denied-contact", "c2", "medium", "P3", "TRIAGE", "10.20.1.31",
-         "Contact with a denied address 198.18.7.7", 610, 4, "ops"),
-        ("MNL-2025-0040", "ssh-guess", "brute-force", "medium", "P3", "CONTAINED", "203.0.113.99",
-         "SSH passwords guessed against 10.20.9.5", 4000, 96, "ops"),
-        ("MNL-2025-0037", "report", "phishing", "low", "P5", "REVIEW", "ana.cruz",
-         "Caller asked for a one-time code", 90_000, 1, "lee"),
+        (
+            "MNL-2025-0042",
+            "scan",
+            "scanner",
+            "high",
+            "P2",
+            "NEW",
+            "203.0.113.7",
+            "Port scan: 213 ports on 3 hosts",
+            75,
+            213,
+            "",
+        ),
+        (
+            "MNL-2025-0041",
+            "denied-contact",
+            "c2",
+            "medium",
+            "P3",
+            "TRIAGE",
+            "10.20.1.31",
+            "Contact with a denied address 198.18.7.7",
+            610,
+            4,
+            "ops",
+        ),
+        (
+            "MNL-2025-0040",
+            "ssh-guess",
+            "brute-force",
+            "medium",
+            "P3",
+            "CONTAINED",
+            "203.0.113.99",
+            "SSH passwords guessed against 10.20.9.5",
+            4000,
+            96,
+            "ops",
+        ),
+        (
+            "MNL-2025-0037",
+            "report",
+            "phishing",
+            "low",
+            "P5",
+            "REVIEW",
+            "ana.cruz",
+            "Caller asked for a one-time code",
+            90_000,
+            1,
+            "lee",
+        ),
     ]
     return [
         {"id": i, "rule": r, "class": c, "severity": s, "priority": p, "state": st, "subject": sub,
@@ -256,7 +305,7 @@ def address() -> dict[str, Any]:
 
 
 class StandIn:
-    """The server, in a thread of its own with its own loop; `stop` and `start` as a daemon would."""
+    """The server, in a thread and loop of its own; `stop` and `start` as a daemon would."""
 
     def __init__(self, path: Path, script: Script) -> None:
         self.path = path
@@ -309,40 +358,40 @@ class StandIn:
         return _json(self._answer(request.method, path, dict(request.query), body))
 
     def _answer(self, method: str, path: str, query: dict[str, str], body: Any) -> Any:
-        script, parts = self.script, path.split("/")
-        match method, parts:
-            case "GET", ["status" | "throughput" | "top"]:
-                return getattr(script, parts[0])
-            case "GET", ["records", kind]:
-                return _page(script.records[kind], query)
-            case "GET", ["flows" | "events"]:
-                return _page(script.records[parts[0]], query)
-            case "GET", ["addresses", _]:
-                return script.address
-            case "GET", ["why", _]:
-                return script.address["lists"]
-            case "GET", ["lists", name]:
-                return script.entries[name]
-            case "GET", ["lists", _, "preview"]:
-                return {"network": query["network"], "note": "", "flows": 12, "bytes": 3_400_000,
-                        "addresses": 1}  # fmt: skip
-            case "POST", ["lists", name]:
-                return self._add(name, body)
-            case "DELETE", ["lists", name]:
-                return self._remove(name, query["network"])
-            case "GET", ["incidents"]:
-                return _page(script.incidents, query)
-            case "GET", ["incidents", identity]:
-                return IncidentDetail(incident=self._incident(identity),
-                                      timeline=tuple(script.timeline))  # fmt: skip
-            case "POST", ["incidents", identity, "take"]:
-                self._incident(identity)["state"] = "TRIAGE"
-                return self._incident(identity)
-            case "POST", ["incidents", identity, _]:
-                return self._incident(identity)
-            case "POST", ["firewall", _]:
-                return Applied(mode="enforce", note="the firewall stays in mode enforce")
+        """Answer by the first of the calls whose pattern the path has."""
+        known = self.script
+        calls: dict[str, Callable[..., Any]] = {
+            r"GET (status|throughput|top)": lambda name: getattr(known, name),
+            r"GET records/(\w+)": lambda kind: _page(known.records[kind], query),
+            r"GET (flows|events)": lambda kind: _page(known.records[kind], query),
+            r"GET addresses/(?:.*)": lambda: known.address,
+            r"GET why/(?:.*)": lambda: known.address["lists"],
+            r"GET lists/(\w+)": lambda name: known.entries[name],
+            r"GET lists/\w+/preview": lambda: {
+                "network": query["network"], "note": "", "flows": 12, "bytes": 3_400_000,
+                "addresses": 1,
+            },
+            r"POST lists/(\w+)": lambda name: self._add(name, body),
+            r"DELETE lists/(\w+)": lambda name: self._remove(name, query["network"]),
+            r"GET incidents": lambda: _page(known.incidents, query),
+            r"GET incidents/([^/]+)": lambda one: IncidentDetail(
+                incident=self._incident(one), timeline=tuple(known.timeline)
+            ),
+            r"POST incidents/([^/]+)/(\w+)": self._act,
+            r"POST firewall/\w+": lambda: Applied(
+                mode="enforce", note="the firewall stays in mode enforce"
+            ),
+        }  # fmt: skip
+        for pattern, call in calls.items():
+            if found := re.fullmatch(pattern, f"{method} {path}"):
+                return call(*found.groups())
         raise web.HTTPNotFound
+
+    def _act(self, identity: str, action: str) -> dict[str, Any]:
+        incident = self._incident(identity)
+        if action == "take":
+            incident["state"] = "TRIAGE"
+        return incident
 
     def _incident(self, identity: str) -> dict[str, Any]:
         return next(one for one in self.script.incidents if one["id"] == identity)
@@ -409,6 +458,48 @@ def make_app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[], Ip
 
     def make() -> IpwatchApp:
         client = Client(SocketTransport(tmp_path / "control.sock", timeout=5.0))
-        return IpwatchApp(client, clock=lambda: NOW, zone=UTC, tick=0.05)
+        return IpwatchApp(client, clock=lambda: NOW, zone=UTC, tick=0.25)
 
     return make
+
+
+def screen_text(app: IpwatchApp) -> str:
+    """Return what is on the screen, a line a row, without blanks at the ends."""
+    strips = app.screen._compositor.render_strips()
+    lines = ("".join(segment.text for segment in strip).rstrip() for strip in strips)
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def until() -> Callable[[Pilot[None], str], Awaitable[str]]:
+    """Wait until a text is on the screen (or, with `gone`, no longer), and return the screen."""
+
+    async def wait(pilot: Pilot[None], text: str, *, gone: bool = False) -> str:
+        app = pilot.app
+        assert isinstance(app, IpwatchApp)
+        shown = ""
+        for _ in range(500):
+            await asyncio.sleep(0.02)
+            shown = screen_text(app)
+            if (text in shown) != gone:
+                return shown
+        raise AssertionError(f"{text!r} {'stays on' if gone else 'is not on'} the screen:\n{shown}")
+
+    return wait
+
+
+@pytest.fixture
+def snapshot(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
+    """Compare a screen with the one stored; UPDATE_SNAPSHOTS=1 stores it anew."""
+    folder = Path(request.path).parent / "snapshots"
+
+    def compare(name: str, shown: str) -> None:
+        file = folder / f"{name}.txt"
+        if os.environ.get("UPDATE_SNAPSHOTS"):
+            folder.mkdir(exist_ok=True)
+            file.write_text(shown, encoding="utf-8")
+        stored = file.read_text(encoding="utf-8")
+        difference = "\n".join(unified_diff(stored.splitlines(), shown.splitlines(), lineterm=""))
+        assert not difference, f"{name} looks otherwise than stored:\n{difference}"
+
+    return compare

@@ -38,14 +38,15 @@ class AddressPage(Page):
         return clean(self.address)
 
     def poll(self) -> None:
+        """Ask once: each look is noted in the audit log."""
+        if self.known is None:
+            self.reload()
+
+    def reload(self) -> None:
         """Ask for the page again."""
         self.house.ask(
             "address", partial(self.house.client.address, self.address), self._took, self.failed
         )
-
-    def reload(self) -> None:
-        """Ask at once."""
-        self.poll()
 
     def _took(self, known: dict[str, Any]) -> None:
         if self.is_mounted:

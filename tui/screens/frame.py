@@ -55,7 +55,14 @@ class Frame(Screen[None]):
         raise NotImplementedError
 
     def poll(self) -> None:
-        """Ask for what is shown; called every few seconds and when the screen is looked at."""
+        """Ask for what is shown; called every few seconds and when the screen is looked at.
+
+        What the daemon's audit log notes (records, pages) is asked for once, and by `reload`.
+        """
+
+    def reload(self) -> None:
+        """Ask for what is shown now, because somebody wants it or something changed."""
+        self.poll()
 
     def follow(self) -> None:
         """Draw what the model now says."""

@@ -38,7 +38,7 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
 what it refuses it says."""
 
 _SHOWN_ABOVE: Final = frozenset(
-    {"id", "title", "priority", "state", "severity", "subject", "evidence"}
+    {"id", "site", "key", "title", "priority", "state", "severity", "subject", "evidence"}
 )
 _LAST: Final = 500
 """Events of a timeline that are written out, the newest."""
@@ -75,13 +75,14 @@ class IncidentPage(Page):
         return f"Incident {clean(self.identity)}"
 
     def poll(self) -> None:
+        """Ask once: each look is noted in the audit log."""
+        if self.detail is None:
+            self.reload()
+
+    def reload(self) -> None:
         """Ask for it again."""
         work = partial(self.house.client.incident, self.identity)
         self.house.ask("incident", work, self._took, self.failed)
-
-    def reload(self) -> None:
-        """Ask at once."""
-        self.poll()
 
     def _took(self, detail: IncidentDetail) -> None:
         if self.is_mounted:
@@ -132,7 +133,7 @@ class IncidentPage(Page):
     def _acted(self, incident: dict[str, Any] | None) -> None:
         if incident is not None:
             self.house.tell(f"{clean(self.identity)} is now {said(incident.get('state'))}")
-            self.poll()
+            self.reload()
 
     def written(self, cells: int) -> list[Line]:
         """Return what it is, then its timeline, the newest first."""

@@ -97,6 +97,7 @@ class Incidents(Frame):
     def action_state(self, step: int) -> None:
         """Show incidents of the next state."""
         self.state = _STATES[(_STATES.index(self.state) + step) % len(_STATES)]
+        self.query_one(Table).forget()
         self._title()
         self._ask(0, fresh=True)
 

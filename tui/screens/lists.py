@@ -99,7 +99,7 @@ class Lists(Frame):
     def action_other(self) -> None:
         """Show the other list."""
         self.name_shown = "allow" if self.name_shown == "deny" else "deny"
-        self.query_one(Table).set_rows([], fresh=True)
+        self.query_one(Table).forget()
         self._title()
         self._ask(fresh=True)
 

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, ClassVar, Final
 
 from textual.binding import Binding
 
+from ipwatchd.control.client import UnreachableError
 from ipwatchd.records.filter import FilterError, parse
+from tui import quantity
 from tui.records import KINDS, columns_for, identify
 from tui.screens.frame import Frame
 from tui.text import CROSS, Piece, clean
@@ -83,6 +85,8 @@ class Records(Frame):
         super().__init__()
         self.kind_shown = _NAMES[0]
         self.filter_text = ""
+        self._at = 0.0
+        self._asked = False
 
     def content(self) -> ComposeResult:
         """Return the kinds, the table and the filter line."""
@@ -101,11 +105,13 @@ class Records(Frame):
     def _title(self) -> None:
         table = self.query_one(Table)
         said = f" matching {self.filter_text}" if self.filter_text else ""
-        table.set_title(f"{self.kind_shown}{said}, {len(table.rows)}{'+' if table.more else ''}")
+        at = f" at {quantity.clock(self._at, self.house.zone)}" if self._at else ""
+        number = f"{len(table.rows)}{'+' if table.more else ''}"
+        table.set_title(f"{self.kind_shown}{said}: {number}{at}")
 
     def poll(self) -> None:
-        """Ask for the first page, unless further ones are being read."""
-        if len(self.query_one(Table).rows) <= _PAGE and not self.query_one(Trouble).sentence:
+        """Ask once: each look at records is noted in the audit log."""
+        if not self._asked:
             self._ask(0, fresh=False)
 
     def reload(self) -> None:
@@ -113,6 +119,7 @@ class Records(Frame):
         self._ask(0, fresh=False)
 
     def _ask(self, offset: int, *, fresh: bool) -> None:
+        self._asked = True
         kind, words, client = self.kind_shown, self.filter_text, self.house.client
         if kind in {"flows", "events"}:
             call = client.flows if kind == "flows" else client.events
@@ -126,6 +133,7 @@ class Records(Frame):
         if not self.is_mounted or asked != (self.kind_shown, self.filter_text):
             return
         self.query_one(Trouble).say("")
+        self._at = self.house.now()
         table = self.query_one(Table)
         whole = self.kind_shown in {"flows", "events"}
         rows = [*table.rows, *page.rows] if offset and not whole else list(page.rows)
@@ -136,7 +144,9 @@ class Records(Frame):
         self._title()
 
     def _refused(self, asked: tuple[str, str], error: Exception) -> None:
-        if self.is_mounted and asked == (self.kind_shown, self.filter_text):
+        if isinstance(error, UnreachableError):
+            self._asked = False
+        elif self.is_mounted and asked == (self.kind_shown, self.filter_text):
             self.query_one(Trouble).say(str(error))
 
     def on_table_more(self, event: Table.More) -> None:
@@ -167,7 +177,8 @@ class Records(Frame):
         line.redraw()
         table = self.query_one(Table)
         table.sort = None
-        table.set_rows([], columns=KINDS[name], fresh=True)
+        table.forget(KINDS[name])
+        self._at = 0.0
         self._title()
         self._ask(0, fresh=True)
 

@@ -10,7 +10,7 @@ __all__ = ["Banner"]
 
 
 class Banner(Lines):
-    """Two lines at most, there only while the daemon does not answer."""
+    """Three lines at most, there only while the daemon does not answer."""
 
     DEFAULT_CSS = """
     Banner { height: auto; display: none; }
@@ -24,7 +24,7 @@ class Banner(Lines):
         model = app.model
         since = quantity.clock(model.lost_since, app.zone)
         text = f"daemon unreachable since {since}, retrying: {clean(model.lost_why)}"
-        lines = wrap(text, self.cells - 2)[:2]
+        lines = wrap(text, self.cells - 2)[:3]
         return [[Piece(fit(f" {line}", self.cells), "badge-bad")] for line in lines]
 
     def follow(self) -> None:

@@ -43,7 +43,7 @@ def health_lines(
     if "uplink" not in said:
         parts += _uplink(status.uplink, now, cells)
     parts += _shed(status.shed, cells)
-    bad = [line for line in parts if line[0] in {_BAD, _WARN}]
+    bad = [line for line in parts if line[0] != _GOOD]
     good = [line for line in parts if line[0] == _GOOD]
     well = [c for c in status.health if c.ok and not c.name.startswith(_ABOVE)]
     lines = [*faults, *bad, *good]
@@ -88,10 +88,9 @@ def _interface(one: InterfaceRate, cells: int) -> Line:
 def _firewall(state: FirewallState, now: float, cells: int, zone: tzinfo | None) -> list[Line]:
     lines: list[Line] = []
     if state.confirm_by > now:
-        text = (
-            f"mode rolls back {quantity.until(state.confirm_by, now, zone).removeprefix('until ')}"
-        )
-        lines.append([_WARN, Piece(f"{text} unless confirmed (^p)", "warn")])
+        text = f"mode rolls back {quantity.clock(state.confirm_by, zone)} unless confirmed (^p)"
+        for sign, part in zip((_WARN, Piece("   ")), wrap(text, cells - 4), strict=False):
+            lines.append([sign, Piece(part, "warn")])
     if state.mode.lower() == "off":
         return [*lines, [_WARN, Piece("firewall "), Piece("off: nothing is held back", "warn")]]
     note = clean(state.note)

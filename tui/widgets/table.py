@@ -131,6 +131,11 @@ class Table(ScrollView, can_focus=True, inherit_bindings=False):
         self._asked_at = -1
         self._arrange(key, fresh=fresh)
 
+    def forget(self, columns: Sequence[Column] | None = None) -> None:
+        """Show nothing until rows come: the old ones answer another question."""
+        self.set_rows([], columns=columns, fresh=True)
+        self.loaded = False
+
     def add_rows(self, rows: Sequence[Row], *, more: bool) -> None:
         """Put the next page below."""
         self.set_rows([*self._rows, *rows], more=more)
