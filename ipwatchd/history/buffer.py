@@ -30,6 +30,7 @@ class ZoneNames:
 
     def __init__(self, zones: Sequence[str]) -> None:
         self.names: list[str] = []
+        self._same = True
         self._to_ours = np.zeros(0, np.uint16)
         self.rename(zones)
 
@@ -39,9 +40,12 @@ class ZoneNames:
         to_ours = np.full(0x10000, NO_ZONE, np.uint16)
         to_ours[: len(zones)] = [self.names.index(zone) for zone in zones]
         self._to_ours = to_ours
+        self._same = list(zones) == self.names[: len(zones)]
 
     def own(self, flows: NDArray[np.void]) -> NDArray[np.void]:
-        """Return a copy of flows with our indices."""
+        """Return flows with our indices: as they are, or a copy."""
+        if self._same:
+            return flows
         copy = flows.copy()
         for side in ("orig_zone", "resp_zone"):
             copy[side] = self._to_ours[flows[side]]

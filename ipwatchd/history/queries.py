@@ -290,8 +290,8 @@ class Queries:
             "(SELECT count(*) FROM segment) AS segments, "
             "(SELECT coalesce(sum(rows), 0) FROM segment) AS flows, "
             "(SELECT coalesce(sum(bytes), 0) FROM segment) AS archive_bytes, "
-            "(SELECT coalesce(min(first_seen), 0) FROM address) AS oldest, "
-            "(SELECT coalesce(max(last_seen), 0) FROM address) AS newest"
+            "(SELECT coalesce(min(minute), 0) FROM minute) AS oldest, "
+            "(SELECT coalesce(max(minute) + 60, 0) FROM minute) AS newest"
         )
         pages = await self._one("PRAGMA page_count")
         size = await self._one("PRAGMA page_size")

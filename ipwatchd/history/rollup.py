@@ -147,7 +147,8 @@ def _most(weight: NDArray[np.int64], limit: int) -> tuple[NDArray[np.intp], int]
 
 def _named(indices: NDArray[np.integer], names: Sequence[str]) -> list[str]:
     """Return names by index; an index that no name belongs to is ""."""
-    return [names[index] if index < len(names) else "" for index in indices.tolist()]
+    words = {index: names[index] if index < len(names) else "" for index in set(indices.tolist())}
+    return [words[index] for index in indices.tolist()]
 
 
 def _addresses(

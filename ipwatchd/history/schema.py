@@ -20,7 +20,6 @@ CREATE TABLE address (
     asn INTEGER NOT NULL DEFAULT 0, first_seen REAL NOT NULL, last_seen REAL NOT NULL,
     flows INTEGER NOT NULL, packets INTEGER NOT NULL, bytes INTEGER NOT NULL
 ) WITHOUT ROWID;
-CREATE INDEX address_last ON address (last_seen);
 
 CREATE TABLE rollup (
     hour INTEGER NOT NULL, address BLOB NOT NULL, direction TEXT NOT NULL, zone TEXT NOT NULL,
@@ -40,7 +39,6 @@ CREATE TABLE session (
     services TEXT NOT NULL, mask INTEGER NOT NULL, open INTEGER NOT NULL
 );
 CREATE INDEX session_address ON session (address, start);
-CREATE INDEX session_end ON session ("end");
 CREATE INDEX session_open ON session (open) WHERE open = 1;
 
 CREATE TABLE incoming (

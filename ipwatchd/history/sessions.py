@@ -7,6 +7,7 @@ open until the capture clock is a gap past its end.
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -38,6 +39,11 @@ last for all beyond the 62nd); `id` 0 is not numbered yet."""
 # One open session an address: a flood from made-up sources closes the longest idle ones early.
 MAX_OPEN: Final = 100_000
 _MS: Final = 1_000_000
+_LONGEST: Final = (1 << 42) - 1
+_REDUCE: Final = {
+    "end": np.maximum, "id": np.maximum, "services": np.bitwise_or, "flows": np.add,
+    "packets": np.add, "bytes": np.add,
+}  # fmt: skip
 _MOST: Final = (1 << 62) - 1
 # Two-way states of Zeek's conn_state; what never answered makes no session (a spoofed source).
 _TWO_WAY: Final = np.isin(STATES, ("S1", "SF", "S2", "S3", "RSTO", "RSTR", "OTH"))
@@ -57,6 +63,7 @@ def no_sessions() -> NDArray[np.void]:
     return np.zeros(0, SESSION)
 
 
+@functools.lru_cache(maxsize=4096)
 def service_names(mask: int) -> str:
     """Return the services of a mask, comma-separated."""
     return ",".join(name for bit, name in enumerate(SERVICES[:63]) if name and mask >> bit & 1)
@@ -114,28 +121,25 @@ def _rows(flows: NDArray[np.void]) -> NDArray[np.void]:
 def _join(rows: NDArray[np.void], gap: int) -> tuple[NDArray[np.void], NDArray[np.intp]]:
     """Return the sessions that rows make, in order of address and start, and each one's address."""
     _, place = unique_addresses(rows["hi"], rows["lo"])
-    order = np.lexsort((rows["start"], place))
-    rows, place = rows[order], place[order]
-    first = _breaks(place, rows["start"], rows["end"], gap)
-    joined = rows[first]
-    joined["end"] = np.maximum.reduceat(rows["end"], first)
-    joined["id"] = np.maximum.reduceat(rows["id"], first)
-    joined["services"] = np.bitwise_or.reduceat(rows["services"], first)
-    for name in ("flows", "packets", "bytes"):
-        joined[name] = np.add.reduceat(rows[name], first)
-    return joined, place[first]
+    # The address's rank above, the time below: one number sorts rows, one running maximum serves
+    # all addresses. Times count from the batch's first, in 42 bits of milliseconds (139 years).
+    zero = int(rows["start"].min())
+    base = place.astype(np.int64) << 42
+    begins = base + np.clip(rows["start"] - zero, 0, _LONGEST)
+    reaches = base + np.clip(rows["end"] - zero, 0, _LONGEST)
+    order = np.argsort(begins)
+    first = _breaks(place[order], begins[order], reaches[order], gap)
+    joined = rows[order[first]]
+    for name, reduce in _REDUCE.items():
+        joined[name] = reduce.reduceat(rows[name][order], first)
+    return joined, place[order[first]]
 
 
 def _breaks(
-    place: NDArray[np.intp], start: NDArray[np.int64], end: NDArray[np.int64], gap: int
+    place: NDArray[np.intp], begins: NDArray[np.int64], reaches: NDArray[np.int64], gap: int
 ) -> NDArray[np.intp]:
     """Return the rows that begin a session."""
-    # The address's rank above, the time below: one running maximum serves all addresses. Times are
-    # counted from the batch's first, in 42 bits of milliseconds (139 years).
-    zero = int(start.min())
-    base = place.astype(np.int64) << 42
-    reach = np.maximum.accumulate(base + np.clip(end - zero, 0, (1 << 42) - 1))
-    begins = np.ones(len(place), np.bool_)
-    later = base[1:] + np.clip(start[1:] - zero, 0, (1 << 42) - 1) - gap > reach[:-1]
-    begins[1:] = (place[1:] != place[:-1]) | later
-    return np.flatnonzero(begins)
+    reach = np.maximum.accumulate(reaches)
+    first = np.ones(len(place), np.bool_)
+    first[1:] = (place[1:] != place[:-1]) | (begins[1:] - gap > reach[:-1])
+    return np.flatnonzero(first)

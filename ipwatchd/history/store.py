@@ -42,6 +42,8 @@ if TYPE_CHECKING:
 
 __all__ = ["History"]
 
+# An hour of a busy site's roll-ups stays in memory between flushes.
+_CACHE_KB: Final = 65_536
 FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
 _STEPS: Final = (
     "",
@@ -106,6 +108,7 @@ class History(Queries):
             # Once, at start.
             state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # noqa: ASYNC240
             self._db = await sqlite.connect(path, MIGRATIONS, durable=False)
+            await self._db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
         try:
             self._reader = await sqlite.connect(path, MIGRATIONS, read_only=True)
             if not read_only:
@@ -136,7 +139,10 @@ class History(Queries):
             self.interfaces = tuple(interfaces)
 
     def add_flows(self, flows: NDArray[np.void], now: float) -> None:
-        """Take flows (records.flow, enriched) into memory; `now` is the capture clock."""
+        """Take flows (records.flow, enriched) into memory; `now` is the capture clock.
+
+        The array is kept until it is written: the caller must not change it any more.
+        """
         self._now = now
         self._sealed = self._sealed or now
         if len(flows):

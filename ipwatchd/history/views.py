@@ -133,7 +133,7 @@ RECORDS: Final[dict[str, View]] = {
         'g.first_seen <= s."end" AND g.last_seen >= s.start ORDER BY g.last_seen DESC LIMIT 1) '
         'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, s.services, '
         f"{_FACTS} FROM session s LEFT JOIN address fact ON fact.address = s.address",
-        's."end" DESC, s.id',
+        "s.id DESC",
         {**_about("s.address", "s.start", 's."end"'), "service": words("s.services")},
         _session,
     ),

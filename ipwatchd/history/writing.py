@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import repeat
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipwatchd.history.rollup import pack
+from ipwatchd.history.rollup import keys
 from ipwatchd.history.sessions import service_names
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     import aiosqlite
     import numpy as np
@@ -55,7 +56,12 @@ INSERT INTO incoming VALUES (?1, ?2, ?3, ?4, '', ?6, ?7, 0, 0, 0, ?5) ON CONFLIC
     denied = denied + excluded.denied, first_seen = min(first_seen, excluded.first_seen),
     last_seen = max(last_seen, excluded.last_seen)
 """
-_SESSION: Final = "INSERT OR REPLACE INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_SESSION: Final = """
+INSERT INTO session VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
+    start = excluded.start, "end" = excluded."end", flows = excluded.flows,
+    packets = excluded.packets, bytes = excluded.bytes, services = excluded.services,
+    mask = excluded.mask, open = excluded.open
+"""
 _PLACE: Final = "UPDATE address SET country = ?, asn = ? WHERE address = ?"
 _GEO: Final = """
 INSERT INTO geo VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO UPDATE SET
@@ -107,13 +113,14 @@ async def write_sessions(db: aiosqlite.Connection, *, opened: NDArray[np.void],
     await db.executemany(_SESSION, [*_sessions(opened, 1), *_sessions(closed, 0)])
 
 
-def _sessions(rows: NDArray[np.void], still_open: int) -> Iterator[Row]:
-    for row in rows.tolist():
-        number, hi, lo, start, end, flows, packets, octets, mask = row
-        yield (
-            number, pack(hi, lo), start / 1000, end / 1000, flows, packets, octets,
-            service_names(mask), mask, still_open,
-        )  # fmt: skip
+def _sessions(rows: NDArray[np.void], still_open: int) -> Iterable[Row]:
+    masks = rows["services"].tolist()
+    return zip(
+        rows["id"].tolist(), keys(rows), (rows["start"] / 1000).tolist(),
+        (rows["end"] / 1000).tolist(), rows["flows"].tolist(), rows["packets"].tolist(),
+        rows["bytes"].tolist(), map(service_names, masks), masks, repeat(still_open, len(rows)),
+        strict=True,
+    )  # fmt: skip
 
 
 async def write_places(db: aiosqlite.Connection, sightings: Iterable[Sighting]) -> None:
