@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import os
 import signal
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -28,14 +29,16 @@ from ipwatchd.logs import Follower
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.stores import Stores
+from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Uplink
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from ipwatchd.config import Config
     from ipwatchd.records.entry import ListEntry
+    from ipwatchd.records.event import AnyEvent
 
 __all__ = ["Daemon", "run"]
 
@@ -91,6 +94,7 @@ class Daemon:
         ring = Ring(settings.interfaces, settings, self._inbox.put)
         ring.start()
         self.live.ring = ring
+        self.stores.history.rename(interfaces=settings.interfaces)
 
     def _start_uplink(self) -> None:
         if self.config.uplink.url:
@@ -102,14 +106,18 @@ class Daemon:
     def _follow_logs(self) -> None:
         if self.live.follower:
             self.live.follower.close()
-        self.live.follower = Follower(
-            self.config.logs.files, state=self.stores.state_dir / "logs.json"
-        )
+        with self._part("logs"):
+            self.live.follower = Follower(
+                self.config.logs.files, state=self.stores.state_dir / "logs.json"
+            )
 
     async def _central_entries(self, entries: Sequence[ListEntry]) -> None:
         """Take the centre's list entries: they replace what the centre said before."""
         now = time.time()
-        replaced = await self.stores.lists.replace_source("central", entries, now=now)
+        try:
+            replaced = await self.stores.lists.replace_source("central", entries, now=now)
+        except sqlite3.Error as error:
+            raise OSError(f"can't write lists.db: {error}") from error
         if (replaced.added or replaced.removed) and self.live.enforcement:
             await self.live.enforcement.sync(now)
         _LOG.info("lists from the centre", added=replaced.added, removed=replaced.removed)
@@ -177,25 +185,48 @@ class Daemon:
 
     async def tick(self, now: float) -> None:
         """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""
-        events = [
-            *(self.live.follower.read(now) if self.live.follower else ()),
-            *(self.live.blocked.read(now) if self.live.blocked else ()),
-        ]
+        events: list[AnyEvent] = []
+        if self.live.follower:
+            with self._part("logs"):
+                events += self.live.follower.read(now)
+        if self.live.blocked:
+            with self._part("nflog"):
+                events += self.live.blocked.read(now)
         self._report(await self.pipeline.take_events(events, now))
-        if await self.stores.lists.expire(now):
-            self._policy_changed = True
+        with self._part("lists"):
+            await self._expire(now)
         if self.live.enforcement and await self.live.enforcement.tick(now):
             await self._rules_were_changed(now)
         await self._act_on(now)
         await self.stores.history.flush(now)
-        await self.stores.incidents.flush(now)
+        with self._part("incident counts"):
+            await self.stores.incidents.flush(now)
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
             await self.stores.history.retain(now)
         self._measure()
         self._narrate()
 
+    @contextlib.contextmanager
+    def _part(self, name: str) -> Iterator[None]:
+        """Do a step of a part: what the disk or the kernel refuses is its note until it works.
+
+        A full disk never ends the daemon: each step is tried again at the next tick.
+        """
+        try:
+            yield
+        except (OSError, sqlite3.Error) as error:
+            self.live.notes[name] = sentence(error)
+        else:
+            self.live.notes.pop(name, None)
+
     _policy_changed = False
+
+    async def _expire(self, now: float) -> None:
+        """Take off what has ended; the kernel let go of it by itself."""
+        for entry in await self.stores.lists.expire(now):
+            self.pipeline.note_change(entry, "expire", "ipwatchd", now)
+            self._policy_changed = True
 
     async def _act_on(self, now: float) -> None:
         if self._policy_changed and self.live.enforcement:
@@ -257,6 +288,10 @@ class Daemon:
             notes["firewall"] = self.live.enforcement.note
         if self.pipeline.trouble:
             notes["incidents"] = self.pipeline.trouble
+        if self.live.enforcement and self.live.enforcement.unkept:
+            notes["firewall mode"] = self.live.enforcement.unkept
+        if degraded := self.stores.history.degraded():
+            notes["history"] = degraded
         for name, note in notes.items():
             if name not in self._said:
                 _LOG.warning(note, part=name)
@@ -268,7 +303,8 @@ class Daemon:
         """Read the file again; a bad one is named and the last good one kept."""
         try:
             fresh = load(self._config_path)
-        except (ConfigError, OSError) as error:
+            self.stores.enricher.reload(fresh.named_zones(), fresh.geo)
+        except (ConfigError, ValueError, OSError) as error:
             self.live.notes["configuration"] = f"kept the last good one: {error}"
             _LOG.error("reload refused, the last good configuration stays", error=str(error))
             return
@@ -288,7 +324,6 @@ class Daemon:
     def _adopt(self, fresh: Config, kept: dict[str, object]) -> None:
         self.config = msgspec.structs.replace(fresh, **kept)
         self.stores.config = self.config
-        self.stores.enricher.reload(self.config.named_zones(), self.config.geo)
         self.stores.history.rename(zones=self.stores.enricher.zones)
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall

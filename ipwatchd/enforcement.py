@@ -64,6 +64,9 @@ class Enforcement:
         self._busy = asyncio.Lock()
         self._choice = _read(self._path)
         self.note = ""
+        """Why the kernel does not hold what the lists say; empty where it does."""
+        self.unkept = ""
+        """Why the mode in force is not on the disk; empty where it is."""
         self.repairs = 0
 
     def choice(self, now: float) -> Choice:
@@ -75,7 +78,7 @@ class Enforcement:
         async with self._busy:
             choice = self.choice(now)
             if choice != self._choice:
-                self._keep(choice)
+                self._try_to_keep(choice)
             policy = self._lists.policy(choice.mode, self.settings.management, now=now)
             try:
                 self._firewall.apply(policy, now)
@@ -127,8 +130,8 @@ class Enforcement:
 
     async def rollback(self, now: float) -> Choice:
         """Take the change that waits back."""
-        choice = self._waiting(now)
-        self._keep(Choice(choice.previous, configured=choice.configured))
+        # Its time is over now: holds in the kernel also where the disk can't take it.
+        self._choice = msgspec.structs.replace(self._waiting(now), confirm_by=now)
         await self.sync(now)
         return self.choice(now)
 
@@ -138,15 +141,23 @@ class Enforcement:
             raise NothingToConfirmError("no change of mode is waiting to be confirmed")
         return choice
 
+    def _try_to_keep(self, choice: Choice) -> None:
+        """Write down what time or the file decided; after a restart they decide it again."""
+        try:
+            self._keep(choice)
+        except OSError as error:
+            self.unkept = f"can't write {self._path} ({error.strerror or error}): make room"
+
     def _keep(self, choice: Choice) -> None:
-        """Remember the choice on disk before it is acted on."""
-        self._choice = choice
+        """Remember the choice on disk before it is acted on; OSError leaves all as it was."""
         temporary = self._path.with_suffix(".new")
         with temporary.open("wb") as file:
             file.write(msgspec.json.encode(choice))
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(self._path)
+        self._choice = choice
+        self.unkept = ""
 
     def stop(self) -> None:
         """Leave the rules or take them away, as configured."""

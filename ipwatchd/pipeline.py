@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -11,12 +12,14 @@ import msgspec
 from ipwatchd.detect import build
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES
+from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipwatchd.capture import Capture
     from ipwatchd.detect import Detector
+    from ipwatchd.records.entry import ListEntry
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
     from ipwatchd.records.incident import Incident
@@ -25,8 +28,8 @@ if TYPE_CHECKING:
 __all__ = ["Outcome", "Pipeline"]
 
 _WAITING: Final = 10_000
-"""Findings kept in memory while incidents can't be written (full disk). An attack that goes on for
-hours with the disk full would else fill the memory."""
+"""Findings kept in memory while incidents can't be written (full disk), and responses while lists
+can't. An attack that goes on for hours with the disk full would else fill the memory."""
 
 
 class Outcome(msgspec.Struct):
@@ -43,6 +46,7 @@ class Pipeline:
         self.stores = stores
         self.detectors = self._build()
         self._waiting: deque[Finding] = deque()
+        self._unanswered: deque[tuple[Finding, Incident]] = deque(maxlen=_WAITING)
         # Captures, log lines and blocked packets come from tasks of their own: one at a time may
         # turn findings into incidents, or a finding is taken twice.
         self._settling = asyncio.Lock()
@@ -91,19 +95,41 @@ class Pipeline:
                 self.findings_shed += 1
             self._waiting.append(finding)
         outcome = Outcome([], [])
+        try:
+            await self._record(now, outcome)
+        except (OSError, sqlite3.Error) as error:
+            waiting = f"{len(self._waiting)} findings wait in memory"
+            self.trouble = f"can't write incidents, {waiting}: {sentence(error)}"
+            return outcome
+        try:
+            await self._answer(now, outcome)
+        except (OSError, sqlite3.Error) as error:
+            self.trouble = f"can't respond to incidents: {sentence(error)}"
+            return outcome
+        self.trouble = ""
+        return outcome
+
+    async def _record(self, now: float, outcome: Outcome) -> None:
+        """Hand the findings that wait to the incidents, each exactly once."""
         while self._waiting:
             finding = self._waiting[0]
             try:
                 incident = await self.stores.incidents.finding(finding, now)
-                if incident is not None:
-                    outcome.incidents.append(incident)
-                    await self._respond(finding, incident, now, outcome)
-            except OSError as error:
-                self.trouble = f"can't write incidents: {error}"
-                return outcome
+            except OSError:
+                if self.stores.incidents.holds(finding, now):
+                    self._waiting.popleft()  # it counts as growth: again would count it twice
+                raise
             self._waiting.popleft()
-        self.trouble = ""
-        return outcome
+            if incident is not None:
+                outcome.incidents.append(incident)
+                if finding.rule in self.stores.config.incidents.auto_deny:
+                    self._unanswered.append((finding, incident))
+
+    async def _answer(self, now: float, outcome: Outcome) -> None:
+        """Respond to the incidents that were opened or grew."""
+        while self._unanswered:
+            await self._respond(*self._unanswered[0], now, outcome)
+            self._unanswered.popleft()
 
     def _is_an_echo(self, finding: Finding, now: float) -> bool:
         """Tell whether a contact with a denied address is only the answer to our own denying it.
@@ -127,7 +153,7 @@ class Pipeline:
     ) -> None:
         """Deny the subject for a time where the rule is configured to, and ours it is not."""
         settings = self.stores.config.incidents
-        if finding.rule not in settings.auto_deny or incident.state not in OPEN_STATES:
+        if incident.state not in OPEN_STATES:
             return
         place = self.stores.enricher.place(finding.subject)
         if place is None or place.zone != "internet" or self._denied(finding.subject):
@@ -144,10 +170,18 @@ class Pipeline:
             )
             return
         outcome.denied.append(change.entry.network)
+        self.note_change(change.entry, "add", "ipwatchd", now)
         note = f"denied {finding.subject} for {duration_text(settings.deny_seconds)}"
         await self.stores.incidents.act(
             incident.id, "response", actor="ipwatchd", reason=note, now=now
         )
+
+    def note_change(self, entry: ListEntry, action: str, author: str, now: float) -> None:
+        """Put a change of a list on record: action is add, remove or expire."""
+        self.stores.history.add_list_change(
+            ts=now, list=entry.list, network=entry.network, action=action, author=author,
+            reason=entry.reason,
+        )  # fmt: skip
 
     def _denied(self, address: str) -> bool:
         from ipwatchd.records.address import address_array

@@ -103,7 +103,7 @@ async def transaction(db: aiosqlite.Connection) -> AsyncIterator[aiosqlite.Conne
         # Inside: a task cancelled here has begun all the same, in the connection's thread.
         await db.execute("BEGIN IMMEDIATE")
         yield db
+        await db.commit()  # inside: what a full disk refused must not stay open
     except BaseException:
         await db.rollback()
         raise
-    await db.commit()

@@ -57,6 +57,8 @@ def _capture(live: Live) -> Iterator[Check]:
 def _firewall(live: Live) -> Iterator[Check]:
     if live.enforcement is None:
         return
+    if live.enforcement.unkept:
+        yield Check(name="firewall mode", ok=False, note=live.enforcement.unkept)
     note = live.enforcement.note
     if note:
         yield Check(name="firewall", ok=False, note=note)
@@ -86,3 +88,6 @@ def _notes(live: Live) -> Iterator[tuple[str, str]]:
     yield from live.notes.items()
     if live.pipeline.trouble:
         yield "incidents", live.pipeline.trouble
+    if live.follower:
+        for path, note in live.follower.counters.problems.items():
+            yield f"logs {path}", note

@@ -24,6 +24,7 @@ from ipwatchd.control.call import (
 )
 from ipwatchd.control.messages import Problem
 from ipwatchd.sqlite import CorruptStoreError
+from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
     from ipwatchd.control.house import House
@@ -108,7 +109,7 @@ async def dispatch(
         return _problem(500, str(error), 1)
     except (OSError, sqlite3.Error) as error:
         _LOG.warning("%s %s: %s", method, target.partition("?")[0], error)
-        return _problem(500, f"can't do that now: {error}", 1)
+        return _problem(500, f"can't do that now: {sentence(error)}", 1)
     return 200, msgspec.json.encode(answer)
 
 
@@ -130,9 +131,18 @@ async def _answer(
         call = Call(now, peer, names, dict(parse_qsl(url.query)), _decode(body))
         answer = await route.handler(house, call)
         if route.audit:
-            await _note(house, route, call, wall)
+            try:
+                await _note(house, route, call, wall)
+            except (OSError, sqlite3.Error) as error:
+                raise OSError(_unnoted(method, error)) from error
         return answer
     raise NotFoundError(f"no such call: {method} {url.path}")
+
+
+def _unnoted(method: str, error: Exception) -> str:
+    """Say what became of a call that the audit log could not take."""
+    done = "not shown" if method == "GET" else "done all the same"
+    return f"the audit log can't be written ({sentence(error)}); it was {done}"
 
 
 def _decode(body: bytes) -> dict[str, Any]:

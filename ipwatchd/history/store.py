@@ -306,6 +306,15 @@ class History(Queries):
         deferred = {"places_deferred": self._places.deferred} if self._places.deferred else {}
         return {**self._buffer.shed, **deferred}
 
+    def degraded(self) -> str:
+        """Return what is wrong with the disk now, a sentence; "" where nothing is."""
+        if self._trouble or not self._level:
+            return self._trouble
+        return (
+            f"{_STEPS[self._level]}: less than {self._floor()} bytes are free under "
+            f"{self.state_dir}; free some or lower [history] archive_bytes"
+        )
+
     async def status(self) -> dict[str, Any]:
         """Return how history is doing.
 
@@ -313,19 +322,13 @@ class History(Queries):
         `database_bytes` `archive_bytes` on disk, `oldest` `newest` epoch seconds (0: nothing),
         `shed` and `removed` by name, `degraded` a sentence or "".
         """
-        degraded = self._trouble
-        if self._level and not degraded:
-            degraded = (
-                f"{_STEPS[self._level]}: less than {self._floor()} bytes are free under "
-                f"{self.state_dir}; free some or lower [history] archive_bytes"
-            )
         return {
             **await self.held(),
             "waiting": self._buffer.flow_rows,
             "unsealed": self._buffer.unsealed_rows,
             "shed": self.shed(),
             "removed": dict(self.removed),
-            "degraded": degraded,
+            "degraded": self.degraded(),
         }
 
     def _floor(self) -> int:

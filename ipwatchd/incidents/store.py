@@ -57,6 +57,7 @@ class Incidents(IncidentQueries):
         self._lock = asyncio.Lock()
         self._groups: OrderedDict[str, Group] = OrderedDict()
         self._pending: dict[str, Group] = {}
+        self._refused: OSError | None = None
         self._now = 0.0
         self.counters = {"findings": 0, "opened": 0, "grown": 0, "reopened": 0, "write_errors": 0}
 
@@ -106,6 +107,11 @@ class Incidents(IncidentQueries):
             else:
                 return None
             return await self.incident(group.id)
+
+    def holds(self, f: Finding, now: float) -> bool:
+        """Tell whether a finding that was refused is kept all the same, as growth in memory."""
+        group = self._living(f.key or f"{f.rule}|{f.subject}")
+        return group is not None and not group.over(now, self._settings.reopen_seconds)
 
     async def report(self, r: Report, now: float) -> Incident:
         """Take in a person's report as a new incident; the same report again changes nothing."""
@@ -159,10 +165,16 @@ class Incidents(IncidentQueries):
             return incident
 
     async def flush(self, now: float) -> Page:
-        """Write the growth that is due; return its incidents."""
+        """Write the growth that is due; return its incidents.
+
+        Raises OSError from the first refusal on until growth is written again.
+        """
         async with self._lock:
             self._now = now
-            return await self._write_growth([g for g in self._pending.values() if g.due(now)], now)
+            due = [group for group in self._pending.values() if group.due(now)]
+            if self._refused and self._pending and not due:
+                raise self._refused
+            return await self._write_growth(due, now)
 
     async def close(self) -> None:
         """Write all growth and let the file go."""
@@ -193,10 +205,12 @@ class Incidents(IncidentQueries):
                     await self._grow(batch, await self._load(batch, one.id), one, now)
                     for one in groups
                 ]
-        except OSError:
+        except OSError as error:
+            self._refused = error
             for one in groups:
                 one.written = now
             raise
+        self._refused = None
         for one, incident in zip(groups, grown, strict=True):
             self._settle(one, incident, now)
         return grown
