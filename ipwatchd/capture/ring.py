@@ -13,6 +13,7 @@ from ipwatchd.capture.counters import CaptureCounters
 from ipwatchd.capture.delivery import Capture
 from ipwatchd.capture.dissect import DissectCounters, Dissector
 from ipwatchd.capture.ring_socket import PacketRing
+from ipwatchd.capture.warm import warm_live
 from ipwatchd.capture.worker import Worker
 from ipwatchd.records.flow import empty_flows
 
@@ -61,6 +62,9 @@ class Ring:
         Raises CaptureInterfaceError where one is missing or down, PermissionError without
         CAP_NET_RAW; nothing is left open then.
         """
+        # Compiling takes seconds where no cache is, and a ring's blocks are full after a few:
+        # nothing is open before the code is there.
+        warm_live()
         rings: list[PacketRing] = []
         try:
             rings.extend(PacketRing(name, self._settings) for name in self.interfaces)

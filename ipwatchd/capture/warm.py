@@ -18,7 +18,7 @@ from ipwatchd.capture.packet import PACKET, Batch
 from ipwatchd.capture.ring_socket import index_block
 from ipwatchd.config import CaptureSettings
 
-__all__ = ["warm"]
+__all__ = ["warm", "warm_live"]
 
 
 def warm() -> None:
@@ -28,6 +28,13 @@ def warm() -> None:
     pcap.index_pcap(data, 0, 0, False, 1000, 1, 16, packets)
     section = pcapng.Section("<")
     pcapng.index_pcapng(data, 0, 0, section.big, section.interfaces, 0, packets)
+    warm_live()
+
+
+def warm_live() -> None:
+    """Call what the ring needs."""
+    data = np.zeros(64, np.uint8)
+    packets = np.zeros(2, PACKET)
     index_block(data, 0, 64, 0, -1, 1, 0, packets)
     meter = Meter(CaptureSettings(flows=1024))
     meter.feed(Batch(data, packets))
