@@ -6,10 +6,9 @@ what can't be read as a capture at all raises CaptureFileError.
 
 from __future__ import annotations
 
-import gzip
 import struct
 import zlib
-from typing import IO, TYPE_CHECKING, Any, Final, cast
+from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -19,30 +18,63 @@ from ipwatchd.capture.link import LINK_TYPES
 from ipwatchd.capture.packet import PACKET, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Generator, Iterator
     from pathlib import Path
 
 __all__ = ["BlockReader"]
 
 _BUFFER: Final = 4 << 20
 _PACKETS: Final = 8192
+_COMPRESSED: Final = 256 << 10
 _MEND: Final = "give a pcap or pcapng file (tcpdump -w, dumpcap, tshark -w)"
 
 
-def _open(path: Path) -> IO[bytes]:
-    try:
-        file = path.open("rb", buffering=0)
-        head = file.read(4) or b""
-        file.seek(0)
-    except OSError as error:
-        raise CaptureFileError(f"{path}: {error.strerror or error}") from error
+class _Inflated:
+    """A gzip stream (RFC 1952), several members long, that gives all that comes before damage.
+
+    Inflates into the caller's buffer only: a bomb takes time, not memory.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._inflate = zlib.decompressobj(31)
+        self._waiting = b""
+        self._started = False
+
+    def readinto(self, view: memoryview) -> int:
+        """Fill some of `view`; 0 at the end. Raises zlib.error, EOFError where it is damaged."""
+        while True:
+            if self._inflate.eof:
+                self._waiting = self._inflate.unused_data
+                self._inflate = zlib.decompressobj(31)
+                self._started = False
+            if not self._waiting:
+                self._waiting = self._file.read(_COMPRESSED)
+                if not self._waiting:
+                    return self._end()
+            self._started = True
+            out = self._inflate.decompress(self._waiting, len(view))
+            self._waiting = self._inflate.unconsumed_tail
+            if out:
+                view[: len(out)] = out
+                return len(out)
+
+    def _end(self) -> int:
+        if self._started:
+            self._started = False
+            raise EOFError("the compressed data end too soon")
+        return 0
+
+
+def _decompressed(file: IO[bytes], head: bytes) -> Any:
+    """Return what `readinto` is called on: the file itself, or what inflates it."""
     if head[:2] == b"\x1f\x8b":
-        return cast("IO[bytes]", gzip.GzipFile(fileobj=file))
+        return _Inflated(file)
     if head == b"\x28\xb5\x2f\xfd":
         import pyarrow as pa
 
-        return cast("IO[bytes]", pa.CompressedInputStream(file, "zstd"))
-    return cast("IO[bytes]", file)
+        return pa.CompressedInputStream(pa.PythonFile(file, "r"), "zstd")
+    return file
 
 
 class BlockReader:
@@ -62,19 +94,32 @@ class BlockReader:
         self._packets = np.zeros(_PACKETS, PACKET)
         self._at = self._end = 0
         self._finished = False
-        self._file = _open(path)
+        self._source: Any = None
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Generator[Batch]:
         """Yield the packets of the file in its order."""
-        with self._file:
-            self._fill()
-            head = self._bytes(0, 32)
-            if not head:
-                raise CaptureFileError(f"{self.path} is empty: {_MEND}")
-            if head[:4] == b"\x0a\x0d\x0d\x0a":
-                yield from self._pcapng()
-            else:
-                yield from self._pcap(head)
+        try:
+            file = self.path.open("rb", buffering=0)
+        except OSError as error:
+            raise CaptureFileError(f"{self.path}: {error.strerror or error}") from error
+        with file:
+            yield from self._packets_of(file)
+
+    def _packets_of(self, file: IO[bytes]) -> Iterator[Batch]:
+        try:
+            first = file.read(4)
+            file.seek(0)
+        except OSError as error:
+            raise CaptureFileError(f"{self.path}: {error.strerror or error}") from error
+        self._source = _decompressed(file, first)
+        self._fill()
+        head = self._bytes(0, 32)
+        if not head:
+            raise CaptureFileError(f"{self.path} is empty: {_MEND}")
+        if head[:4] == b"\x0a\x0d\x0d\x0a":
+            yield from self._pcapng()
+        else:
+            yield from self._pcap(head)
 
     def _bytes(self, at: int, length: int) -> bytes:
         return bytes(self._view[self._at + at : min(self._at + at + length, self._end)])
@@ -86,7 +131,7 @@ class BlockReader:
         self._at, self._end = 0, left
         while not self._finished and self._end < _BUFFER:
             try:
-                size = cast("Any", self._file).readinto(self._view[self._end :])
+                size = self._source.readinto(self._view[self._end :])
             except (OSError, EOFError, zlib.error) as error:
                 self._warn("damaged", f"can't be read on after {self.bytes_read} bytes: {error}")
                 size = 0

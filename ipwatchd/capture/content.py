@@ -9,8 +9,9 @@ import numpy as np
 from ipwatchd.capture.jit import compiled, i64, u64
 from ipwatchd.capture.network import ICMP6, TCP
 from ipwatchd.capture.octets import be32, octet
+from ipwatchd.capture.shape import framed_kind, handshake_kind, quic_initial
 from ipwatchd.capture.table import ORIG_B, Table
-from ipwatchd.capture.tap import Kind
+from ipwatchd.capture.tap import KINDS, Kind
 from ipwatchd.records.flow import SERVICES
 
 if TYPE_CHECKING:
@@ -36,10 +37,9 @@ def _service(name: str) -> int:
 
 
 _SERVICE_OF_KIND: Final = np.array(
-    [0, 0, *map(_service, ("dns", "dhcp", "sip", "tls", "http", "ssh", "quic")), 0], np.uint8
+    [_service(name) if name in SERVICES else 0 for name in KINDS], np.uint8
 )
 _STUN: Final = _service("stun")
-_QUIC: Final = _service("quic")
 
 _NONE: Final = Kind.NONE
 _ARP: Final = Kind.ARP
@@ -48,6 +48,8 @@ _SIP: Final = Kind.SIP
 _TLS: Final = Kind.TLS
 _HTTP: Final = Kind.HTTP
 _SSH: Final = Kind.SSH
+_QUIC: Final = Kind.QUIC
+_FIRST_FRAMED: Final = Kind.KERBEROS
 
 
 def _word(text: str) -> int:
@@ -126,6 +128,8 @@ def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
         return kind
     # SSH's one line a side comes first: what follows is not looked at.
     seen = i64(_NONE) if kind == _SSH else _stream_kind(data, at, end)
+    if seen == _NONE and (kind == _NONE or kind >= _FIRST_FRAMED):
+        seen = framed_kind(data, at, end)
     if seen != _NONE:
         if kind != seen:
             row["tap"] = seen
@@ -146,22 +150,24 @@ def datagram(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     """Return the Kind of a datagram on no known port, or 0; note what service it shows."""
     if row["tap"] == _SIP:
         return i64(_SIP)
+    first = octet(data, at, end)
+    if first >= 0xC0 and quic_initial(first, be32(data, at + 1, end)):
+        row["service"] = _SERVICE_OF_KIND[_QUIC]
+        return i64(_QUIC)
     if row["left"][side] == 0:
         return i64(_NONE)
     row["left"][side] -= 1
-    first = octet(data, at, end)
+    kind = i64(_NONE)
     if be32(data, at + 4, end) == 0x2112A442 and first < 4:  # STUN's cookie (RFC 8489, 5)
         row["service"] = _STUN
-    elif first >= 0xC0 and be32(data, at + 1, end) in (
-        1,
-        0x6B3343CF,
-    ):  # QUIC long header (RFC 9000)
-        row["service"] = _QUIC
     elif _UPPER <= first < _UPPER_END and _text_kind(data, at, end, be32(data, at, end)) == _SIP:
         row["tap"] = _SIP
-        row["service"] = _SERVICE_OF_KIND[_SIP]
-        return i64(_SIP)
-    return i64(_NONE)
+        kind = i64(_SIP)
+    else:
+        kind = handshake_kind(data, at, end)
+    if kind != _NONE:
+        row["service"] = _SERVICE_OF_KIND[kind]
+    return kind
 
 
 @compiled

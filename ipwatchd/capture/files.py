@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -165,6 +166,6 @@ def _in_time_order(paths: Sequence[Path]) -> list[Path]:
 
 
 def _first_time(path: Path) -> int:
-    for batch in BlockReader(path).batches():
-        return int(batch.packets["ts"][0])
-    return 0
+    with closing(BlockReader(path).batches()) as batches:
+        first = next(batches, None)
+    return int(first.packets["ts"][0]) if first else 0

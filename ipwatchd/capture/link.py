@@ -15,21 +15,23 @@ if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
 __all__ = [
-    "ARP", "ETHERNET", "IPV4", "IPV6", "LINK_TYPES", "MPLS", "NOTHING", "PPP_FRAME",
+    "ARP", "ETHERNET", "IPV4", "IPV6", "LINK_TYPES", "LLDP", "MPLS", "NOTHING", "PPP_FRAME",
     "link_header", "ppp_header", "unwrap", "version_of",
 ]  # fmt: skip
 
 ETHERNET: Final = 1
 LINK_TYPES: Final = frozenset(
-    {0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 127, 149, 192, 228, 229, 239, 258, 276}
+    (0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 127, 149, 192, 228, 229, 239, 258, 276)
 )
 """BSD loopback, Ethernet, PPP, raw IP (three numbers), PPP in HDLC, PPPoE, raw IP, Cisco HDLC,
-802.11, OpenBSD loopback, cooked v1, radiotap, USER2 and PKTAP (Apple), PPI, IPv4, IPv6, NFLOG, PKTAP, cooked v2."""
+802.11, OpenBSD loopback, cooked v1, radiotap, USER2 as PKTAP (Apple), PPI, IPv4, IPv6, NFLOG,
+PKTAP, cooked v2."""
 
 NOTHING: Final = -1
 IPV4: Final = 0x0800
 ARP: Final = 0x0806
 IPV6: Final = 0x86DD
+LLDP: Final = 0x88CC
 MPLS: Final = 0x8847
 PPP_FRAME: Final = 0x880B
 _MAX_TAGS: Final = 8
@@ -113,14 +115,12 @@ def _rare_link(  # noqa: PLR0911 - a table of link types
         return be16(data, at + 14, end), at + 16
     if link == 276:  # Linux cooked v2
         return be16(data, at, end), at + 20
-    if link in (9, 50):
-        if octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC in its place
+    if link in (9, 50, 104):
+        if link == 104 or octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC, also in PPP's place
             return be16(data, at + 2, end), at + 4
         return ppp_header(data, at, end)
     if link == 51:
         return i64(0x8864), at
-    if link == 104:
-        return be16(data, at + 2, end), at + 4
     if link == 105:
         return wlan_header(data, at, end)
     if link == 239:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.capture.content import DATAGRAM_TRIES, STREAM_TRIES, UNWANTED, datagram, put, stream
-from ipwatchd.capture.decode import FOUND_ARP, FOUND_IP, MALFORMED, decode
+from ipwatchd.capture.decode import FOUND_ARP, FOUND_IP, FOUND_LLDP, MALFORMED, decode
 from ipwatchd.capture.evict import make_room
 from ipwatchd.capture.expiry import (
     ACTIVE,
@@ -50,8 +50,10 @@ EXPORTS_A_PACKET: Final = 3
 _MANY_PACKETS: Final = 1 << 31
 _ARP: Final = Kind.ARP
 _DNS: Final = Kind.DNS
+_LLDP: Final = Kind.LLDP
 _NDP: Final = Kind.NDP
 _SIXTEEN: Final = u64(16)
+_NOT_RESUMED: Final = 0xFF ^ RESUMED
 
 
 @compiled
@@ -108,7 +110,8 @@ def _begin(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
     row["icmp_code"] = header["icmp_code"]
     row["service"] = 0
     proto = header["proto"]
-    dns = proto == TCP and (header["src_port"] == 53 or header["dst_port"] == 53)
+    ports = table.tap_by_port
+    dns = proto == TCP and (ports[header["src_port"]] == _DNS or ports[header["dst_port"]] == _DNS)
     row["tap"] = _DNS if dns else 0
     tries = STREAM_TRIES if proto == TCP else DATAGRAM_TRIES
     row["left"][0] = tries
@@ -173,7 +176,7 @@ def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
     ts = i64(packet["ts"])
     row["last"] = max(i64(row["last"]), ts)
     row["start"] = min(i64(row["start"]), ts)
-    row["bits"] = (row["bits"] & ~RESUMED) | (SEEN_B if side else SEEN_A)
+    row["bits"] = (row["bits"] & _NOT_RESUMED) | (SEEN_B if side else SEEN_A)
     if header["proto"] == TCP and not header["later_fragment"]:
         flags = header["tcp_flags"]
         row["flags"][side] |= flags
@@ -200,7 +203,9 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
             return
         kind = stream(row, side, data, at, end)
     elif proto == UDP:
-        kind = i64(table.tap_by_port[header["dst_port"]] | table.tap_by_port[header["src_port"]])
+        kind = i64(table.tap_by_port[header["dst_port"]])
+        if kind == 0:
+            kind = i64(table.tap_by_port[header["src_port"]])
         if kind == 0:
             kind = datagram(row, side, data, at, end)
     elif proto == ICMP6 and 133 <= header["icmp_type"] <= 136:
@@ -278,6 +283,8 @@ def run(
             _flow(table, packet, header, data)
         elif found == FOUND_ARP:
             put(table, packet, header, -1, 0, _ARP, data)
+        elif found == FOUND_LLDP:
+            put(table, packet, header, -1, 0, _LLDP, data)
         elif found == MALFORMED:
             state["malformed"] += 1
         else:

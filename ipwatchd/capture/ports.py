@@ -23,6 +23,9 @@ def _tap_by_port() -> NDArray[np.uint8]:
     table[[53, 5353, 5355]] = Kind.DNS
     table[[67, 68]] = Kind.DHCP
     table[5060] = Kind.SIP
+    table[88] = Kind.KERBEROS
+    table[[1645, 1646, 1812, 1813, 3799]] = Kind.RADIUS
+    table[500] = Kind.IKE
     return table
 
 

@@ -43,11 +43,14 @@ proto 6: one TCP segment's payload, `seq` the sequence number of its first byte.
 segments of each direction of a stream whose first bytes looked like `kind`; both directions are
 tapped once either is known. Segments come as captured: repeated, out of order, with gaps.
 proto 17, 132: one datagram's payload, whole but for the snap length; `seq` is 0.
-proto 0: kind arp, the payload is the ARP packet (RFC 826) behind the link header; no five-tuple.
+proto 0: kind arp or lldp, the payload is what is behind the link header; no five-tuple.
 proto 58: kind ndp, the payload is the ICMPv6 message (RFC 4861).
 """
 
-KINDS: Final = ("", "arp", "dns", "dhcp", "sip", "tls", "http", "ssh", "quic", "ndp")
+KINDS: Final = (
+    "", "arp", "dns", "dhcp", "sip", "tls", "http", "ssh", "quic", "ndp", "kerberos", "radius",
+    "ldap", "smb", "rdp", "ike", "openvpn", "wireguard", "lldp",
+)  # fmt: skip
 """What a payload looks like, by index: a hint, to be checked. `dns` is also mDNS (port 5353) and
 LLMNR (5355); over TCP each message has its 2-byte length first (RFC 1035, 4.2.2)."""
 
@@ -65,6 +68,15 @@ class Kind:
     SSH: Final = 7
     QUIC: Final = 8
     NDP: Final = 9
+    KERBEROS: Final = 10
+    RADIUS: Final = 11
+    LDAP: Final = 12
+    SMB: Final = 13
+    RDP: Final = 14
+    IKE: Final = 15
+    OPENVPN: Final = 16
+    WIREGUARD: Final = 17
+    LLDP: Final = 18
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,8 @@ from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from ipwatchd.capture import CaptureFileError, read_files
 from ipwatchd.config import CaptureSettings
 from ipwatchd.records.address import address_texts, split
@@ -106,17 +108,16 @@ def compare_all(data: Path, only: str = "") -> Iterable[Agreement]:
 
 def _text(key: Key) -> str:
     proto, (a, a_port), (b, b_port) = key
-    import numpy as np
-
-    texts = address_texts(np.array([a[0], b[0]], np.uint64), np.array([a[1], b[1]], np.uint64))
+    hi, lo = np.array([a, b], np.uint64).T
+    texts = address_texts(hi, lo)
     return f"{proto} {texts[0]}:{a_port} {texts[1]}:{b_port}"
 
 
 def main() -> int:
     """Print the agreement of every capture that does not agree, and the sum."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", nargs="?", type=Path,
-                        default=Path(__file__).resolve().parents[3] / "shared" / "data")  # fmt: skip
+    shared = Path(__file__).resolve().parents[3] / "shared" / "data"
+    parser.add_argument("data", nargs="?", type=Path, default=shared)
     parser.add_argument("--only", default="")
     parser.add_argument("--verbose", action="store_true")
     options = parser.parse_args()

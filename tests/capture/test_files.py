@@ -1,0 +1,190 @@
+"""Capture files of every kind, whole, cut off and hostile."""
+
+from __future__ import annotations
+
+import gzip
+import struct
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from ipwatchd.capture import CaptureFileError, read_files
+from ipwatchd.config import CaptureSettings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SETTINGS = CaptureSettings(flows=1024)
+
+
+def _packets(path: Path) -> tuple[int, list[str]]:
+    source = read_files([path], SETTINGS, dissect=False)
+    for _ in source:
+        pass
+    return source.report.packets, source.report.warnings
+
+
+def _fill(wire: Any, count: int = 5) -> None:
+    for number in range(count):
+        wire.udp(number + 0.25, data=b"x" * number)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("unit", [1_000_000, 1_000_000_000])
+def test_classic(wire: Any, order: str, unit: int) -> None:
+    """Both byte orders and both time units say the same."""
+    _fill(wire)
+    path = wire.write(order=order, unit=unit)
+    flows = np.concatenate([one.flows for one in read_files([path], SETTINGS, dissect=False)])
+    assert flows["orig_packets"].tolist() == [5]
+    assert flows["start"].tolist() == [1_700_000_000_250_000_000]
+
+
+def test_compressed(wire: Any) -> None:
+    """Gzip and zstd are read as they are."""
+    _fill(wire)
+    plain = wire.bytes()
+    one, two = wire.folder / "x.gz", wire.folder / "x.zst"
+    one.write_bytes(gzip.compress(plain))
+    with pa.CompressedOutputStream(str(two), "zstd") as out:
+        out.write(plain)
+    assert _packets(one) == _packets(two) == (5, [])
+
+
+def test_cut_off_gzip(wire: Any) -> None:
+    """A gzip file that ends early gives what it holds, and says so."""
+    _fill(wire, 50)
+    path = wire.folder / "x.gz"
+    path.write_bytes(gzip.compress(wire.bytes())[:-12])
+    packets, warnings = _packets(path)
+    assert packets > 0
+    assert len(warnings) == 1
+
+
+def test_cut_off_anywhere(wire: Any) -> None:
+    """A file cut at any length gives its whole packets, and a warning unless cut between two."""
+    _fill(wire, 3)
+    whole = wire.bytes()
+    path = wire.folder / "cut.pcap"
+    ends = [24]
+    for _, data in wire.packets:
+        ends.append(ends[-1] + 16 + len(data))
+    for length in range(24, len(whole) + 1):
+        path.write_bytes(whole[:length])
+        packets, warnings = _packets(path)
+        assert packets == sum(end <= length for end in ends[1:])
+        assert bool(warnings) == (length not in ends)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"\xd4\xc3\xb2\xa1", "too short"),
+        (b"root:x:0:0:root:/root:/bin/bash\n" * 9, "is not a capture file"),
+        (b"\x0a\x0d\x0d\x0a" + b"\0" * 40, "is not a capture file"),
+        (struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 147), "link type 147"),
+    ],
+)
+def test_no_capture(tmp_path: Path, content: bytes, words: str) -> None:
+    """What is no capture is refused in one sentence that names the file."""
+    path = tmp_path / "y.pcap"
+    path.write_bytes(content)
+    with pytest.raises(CaptureFileError, match=words) as caught:
+        _packets(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing(tmp_path: Path) -> None:
+    """A file that is not there is named."""
+    with pytest.raises(CaptureFileError, match=r"gone\.pcap"):
+        _packets(tmp_path / "gone.pcap")
+
+
+def test_hostile_length(wire: Any) -> None:
+    """A record of 4 GiB ends the reading, what was before it is kept."""
+    _fill(wire, 2)
+    path = wire.write()
+    path.write_bytes(path.read_bytes() + struct.pack("<IIII", 0, 0, 0xFFFFFFF0, 60) + b"x" * 99)
+    packets, warnings = _packets(path)
+    assert packets == 2
+    assert "impossible" in warnings[0]
+
+
+def _block(kind: int, body: bytes, order: str = "<") -> bytes:
+    body += b"\0" * (-len(body) % 4)
+    length = struct.pack(f"{order}I", len(body) + 12)
+    return struct.pack(f"{order}I", kind) + length + body + length
+
+
+def _pcapng(wire: Any, order: str = "<", *, resolution: int = 6) -> bytes:
+    out = _block(0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1), order)
+    options = struct.pack(f"{order}HHB3xHH", 9, 1, resolution, 0, 0)
+    out += _block(1, struct.pack(f"{order}HHI", 1, 0, 0) + options, order)
+    out += _block(5, b"statistics..", order)
+    for at, data in wire.packets:
+        if resolution & 0x80:
+            ticks = int((1_700_000_000 + at) * 2 ** (resolution & 0x7F))
+        else:
+            ticks = round((1_700_000_000 + at) * 10**resolution)
+        head = struct.pack(
+            f"{order}IIIII", 0, ticks >> 32, ticks & 0xFFFFFFFF, len(data), len(data)
+        )
+        out += _block(6, head + data, order)
+    return out
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("resolution", [0, 3, 6, 9, 0x8A, 0x94])
+def test_pcapng(wire: Any, order: str, resolution: int) -> None:
+    """Sections of both byte orders, one behind the other, and every time resolution."""
+    _fill(wire)
+    path = wire.folder / "x.pcapng"
+    path.write_bytes(_pcapng(wire, order, resolution=resolution) + _pcapng(wire))
+    flows = np.concatenate([one.flows for one in read_files([path], SETTINGS, dissect=False)])
+    assert flows["orig_packets"].sum() == 10
+    error = 0 if resolution else 250_000_000
+    assert abs(int(flows["start"].min()) - 1_700_000_000_250_000_000) <= error + 2_000
+
+
+def test_files_in_time_order(wire: Any) -> None:
+    """Several files are read by the time of their first packets, whatever their order."""
+    wire.tcp(0, "S")
+    first = wire.write("b.pcap")
+    wire.packets.clear()
+    wire.tcp(1, "SA", back=True)
+    second = wire.write("a.pcap")
+    flows = np.concatenate([one.flows for one in read_files([second, first], SETTINGS)])
+    assert (flows["orig_packets"].tolist(), flows["resp_packets"].tolist()) == ([1], [1])
+
+
+@settings(
+    max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(data=st.data())
+def test_flipped_bits(wire: Any, data: Any) -> None:
+    """A capture with any bits flipped is read or refused in a sentence."""
+    wire.packets.clear()
+    _fill(wire, 3)
+    whole = bytearray(wire.bytes() if data.draw(st.booleans()) else _pcapng(wire))
+    for at in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=20)):
+        whole[at] ^= 1 << data.draw(st.integers(0, 7))
+    path = wire.folder / "flipped"
+    path.write_bytes(whole)
+    try:
+        packets, _ = _packets(path)
+    except CaptureFileError:
+        return
+    assert packets <= 3
+
+
+def test_delivery_is_bounded(wire: Any) -> None:
+    """The last delivery flushes all, its clock is the capture's."""
+    _fill(wire)
+    *_, last = read_files([wire.write()], SETTINGS)
+    assert last.now == pytest.approx(1_700_000_004.25)
+    assert len(last.flows) == 1
