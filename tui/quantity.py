@@ -112,6 +112,8 @@ def until(then: Any, now: float, zone: tzinfo | None) -> str:
         return "for good"
     if abs(end - now) < _DAY:
         return f"until {local:%H:%M}"
+    if abs(end - now) < 300 * _DAY:
+        return f"until {local:%m-%d %H:%M}"
     return f"until {local:%Y-%m-%d %H:%M}"
 
 

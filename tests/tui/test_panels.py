@@ -93,7 +93,7 @@ def test_what_does_not_fit_is_counted(script: Any) -> None:
     """A low panel says how many lines it hides."""
     lines = health_lines(model_of(script), NOW, 30, 3, UTC)
     assert len(lines) == 3
-    assert "more lines" in text_of(lines)
+    assert "more: h shows all" in text_of(lines)
 
 
 def test_a_fault_is_said_once(script: Any) -> None:

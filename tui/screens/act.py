@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
-from textual.binding import Binding
 from textual.widgets import Input
 
 from tui.screens.dialog import Dialog, Field, Sentence
@@ -14,7 +13,6 @@ from tui.text import clean
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
-    from textual.binding import BindingType
 
 __all__ = ["Act"]
 
@@ -29,8 +27,6 @@ _ASKS = {
 
 class Act(Dialog[dict[str, Any]]):
     """One line of text and Enter; what the daemon refuses is said here."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("enter", "confirm", "Do it", priority=True)]
 
     def __init__(self, identity: str, action: str, title: str) -> None:
         super().__init__()
@@ -53,7 +49,7 @@ class Act(Dialog[dict[str, Any]]):
         """Begin in the field."""
         self.query_one("#reason", Input).focus()
 
-    def action_confirm(self) -> None:
+    def on_input_submitted(self) -> None:
         """Send it."""
         reason = self.query_one("#reason", Input).value.strip()
         work = partial(self.house.client.act, self.identity, self.act, reason=reason)

@@ -12,6 +12,7 @@ from textual.containers import Container
 from tui.chart import WINDOWS
 from tui.records import INCIDENTS, TOP, identify
 from tui.screens.frame import Frame
+from tui.screens.reading import HealthBox
 from tui.text import clean
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.health import Health
@@ -43,6 +44,7 @@ class Dashboard(Frame):
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "window", "Window", tooltip="Show 15 minutes, 1, 6 or 24 hours"),
+        Binding("h", "health", "Health", tooltip="All of the health panel"),
         Binding("b", "by", "By", tooltip="Order the busiest by bytes, packets or flows"),
     ]
 
@@ -108,6 +110,10 @@ class Dashboard(Frame):
         if row is not None and "title" in row:
             return clean(f"{row.get('title')} ({row.get('id', '')})")
         return ""
+
+    def action_health(self) -> None:
+        """Show all lines of the health panel."""
+        self.app.push_screen(HealthBox())
 
     def action_window(self) -> None:
         """Show a longer time, after the longest the shortest."""

@@ -51,6 +51,8 @@ class Field(Input):
     """An input of one line with its name before it; up and down go through its choices."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
+        # Not a priority binding of the dialog: that would overtake letters of the same burst.
+        Binding("enter", "submit", "Do it"),
         Binding("down", "choice(1)", "Next choice", show=False),
         Binding("up", "choice(-1)", "Previous choice", show=False),
     ]

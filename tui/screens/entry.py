@@ -57,7 +57,6 @@ class AddEntry(Dialog[ListChange]):
     """Deny or allow an address for a time; Enter in any field does it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "confirm", "Do it", priority=True),
         Binding("ctrl+o", "force", "Do it anyway", tooltip="Overrule what the daemon refused"),
         Binding("tab", "app.focus_next", "Next field"),
     ]
@@ -122,7 +121,7 @@ class AddEntry(Dialog[ListChange]):
         """Overruling is there once the daemon refused."""
         return self._refused if action == "force" else True
 
-    def action_confirm(self) -> None:
+    def on_input_submitted(self) -> None:
         """Send it."""
         self._send(force=False)
 
@@ -171,10 +170,6 @@ class AddEntry(Dialog[ListChange]):
 class RemoveEntry(Dialog[ListChange]):
     """Take an address off a list."""
 
-    BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "confirm", "Take it off", priority=True)
-    ]
-
     def __init__(self, name: str, network: str) -> None:
         super().__init__()
         self.list_name = name
@@ -201,7 +196,7 @@ class RemoveEntry(Dialog[ListChange]):
         if self.is_mounted and why.get("text"):
             self.query_one("#effect", Sentence).say(clean(why["text"]), "quiet")
 
-    def action_confirm(self) -> None:
+    def on_input_submitted(self) -> None:
         """Send it."""
         reason = self.query_one("#reason", Input).value.strip()
         if not reason:

@@ -10,6 +10,7 @@ from textual.containers import VerticalScroll
 from tui.document import document, heading
 from tui.screens.dialog import Dialog
 from tui.text import Piece, clean, elide, fit, wrap
+from tui.widgets.health import health_lines
 from tui.widgets.keys import key_name
 from tui.widgets.lines import Line, Lines
 
@@ -19,8 +20,9 @@ if TYPE_CHECKING:
 
     from tui.columns import Context, Row
 
-__all__ = ["Fields", "Help"]
+__all__ = ["Fields", "HealthBox", "Help"]
 
+_ALL = 10_000
 _ALWAYS = (
     ("1 2 3 4", "dashboard, incidents, lists, records"),
     ("↑ ↓ j k", "move; PgUp PgDn Home End farther"),
@@ -36,7 +38,11 @@ class _Text(Lines):
 
     def build(self) -> list[Line]:
         screen = self.screen
-        return screen.written(max(self.cells, 20)) if isinstance(screen, (Help, Fields)) else []
+        return (
+            screen.written(max(self.cells, 20))
+            if isinstance(screen, (Help, Fields, HealthBox))
+            else []
+        )
 
 
 class Help(Dialog[None]):
@@ -108,3 +114,22 @@ class Fields(Dialog[None]):
     def written(self, cells: int) -> list[Line]:
         """Return one line a field."""
         return list(document(self.row, cells, self.context))
+
+
+class HealthBox(Dialog[None]):
+    """The whole of the health panel, which a low terminal shows the head of."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("h,q,escape,enter", "leave", "Close", key_display="esc")
+    ]
+    TITLE_TEXT = "Health"
+
+    def content(self) -> ComposeResult:
+        """Return the lines in a box that scrolls."""
+        with VerticalScroll():
+            yield _Text()
+
+    def written(self, cells: int) -> list[Line]:
+        """Return every line there is."""
+        app = self.house
+        return health_lines(app.model, app.now(), cells, _ALL, app.zone)

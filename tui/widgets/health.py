@@ -55,7 +55,7 @@ def health_lines(
     lines += _memory(status, rows - len(lines))
     if len(lines) > rows > 1:
         hidden = len(lines) - rows + 1
-        lines = [*lines[: rows - 1], [Piece(f"   {hidden} more lines", "quiet")]]
+        lines = [*lines[: rows - 1], [Piece(f"   {hidden} more: h shows all", "quiet")]]
     return lines
 
 
