@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ipwatchd.capture.ahead import load_live
 from ipwatchd.capture.counters import CaptureCounters
 from ipwatchd.capture.delivery import Capture
 from ipwatchd.capture.dissect import DissectCounters, Dissector
 from ipwatchd.capture.ring_socket import PacketRing
-from ipwatchd.capture.warm import warm_live
 from ipwatchd.capture.worker import Worker
 from ipwatchd.records.flow import empty_flows
 
@@ -64,7 +64,7 @@ class Ring:
         """
         # Compiling takes seconds where no cache is, and a ring's blocks are full after a few:
         # nothing is open before the code is there.
-        warm_live()
+        load_live()
         rings: list[PacketRing] = []
         try:
             rings.extend(PacketRing(name, self._settings) for name in self.interfaces)

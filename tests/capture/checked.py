@@ -32,12 +32,13 @@ from ipwatchd.config import CaptureSettings
 SETTINGS = CaptureSettings(flows=1024)
 HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
 INSIDE = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=443, flags="PA") / HELLO
+GTP = b"\x34\xff\0\x10\0\0\0\1\0\0\0\x85\1\0\0\0"
 FRAMES = [
     Ether() / INSIDE,
     Ether() / Dot1Q(vlan=5) / IP(options=[]) / UDP(sport=53, dport=53) / b"x",
     Ether() / IP() / UDP(sport=1, dport=4789) / VXLAN() / Ether() / INSIDE,
     Ether() / IP() / GRE(key_present=1) / INSIDE,
-    Ether() / IP() / UDP(sport=2152, dport=2152) / b"\x34\xff\0\x10\0\0\0\1\0\0\0\x85\1\0\0\0" / INSIDE,
+    Ether() / IP() / UDP(sport=2152, dport=2152) / GTP / INSIDE,
     Ether() / IP() / UDP(dport=6081) / b"\2\0\x65\x58\0\0\1\0abcdefgh" / Ether() / INSIDE,
     Ether() / IP() / UDP(dport=5247) / b"\0\x20\3\x20\0\0\0\0" / INSIDE,
     Ether() / IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting() / IPv6ExtHdrDestOpt() / INSIDE,

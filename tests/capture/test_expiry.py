@@ -88,7 +88,7 @@ def _batch(events: list[tuple[int, int]]) -> Batch:
     packets["at"] = np.arange(len(events)) * 28
     packets["captured"] = packets["wire"] = 28
     packets["link"] = 101
-    return Batch(np.frombuffer(data, np.uint8), packets)
+    return Batch(np.array(np.frombuffer(data, np.uint8)), packets)
 
 
 TIMES = st.integers(0, 400).map(lambda second: second * 1_000_000_000)

@@ -35,12 +35,14 @@ class Site:
         self.got: list[Capture] = []
 
     def ring(self, *names: str, settings: CaptureSettings = SETTINGS) -> Ring:
+        """Start capturing on the left host."""
         with self.left.inside():
             ring = Ring(names or ("lan0",), settings, self.got.append)
             ring.start()
         return ring
 
     def flows(self) -> Any:
+        """Return all that was delivered."""
         return np.concatenate([one.flows for one in self.got])
 
 
@@ -170,7 +172,7 @@ def test_refusals(site: Site) -> None:
     """An interface that is not there or is down is named, and nothing stays open."""
     site.right.run(["ip", "link", "set", "lo", "down"])
     with site.right.inside():
-        with pytest.raises(CaptureInterfaceError, match="eth7 is not there: .* has eth0, lo"):
+        with pytest.raises(CaptureInterfaceError, match=r"eth7 is not there: .* has eth0, lo"):
             Ring(["eth0", "eth7"], SETTINGS, print).start()
         with pytest.raises(CaptureInterfaceError, match="lo is down"):
             Ring(["lo"], SETTINGS, print).start()

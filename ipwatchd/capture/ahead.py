@@ -1,0 +1,34 @@
+"""Have the packet loop's machine code at hand before the first packet: from the cache, or made."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ipwatchd.capture import pcap, pcapng
+from ipwatchd.capture.meter import Meter
+from ipwatchd.capture.packet import PACKET, Batch
+from ipwatchd.capture.ring_socket import index_block
+from ipwatchd.config import CaptureSettings
+
+__all__ = ["load_all", "load_live"]
+
+
+def load_all() -> None:
+    """Call every entry of the compiled code with the very types that capture calls it with."""
+    data = np.zeros(64, np.uint8)
+    packets = np.zeros(2, PACKET)
+    pcap.index_pcap(data, 0, 0, False, 1000, 1, 16, packets)
+    section = pcapng.Section("<")
+    pcapng.index_pcapng(data, 0, 0, section.big, section.interfaces, 0, packets)
+    load_live()
+
+
+def load_live() -> None:
+    """Call what the ring needs."""
+    data = np.zeros(64, np.uint8)
+    packets = np.zeros(2, PACKET)
+    index_block(data, 0, 64, 0, -1, 1, 0, packets)
+    meter = Meter(CaptureSettings(flows=1024))
+    meter.feed(Batch(data, packets))
+    meter.advance(1)
+    meter.flush()
