@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipwatchd.history.rollup import pack
-from ipwatchd.records.address import network_range
+from ipwatchd.records.address import network_parts
 from ipwatchd.records.filter import FilterError, Span, Value
 from ipwatchd.records.flow import protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from ipwatchd.records.filter import Filter, Term
 
@@ -50,10 +50,11 @@ def _either(pair: Sequence[Where]) -> Where:
     return Where(f"({pair[0].sql} OR {pair[1].sql})", pair[0].parameters + pair[1].parameters)
 
 
-def _network(value: Value) -> tuple[tuple[int, int], tuple[int, int]]:
-    if isinstance(value, str | int | float | Span):
-        raise TypeError(f"{value!r} is no network")
-    return network_range(value)
+def _ranges(values: Sequence[Value]) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    for value in values:
+        if isinstance(value, str | int | float | Span):
+            raise TypeError(f"{value!r} is no network")
+        yield from network_parts(value)
 
 
 def networks(*columns: str) -> Matcher:
@@ -62,7 +63,7 @@ def networks(*columns: str) -> Matcher:
     def match(values: Sequence[Value]) -> Where:
         return any_of(
             Where(f"{column} BETWEEN ? AND ?", (pack(*first), pack(*last)))
-            for first, last in map(_network, values)
+            for first, last in _ranges(values)
             for column in columns
         )
 
@@ -75,7 +76,7 @@ def overlap(first_column: str, last_column: str) -> Matcher:
     def match(values: Sequence[Value]) -> Where:
         return any_of(
             Where(f"({first_column} <= ? AND {last_column} >= ?)", (pack(*last), pack(*first)))
-            for first, last in map(_network, values)
+            for first, last in _ranges(values)
         )
 
     return match
@@ -85,9 +86,7 @@ def halves(*sides: str) -> Matcher:
     """Match networks against addresses stored as two unsigned halves (the archive)."""
 
     def match(values: Sequence[Value]) -> Where:
-        return any_of(
-            _half(side, first, last) for first, last in map(_network, values) for side in sides
-        )
+        return any_of(_half(side, first, last) for first, last in _ranges(values) for side in sides)
 
     return match
 

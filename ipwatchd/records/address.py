@@ -26,6 +26,7 @@ __all__ = [
     "address_texts",
     "is_v4",
     "join",
+    "network_parts",
     "network_range",
     "split",
     "unique_addresses",
@@ -36,6 +37,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 ADDRESS: Final = np.dtype([("hi", "<u8"), ("lo", "<u8")])
 V4_PREFIX: Final = 0xFFFF_0000_0000
+_Range = tuple[tuple[int, int], tuple[int, int]]
 _LOW: Final = (1 << 64) - 1
 _V4_LOW: Final = (1 << 32) - 1
 
@@ -106,3 +108,19 @@ def is_v4(hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
 def network_range(network: IPNetwork) -> tuple[tuple[int, int], tuple[int, int]]:
     """Return the first and the last address of a network, each as two halves."""
     return split(network.network_address), split(network.broadcast_address)
+
+
+def network_parts(network: IPNetwork) -> list[_Range]:
+    """Return the ranges of a network, within one high half or of whole high halves each.
+
+    An IPv6 network that reaches over the IPv4-mapped block does so in name only: that block is
+    IPv4's, and the ranges leave it out.
+    """
+    first, last = network_range(network)
+    end = _LOW if last[0] else last[1]
+    if network.version == 4 or first[0] or not first[1] <= V4_PREFIX <= end:
+        return [(first, last)]
+    parts = [(first, (0, V4_PREFIX - 1)), ((0, V4_PREFIX + _V4_LOW + 1), (0, end))]
+    if last[0]:
+        parts.append(((1, 0), last))
+    return [part for part in parts if part[0] <= part[1]]
