@@ -181,13 +181,17 @@ def _enforcement(seen: Seen) -> list[Verdict]:
         Verdict("the kernel dropped packets (nft's counter)", f"{seen.kernel.dropped} packets",
                 seen.kernel.dropped > 0)
     )  # fmt: skip
-    blocked = {str(row.get("orig")) for row in seen.events if row.get("kind") == "blocked"}
-    blocked |= {str(row.get("resp")) for row in seen.events if row.get("kind") == "blocked"}
-    address = named("denied").ipv4
-    verdicts.append(
-        Verdict(f"blocked packets of {address} on record", "yes" if address in blocked else "none",
-                address in blocked)
-    )  # fmt: skip
+    blocked = {
+        (str(row.get("orig")), str(row.get("resp")))
+        for row in seen.events
+        if row.get("kind") == "blocked"
+    }
+    for orig, resp in (("denied", "portal"), ("desk3", "denied")):
+        pair = (named(orig).ipv4, named(resp).ipv4)
+        verdicts.append(
+            Verdict(f"blocked packets from {pair[0]} to {pair[1]} on record",
+                    "yes" if pair in blocked else "none", pair in blocked)
+        )  # fmt: skip
     return verdicts
 
 

@@ -8,10 +8,11 @@ import contextlib
 import signal
 import subprocess
 import sys
+import termios
 import time
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.control.client import RefusedError, UnreachableError
 from ipwatchd.lab import shelter
@@ -107,6 +108,19 @@ def _sum_up(stage: _Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> No
     stage.narrator.heading(verdict)
 
 
+def _terminal_state() -> list[Any]:
+    return termios.tcgetattr(sys.stdin) if sys.stdin.isatty() else []
+
+
+def _restore(state: list[Any]) -> None:
+    """Give the terminal back as a UI that was ended leaves it not (xterm's ctlseqs)."""
+    if state:
+        termios.tcsetattr(sys.stdin, termios.TCSANOW, state)
+    # normal screen, cursor shown, no mouse reports, no bracketed paste, no focus reports
+    modes = ("?1049l", "?25h", "?1000l", "?1002l", "?1003l", "?1006l", "?2004l", "?1004l")
+    print("".join(f"\033[{mode}" for mode in modes), end="", flush=True)
+
+
 async def _terminal(stage: _Stage) -> int:
     """Play days slowly behind the TUI until it is left; then say shortly what happened."""
 
@@ -116,13 +130,17 @@ async def _terminal(stage: _Stage) -> int:
 
     playing = asyncio.create_task(days())
     command = [sys.executable, "-m", *stage.gateway.command("tui")]
+    terminal = _terminal_state()
     with stage.gateway.namespace.inside():
         # started in one go: a namespace belongs to the thread, so nothing may be awaited here
         screen = subprocess.Popen(command)  # noqa: ASYNC220 - see above
     try:
         status = await asyncio.to_thread(screen.wait)
     finally:
-        screen.terminate()
+        if screen.poll() is None:
+            screen.terminate()
+            screen.wait()
+            _restore(terminal)
         playing.cancel()
         await asyncio.gather(playing, return_exceptions=True)
     told = await stage.gateway.ctl("incidents", "list")

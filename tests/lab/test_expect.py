@@ -55,6 +55,7 @@ def _seen() -> Seen:
         {"kind": "auth", "orig": named("admin").ipv4, "result": "success"},
         {"kind": "api", "orig": named("customer2").ipv4},
         {"kind": "blocked", "orig": named("denied").ipv4, "resp": named("portal").ipv4},
+        {"kind": "blocked", "orig": named("desk3").ipv4, "resp": named("denied").ipv4},
     ]
     incidents = [
         {"id": f"lab-{rule}", "rule": rule, "subject": named(who).ipv4, "priority": "P2",
