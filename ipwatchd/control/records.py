@@ -5,6 +5,8 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
+import msgspec
+
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import Page
 from ipwatchd.records.filter import parse
@@ -59,4 +61,4 @@ async def address(house: House, call: Call) -> dict[str, Any]:
     why = house.stores.lists.why(text, now=call.now)
     if found is None:
         raise NotFoundError(f"nothing is recorded about {text}")
-    return {**found, "lists": why}
+    return {**found, "verdict": msgspec.to_builtins(why)}

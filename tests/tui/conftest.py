@@ -292,7 +292,7 @@ def address() -> dict[str, Any]:
         "flows": 9321,
         "bytes": 73_400_000,
         "place": {"zone": "internet", "country": "RU", "city": "Moscow", "asn": 64500},
-        "lists": {
+        "verdict": {
             "address": "203.0.113.7",
             "verdict": "deny",
             "text": "203.0.113.7 is denied by 203.0.113.7/32, added by ops: scan of the gateway",
@@ -365,7 +365,7 @@ class StandIn:
             r"GET records/(\w+)": lambda kind: _page(known.records[kind], query),
             r"GET (flows|events)": lambda kind: _page(known.records[kind], query),
             r"GET addresses/(?:.*)": lambda: known.address,
-            r"GET why/(?:.*)": lambda: known.address["lists"],
+            r"GET why/(?:.*)": lambda: known.address["verdict"],
             r"GET lists/(\w+)": lambda name: known.entries[name],
             r"GET lists/\w+/preview": lambda: {
                 "network": query["network"], "note": "", "flows": 12, "bytes": 3_400_000,

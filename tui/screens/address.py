@@ -62,15 +62,15 @@ class AddressPage(Page):
         return self._verdict() == "deny" or bool(self.known and self.known.get("denied"))
 
     def _verdict(self) -> str:
-        why = (self.known or {}).get("lists")
+        why = (self.known or {}).get("verdict")
         return str(why.get("verdict", "")) if isinstance(why, dict) else ""
 
     def written(self, cells: int) -> list[Line]:
         """Return the verdict, then all that is known."""
         if self.known is None:
             return self.waiting()
-        why = self.known.get("lists")
-        rest = {key: value for key, value in self.known.items() if key != "lists"}
+        why = self.known.get("verdict")
+        rest = {key: value for key, value in self.known.items() if key != "verdict"}
         if not isinstance(why, dict):
             return list(document(self.known, cells, self.context()))
         entry = why.get("decided_by")
