@@ -19,14 +19,16 @@ _SIZES: Final = np.array([60, 60, 60, 90, 300, 590, 1514, 1514])
 """Frame lengths on the wire: the mix of a gateway, half of it acknowledgements."""
 
 
-def frames(packets: int, flows: int, seed: int = 7) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Return `packets` TCP and UDP frames of `flows` flows, 96 bytes each, and their wire lengths.
+def frames(
+    packets: int, flows: int, *, width: int = 96, seed: int = 7
+) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return `packets` TCP and UDP frames of `flows` flows, cut to `width`, and their wire lengths.
 
     Flows are drawn by a power law: few are busy, most are not. One in five is UDP.
     """
     rng = np.random.default_rng(seed)
     flow = np.minimum((rng.pareto(0.9, packets) * flows / 200).astype(np.int64), flows - 1)
-    data = np.zeros((packets, 96), np.uint8)
+    data = np.zeros((packets, width), np.uint8)
     wire = rng.choice(_SIZES, packets)
     back = rng.random(packets) < 0.5
     client = (0x0A140000 + flow % 4000).astype(np.uint32)
@@ -62,15 +64,19 @@ def write_copies(path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], c
     """Write a pcap of `copies` times the frames, each copy SECONDS_A_COPY later than the last."""
     count, width = data.shape
     captured = np.minimum(wire, width)
-    record = np.dtype([("head", "<u4", (4,)), ("data", "u1", (width,))])
-    table = np.zeros(count, record)
-    table["data"] = data
-    table["head"][:, 2] = width
-    table["head"][:, 3] = np.maximum(wire, captured)
     step = np.arange(count) * (SECONDS_A_COPY * 1_000_000 // count)
+    heads = np.stack([step // 1_000_000, step % 1_000_000, captured, wire], 1).astype("<u4")
+    blob = np.zeros(int(captured.sum()) + 16 * count, np.uint8)
+    starts = np.concatenate([[0], np.cumsum(captured + 16)[:-1]])
+    for length in np.unique(captured):
+        mine = np.flatnonzero(captured == length)
+        places = starts[mine][:, None] + 16 + np.arange(length)
+        blob[places] = data[mine, :length]
+    places = starts[:, None] + np.arange(16)
     with path.open("wb") as out:
         out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
         for copy in range(copies):
-            table["head"][:, 0] = 1_700_000_000 + copy * SECONDS_A_COPY + step // 1_000_000
-            table["head"][:, 1] = step % 1_000_000
-            table.tofile(out)
+            later = heads.copy()
+            later[:, 0] += 1_700_000_000 + copy * SECONDS_A_COPY
+            blob[places] = later.view(np.uint8)
+            blob.tofile(out)

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["BlockReader"]
 
-_BUFFER: Final = 4 << 20
+_BUFFER: Final = 1 << 20
+"""Read at once: as much as stays in the processor's cache until it is looked at."""
+_BUFFER_PCAPNG: Final = 2 * pcapng.MAX_BLOCK
 _PACKETS: Final = 8192
 _COMPRESSED: Final = 256 << 10
 _MEND: Final = "give a pcap or pcapng file (tcpdump -w, dumpcap, tshark -w)"
@@ -89,12 +91,15 @@ class BlockReader:
         self.bytes_read = 0
         self.truncated = self.damaged = self.unsupported = 0
         self.warning = ""
-        self._buffer = np.zeros(_BUFFER, np.uint8)
-        self._view = memoryview(self._buffer.data)
+        self._allocate(_BUFFER)
         self._packets = np.zeros(_PACKETS, PACKET)
         self._at = self._end = 0
         self._finished = False
         self._source: Any = None
+
+    def _allocate(self, size: int) -> None:
+        self._buffer = np.zeros(size, np.uint8)
+        self._view = memoryview(self._buffer.data)
 
     def batches(self) -> Generator[Batch]:
         """Yield the packets of the file in its order."""
@@ -129,7 +134,7 @@ class BlockReader:
         left = self._end - self._at
         self._buffer[:left] = self._buffer[self._at : self._end].copy()
         self._at, self._end = 0, left
-        while not self._finished and self._end < _BUFFER:
+        while not self._finished and self._end < len(self._buffer):
             try:
                 size = self._source.readinto(self._view[self._end :])
             except (OSError, EOFError, zlib.error) as error:
@@ -179,6 +184,9 @@ class BlockReader:
 
     def _pcapng(self) -> Iterator[Batch]:
         section: pcapng.Section | None = None
+        read = self._bytes(0, self._end)
+        self._allocate(_BUFFER_PCAPNG)
+        self._buffer[: len(read)] = np.frombuffer(read, np.uint8)
         while True:
             if section is None:
                 count, status = 0, pcapng.BLOCK

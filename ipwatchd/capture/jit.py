@@ -4,7 +4,7 @@ Numba does no bounds checks, so compiled functions read packets through `octets`
 code runs as plain Python with NUMBA_DISABLE_JIT=1 and checked with NUMBA_BOUNDSCHECK=1.
 
 Numba notices a change of a function's own file but not of those it calls. The cache's folder
-therefore carries a digest of all sources that hold compiled code or a layout.
+therefore carries a digest of all sources that are compiled or frozen into compiled code.
 """
 
 from __future__ import annotations
@@ -30,6 +30,9 @@ i64: Callable[[Any], int] = cast("Callable[[Any], int]", np.int64)
 u64: Callable[[Any], int] = cast("Callable[[Any], int]", np.uint64)
 """Widen to an unsigned 64-bit number. Never mix with signed ones: numba makes floats of that."""
 
+_CONSTANTS: Final = frozenset({"packet.py", "ports.py", "tap.py"})
+"""Files without compiled code whose numbers are frozen into it."""
+
 CACHE_ROOT: Final = Path(__file__).resolve().parent / "__pycache__"
 
 
@@ -38,7 +41,7 @@ def cache_folder() -> Path:
     digest = hashlib.sha256(numba.__version__.encode())
     for source in sorted(Path(__file__).resolve().parent.glob("*.py")):
         text = source.read_bytes()
-        if b"@compiled" in text or b"np.dtype" in text:
+        if b"@compiled" in text or b"@inlined" in text or source.name in _CONSTANTS:
             digest.update(text)
     checked = "-checked" if numba.config.BOUNDSCHECK else ""
     return CACHE_ROOT / f"loop-{digest.hexdigest()[:16]}{checked}"

@@ -1,0 +1,78 @@
+"""CPU per further packet of a capture file: ipwatchd beside softflowd and nfpcapd.
+
+python benchmarks/capture_files.py [--json] [--repeats N] [--packets N]
+
+Each tool reads one copy of a capture and four copies of it; the slope between the two is what a
+packet costs, free of start-up. Two captures: frames cut to 96 bytes, and whole frames.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, Final
+
+import measure
+import packets as made
+
+READER: Final = """
+import sys
+from pathlib import Path
+from ipwatchd.capture import read_files
+from ipwatchd.config import CaptureSettings
+for _ in read_files([Path(sys.argv[1])], CaptureSettings(), dissect=sys.argv[2] == "y"):
+    pass
+"""
+
+
+def _commands(folder: Path, file: Path) -> dict[str, list[str]]:
+    ours = [sys.executable, "-m", "ipwatchd.cli.ipwatchd"]
+    nfdump = folder / "nfdump"
+    nfdump.mkdir(exist_ok=True)
+    return {
+        "read_files": [sys.executable, "-c", READER, str(file), "n"],
+        "read_files_events": [sys.executable, "-c", READER, str(file), "y"],
+        "flows": [*ours, "flows", str(file), "-o", "/dev/null"],
+        "softflowd": ["softflowd", "-d", "-r", str(file), "-n", "127.0.0.1:9", "-m", "300000"],
+        "nfpcapd": ["nfpcapd", "-r", str(file), "-w", str(nfdump)],
+    }
+
+
+def _measure(folder: Path, width: int, count: int, repeats: int) -> dict[str, Any]:
+    data, wire = made.frames(count, count // 25, width=width)
+    small, large = folder / "one.pcap", folder / "four.pcap"
+    made.write_copies(small, data, wire, 1)
+    made.write_copies(large, data, wire, 4)
+    costs: dict[str, list[float]] = {}
+    for _ in range(repeats):
+        for name in _commands(folder, small):
+            one = measure.run(_commands(folder, small)[name]).cpu
+            four = measure.run(_commands(folder, large)[name]).cpu
+            costs.setdefault(name, []).append((four - one) / (3 * count) * 1e9)
+    return {name: round(measure.median(values), 1) for name, values in costs.items()}
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", action="store_true")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--packets", type=int, default=500_000)
+    options = parser.parse_args()
+    result: dict[str, Any] = {"unit": "ns of CPU a further packet", "packets": options.packets}
+    lines = []
+    for label, width in (("96 bytes captured", 96), ("whole frames", 1514)):
+        with tempfile.TemporaryDirectory() as folder:
+            count = options.packets if width == 96 else options.packets // 2
+            cost = _measure(Path(folder), width, count, options.repeats)
+        cost["flows_to_softflowd"] = round(cost["flows"] / cost["softflowd"], 3)
+        cost["read_files_to_softflowd"] = round(cost["read_files"] / cost["softflowd"], 3)
+        result[label] = cost
+        lines.append(f"{label}: " + ", ".join(f"{name} {value}" for name, value in cost.items()))
+    measure.say(result, [f"{result['unit']}, medians of {options.repeats}", *lines])
+
+
+if __name__ == "__main__":
+    main()
