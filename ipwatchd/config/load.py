@@ -13,6 +13,7 @@ import msgspec
 
 from ipwatchd.config.position import key_lines
 from ipwatchd.config.settings import Config, Section
+from ipwatchd.records.finding import RULES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,7 +100,7 @@ def _check_table(kind: type[Section], table: dict[str, Any], path: Key) -> Itera
         here = (*path, name)
         field = fields.get(name)
         if field is None:
-            yield Fault(here, _unknown(name, list(fields), path))
+            yield Fault(here, _unknown("key" if path else "table", name, list(fields)))
         elif isinstance(field.type, type) and issubclass(field.type, Section):
             if isinstance(value, dict):
                 yield from _check_table(field.type, value, here)
@@ -109,8 +110,7 @@ def _check_table(kind: type[Section], table: dict[str, Any], path: Key) -> Itera
             yield from _check_value(field.type, value, here)
 
 
-def _unknown(name: str, known: list[str], path: Key) -> str:
-    what = "table" if not path else "key"
+def _unknown(what: str, name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, 1, 0.5)
     if near:
         return f"unknown {what}; did you mean {near[0]}?"
@@ -156,6 +156,9 @@ def _check_meaning(config: Config) -> Iterator[Fault]:
         yield Fault(
             ("capture", "interfaces"), "names an interface twice: its packets would count twice"
         )
+    for rule in config.incidents.auto_deny:
+        if rule not in RULES:
+            yield Fault(("incidents", "auto_deny"), _unknown("rule", rule, list(RULES)))
     if config.firewall.table in {"filter", "nat", "mangle", "raw"}:
         yield Fault(("firewall", "table"), "is a name that other firewalls use: choose your own")
 

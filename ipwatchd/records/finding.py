@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 
-__all__ = ["SEVERITIES", "Finding"]
+__all__ = ["RULES", "SEVERITIES", "Finding"]
+
+RULES = ("port-scan", "password-guessing", "denied-contact", "firewall-tampered")
+"""Every rule that raises findings: the detectors' and the daemon's own."""
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")
 

@@ -56,6 +56,7 @@ def test_every_key_is_commented() -> None:
         ("[detect.port_scan]\ntargets = 0\n", 2, "detect.port_scan.targets"),
         ("detect = 5\n", 1, "is a table: write [detect]"),
         ("[uplink]\nurl = 'centre'\n", 2, "write https://HOST:8470"),
+        ("[incidents]\nauto_deny = ['port_scan']\n", 2, "unknown rule; did you mean port-scan?"),
         ("[site\n", 1, "is not TOML"),
         ("[site]\nname = 'Å'\n", 2, "site.name"),
     ],
