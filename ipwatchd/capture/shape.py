@@ -39,8 +39,9 @@ def quic_initial(first: int, version: int) -> bool:
     """Tell whether a long header is that of an Initial whose keys are known (dissect/quic.py)."""
     if version == _QUIC_2:  # RFC 9369, 3.2
         return first & 0x30 == 0x10
+    # Drafts, Google's, and those reserved to force a negotiation (RFC 9000, 15).
     known = version == 1 or version >> 8 == 0xFF0000 or version >> 16 == 0x5430
-    return known and first & 0x30 == 0
+    return first & 0x30 == 0 and (known or version & 0x0F0F0F0F == 0x0A0A0A0A)
 
 
 @compiled

@@ -11,8 +11,9 @@ from typing import Any, Final, get_args
 import msgspec
 
 __all__ = [
-    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Dhcp", "Dns", "Event", "Http", "Sip",
-    "Ssh", "Tls", "event_from_builtins",
+    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Certificate", "Dhcp", "Dns", "Event",
+    "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
+    "Sip", "Ssh", "Tls", "WireGuard", "event_from_builtins",
 ]  # fmt: skip
 
 
@@ -41,7 +42,33 @@ class Dns(Event, tag="dns", frozen=True):
 
 
 class Tls(Event, tag="tls", frozen=True):
-    """A TLS ClientHello (RFC 8446): `name` is the server name asked for, `ja4` a fingerprint."""
+    """A TLS ClientHello (RFC 8446): `name` is the server name asked for, `ja4` a fingerprint.
+
+    With `response` it is the ServerHello: the version, cipher suite and protocol that were chosen.
+    """
+
+    name: str = ""
+    version: str = ""
+    alpn: tuple[str, ...] = ()
+    ja4: str = ""
+    response: bool = False
+    cipher: str = ""
+
+
+class Certificate(Event, tag="certificate", frozen=True):
+    """A server's certificate in clear (TLS 1.2 and before, RFC 5246, 7.4.2; X.509, RFC 5280).
+
+    `name` is the subject's common name, `names` the alternative ones, `not_after` epoch seconds.
+    """
+
+    name: str = ""
+    names: tuple[str, ...] = ()
+    issuer: str = ""
+    not_after: float = 0.0
+
+
+class Quic(Event, tag="quic", frozen=True):
+    """The ClientHello of a QUIC Initial (RFC 9001); `version` is its own: 1, 2, draft-29."""
 
     name: str = ""
     version: str = ""
@@ -97,6 +124,94 @@ class Arp(Event, tag="arp", frozen=True):
     target: str = ""
 
 
+class Ndp(Event, tag="ndp", frozen=True):
+    """A neighbour's binding (RFC 4861): `address` is claimed by `mac`, `target` is asked for."""
+
+    operation: str
+    mac: str
+    address: str
+    target: str = ""
+
+
+class Lldp(Event, tag="lldp", frozen=True):
+    """A switch or phone announces itself (IEEE 802.1AB): `name` is its system name."""
+
+    name: str = ""
+    chassis: str = ""
+    port: str = ""
+    address: str = ""
+
+
+class Kerberos(Event, tag="kerberos", frozen=True):
+    """A Kerberos message (RFC 4120): `user` is the client's principal, `service` the one wanted."""
+
+    message: str
+    user: str = ""
+    realm: str = ""
+    service: str = ""
+    error: str = ""
+
+
+class Radius(Event, tag="radius", frozen=True):
+    """A RADIUS message (RFC 2865, RFC 2866): `station` called, `address` is what it was given.
+
+    `status` is Acct-Status-Type: Start, Stop, Interim-Update …
+    """
+
+    message: str
+    user: str = ""
+    station: str = ""
+    address: str = ""
+    nas: str = ""
+    status: str = ""
+
+
+class Ldap(Event, tag="ldap", frozen=True):
+    """An LDAP bind (RFC 4511, 4.2): `user` is the DN; of the response the `result`."""
+
+    message: str
+    user: str = ""
+    method: str = ""
+    result: str = ""
+
+
+class Ntlm(Event, tag="ntlm", frozen=True):
+    """Who logs in with NTLM (MS-NLMP, 2.2.1.3), from which `host`, over which `service`."""
+
+    user: str
+    domain: str = ""
+    host: str = ""
+    service: str = ""
+
+
+class Rdp(Event, tag="rdp", frozen=True):
+    """An RDP connection request (MS-RDPBCGR, 2.2.1.1): `user` is its mstshash cookie."""
+
+    user: str = ""
+
+
+class Ike(Event, tag="ike", frozen=True):
+    """An IKE message (RFC 2408, RFC 7296): who negotiates IPsec; SPIs in hex."""
+
+    version: str
+    exchange: str
+    initiator: str
+    responder: str = ""
+    response: bool = False
+
+
+class OpenVpn(Event, tag="openvpn", frozen=True):
+    """An OpenVPN handshake was recognised: client-reset or server-reset."""
+
+    message: str
+
+
+class WireGuard(Event, tag="wireguard", frozen=True):
+    """A WireGuard handshake was recognised: initiation or response."""
+
+    message: str
+
+
 class Auth(Event, tag="auth", frozen=True):
     """A login that a log reports, tried at `service`.
 
@@ -129,7 +244,10 @@ class Blocked(Event, tag="blocked", frozen=True):
     bytes: int = 0
 
 
-AnyEvent = Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked
+AnyEvent = (
+    Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked | Certificate | Quic | Ndp
+    | Lldp | Kerberos | Radius | Ldap | Ntlm | Rdp | Ike | OpenVpn | WireGuard
+)  # fmt: skip
 
 KINDS: Final[dict[str, type[Event]]] = {
     str(kind.__struct_config__.tag): kind for kind in get_args(AnyEvent)

@@ -7,21 +7,34 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.capture.dissect import arp, dhcp, dns, http, sip, ssh, tls
+from ipwatchd.capture.dissect import dns, framed, http, rdp, sip, ssh, tls, tls_server, vpn
+from ipwatchd.capture.dissect.datagram import RICH, read
+from ipwatchd.capture.dissect.quic import Connections
 from ipwatchd.capture.dissect.step import BAD, DONE, Step
 from ipwatchd.capture.dissect.stream import MAX_SEGMENTS, Streams
 from ipwatchd.capture.tap import KINDS, Kind
 from ipwatchd.records.address import address_text
-from ipwatchd.records.event import Arp
+from ipwatchd.records.event import Arp, Lldp
 from ipwatchd.records.flow import protocol_name
 
 if TYPE_CHECKING:
     from collections import deque
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+    from typing import Protocol
 
     from ipwatchd.capture.dissect.stream import Half, Key, Stream
     from ipwatchd.capture.tap import Taps
     from ipwatchd.records.event import AnyEvent
+
+    class RichDoor(Protocol):
+        """The way to the child that dissects rich protocols (capture.rich)."""
+
+        def submit(self, kind: str, data: bytes, origin: Origin, now: float) -> None:
+            """Hand over a message; what is over budget is counted and forgotten."""
+
+        def collect(self) -> Sequence[tuple[Origin, AnyEvent]]:
+            """Return what has been answered since."""
+
 
 __all__ = ["DissectCounters", "Dissector"]
 
@@ -30,6 +43,13 @@ _FIELDS: Final = [
     "seq", "offset", "length", "proto", "kind", "from_orig",
 ]  # fmt: skip
 _TCP: Final = 6
+Origin = tuple["Key", int, float]
+"""The flow, its IP protocol and the time (epoch s) of a message given to the child."""
+_STEPS: Final[dict[int, Callable[[bytes], Step]]] = {
+    Kind.DNS: dns.step, Kind.SIP: sip.step, Kind.RDP: rdp.step, Kind.OPENVPN: vpn.stream,
+    **framed.STEPS,
+}  # fmt: skip
+"""The readers of streams that need to know nothing but the bytes."""
 _PATIENCE: Final = 3
 """Segments waited for one that comes before what looks malformed: it may have overtaken."""
 
@@ -37,9 +57,9 @@ _PATIENCE: Final = 3
 class DissectCounters(msgspec.Struct):
     """What was made of the taps; `events`, `malformed` and `skipped` are by kind (tap.KINDS).
 
-    `malformed` payloads were not what they were taken for, `skipped` are of a kind nothing reads
-    yet. `streams_shed` were pushed out by newer ones or sent MAX_SEGMENTS segments without a
-    message, `streams_unfinished` fell silent in the middle of one.
+    `malformed` payloads were not what they were taken for, `skipped` are of a kind nothing reads:
+    the rich ones without a child. `streams_shed` were pushed out by newer ones or sent
+    MAX_SEGMENTS segments without a message, `streams_unfinished` fell silent in the middle of one.
     """
 
     events: dict[str, int] = {}
@@ -53,11 +73,14 @@ class DissectCounters(msgspec.Struct):
 class Dissector:
     """Payloads of packets and the first bytes of streams → events, in the order they were captured.
 
-    Not for two threads at once. `streams` bounds the TCP streams held (stream.Streams).
+    Not for two threads at once. `streams` bounds the TCP streams held (stream.Streams), and the
+    QUIC connections. Without `rich` the protocols that need the child are skipped and counted.
     """
 
-    def __init__(self, *, streams: int = 4096) -> None:
+    def __init__(self, *, streams: int = 4096, rich: RichDoor | None = None) -> None:
         self._streams = Streams(streams)
+        self._quic = Connections(streams // 2)
+        self._rich = rich
         self._silenced = 0
         self._counters = DissectCounters()
 
@@ -69,8 +92,8 @@ class Dissector:
             events=dict(own.events),
             malformed=dict(own.malformed),
             skipped=dict(own.skipped),
-            streams_live=len(self._streams),
-            streams_shed=self._streams.shed + self._silenced,
+            streams_live=len(self._streams) + len(self._quic),
+            streams_shed=self._streams.shed + self._silenced + self._quic.shed,
             streams_unfinished=own.streams_unfinished,
         )
 
@@ -86,17 +109,55 @@ class Dissector:
             key = row[1:9]
             if proto == _TCP:
                 self._segment(key, now, row[9], kind, row[14] != 0, payload, events)
+            elif kind == Kind.QUIC:
+                self._initial(key, now, row[14] != 0, payload, events)
+            elif kind in RICH:
+                self._give(((RICH[kind], payload),), key, proto, now)
             else:
-                self._take(_datagram(kind, payload), kind, key, proto, now, events)
+                sender = _address(*key[:2]) if row[14] else _address(*key[2:4])
+                self._take(read(kind, payload, sender), kind, key, proto, now, events)
         if now:
             self._expire(now, events)
+        self._collect(events)
         return events
 
     def finish(self) -> list[AnyEvent]:
         """Return what streams hold that will get no more bytes: the end of a capture."""
         events: list[AnyEvent] = []
         self._expire(float("inf"), events)
+        self._collect(events)
         return events
+
+    def _give(
+        self, messages: Sequence[tuple[str, bytes]], key: Key, proto: int, now: float
+    ) -> None:
+        """Hand messages to the child."""
+        for name, data in messages:
+            if self._rich is None:
+                self._counters.skipped[name] = self._counters.skipped.get(name, 0) + 1
+            else:
+                self._rich.submit(name, data, (key, proto, now), now)
+
+    def _collect(self, events: list[AnyEvent]) -> None:
+        """Add what the child has made of messages, now or earlier."""
+        for (key, proto, now), event in self._rich.collect() if self._rich else ():
+            events.append(_stamp(event, key, proto, now))
+            self._count_event(event)
+
+    def _count_event(self, event: AnyEvent) -> None:
+        name = str(event.__struct_config__.tag)
+        self._counters.events[name] = self._counters.events.get(name, 0) + 1
+
+    def _initial(
+        self, key: Key, now: float, from_orig: bool, payload: bytes, events: list[AnyEvent]
+    ) -> None:
+        """Read a datagram that starts with a QUIC Initial."""
+        found = self._quic.feed(key, payload, now, from_orig=from_orig)
+        if isinstance(found, bool):
+            _count(self._counters.malformed, Kind.QUIC)
+        elif found is not None:
+            events.append(_stamp(found, key, 17, now))
+            self._count_event(found)
 
     def _take(
         self, found: Sequence[AnyEvent] | None, kind: int, key: Key, proto: int, now: float,
@@ -109,7 +170,7 @@ class Dissector:
             _count(self._counters.malformed, kind)
         for event in found or ():
             events.append(_stamp(event, key, proto, now))
-            _count(self._counters.events, kind)
+            self._count_event(event)
 
     def _segment(
         self, key: Key, now: float, seq: int, kind: int, from_orig: bool, payload: bytes,
@@ -117,8 +178,7 @@ class Dissector:
     ) -> None:  # fmt: skip
         stream, half = self._streams.place(key, from_orig=from_orig, kind=kind, seq=seq, now=now)
         # Bodies are not tapped whole: the next head of a connection comes behind a gap.
-        behind = half.kind == Kind.HTTP and half.resting and half.distance(seq) > 0
-        if behind and http.starts(payload):
+        if half.resting and half.distance(seq) > 0 and _starts(half.kind, payload):
             half.restart(seq)
         if not payload or half.done or not half.add(seq, payload):
             return
@@ -154,13 +214,21 @@ class Dissector:
         for event in step.events:
             stream.known = True
             events.append(_stamp(event, key, _TCP, stream.last))
-            _count(self._counters.events, half.kind)
+            self._count_event(event)
+        if step.rich:
+            stream.known = True
+            self._give(step.rich, key, _TCP, stream.last)
 
     def _expire(self, now: float, events: list[AnyEvent]) -> None:
         """Drop the streams that fell silent, with what can be said of an unfinished message."""
         for key, stream in self._streams.idle(now):
             for from_orig in (True, False):
                 self._last_word(stream, key, from_orig, events)
+        for key, last, hello in self._quic.idle(now):
+            self._counters.streams_unfinished += 1
+            if hello is not None:
+                events.append(_stamp(hello, key, 17, last))
+                self._count_event(hello)
 
     def _last_word(self, stream: Stream, key: Key, from_orig: bool, events: list[AnyEvent]) -> None:
         half = stream.halves[from_orig]
@@ -173,22 +241,9 @@ class Dissector:
             self._keep(step, stream, half, key, events)
 
 
-def _datagram(kind: int, payload: bytes) -> Sequence[AnyEvent] | None:
-    """Return the events of a datagram, empty where malformed, None where the kind is not read."""
-    event: AnyEvent | None
-    if kind == Kind.DNS:
-        return dns.parse(payload)
-    if kind == Kind.ARP:
-        event = arp.parse(payload)
-    elif kind == Kind.DHCP:
-        event = dhcp.parse(payload)
-    elif kind == Kind.SIP:
-        event = sip.parse(payload)
-    elif kind == Kind.TLS:
-        event = tls.datagram(payload)
-    else:
-        return None
-    return (event,) if event is not None else ()
+def _starts(kind: int, payload: bytes) -> bool:
+    """Tell whether a segment begins with a message: bodies and bulk are not tapped whole."""
+    return http.starts(payload) if kind == Kind.HTTP else framed.starts(kind, payload)
 
 
 def _step(
@@ -196,16 +251,24 @@ def _step(
 ) -> Step:
     """Show the bytes of one direction of a stream to its protocol."""
     if kind == Kind.TLS:
-        return tls.step(data, final=final)
+        return _tls(data, asked, final=final)
     if kind == Kind.HTTP:
         return http.step(data, asked, final=final)
-    if kind == Kind.DNS:
-        return dns.step(data)
     if kind == Kind.SSH:
         return ssh.step(data, client=from_orig)
-    if kind == Kind.SIP:
-        return sip.step(data)
+    if kind in _STEPS:
+        return _STEPS[kind](data)
     return BAD if kind == Kind.NONE else DONE
+
+
+def _tls(data: bytes, asked: deque[http.Asked], *, final: bool) -> Step:
+    """Read a hello of either side; the server's is told with the name that the client asked for."""
+    if data[5:6] == b"\x02":
+        return tls_server.step(data, asked[-1] if asked else ("", ""), final=final)
+    step = tls.step(data, final=final)
+    for event in step.events:
+        asked.append(("", getattr(event, "name", "")))
+    return step
 
 
 def _stamp(event: AnyEvent, key: Key, proto: int, now: float) -> AnyEvent:
@@ -213,6 +276,8 @@ def _stamp(event: AnyEvent, key: Key, proto: int, now: float) -> AnyEvent:
     if isinstance(event, Arp):
         orig = "" if event.address == "0.0.0.0" else event.address  # noqa: S104  RFC 5227's probe
         return _filled(event, now, orig, 0, event.target, 0, "arp")
+    if isinstance(event, Lldp):
+        return _filled(event, now, event.address, 0, "", 0, "lldp")
     orig_hi, orig_lo, resp_hi, resp_lo, orig_port, resp_port, _vlan, _iface = key
     return _filled(
         event, now, _address(orig_hi, orig_lo), orig_port, _address(resp_hi, resp_lo), resp_port,

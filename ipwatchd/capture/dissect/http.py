@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import binascii
 import re
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.capture.dissect.framed import authenticate
 from ipwatchd.capture.dissect.step import BAD, MORE, Step
 from ipwatchd.capture.dissect.text import printable
 from ipwatchd.records.event import Http
@@ -24,7 +26,8 @@ MAX_BLANKS: Final = 4
 _METHOD: Final = re.compile(rb"[A-Z][A-Z-]{1,23}")
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([1-5][0-9][0-9])(?: |$)")
 _HEADERS: Final = re.compile(
-    rb"^(host|user-agent|upgrade|content-length|transfer-encoding)[ \t]*:[ \t]*([^\r\n]*)",
+    rb"^(host|user-agent|upgrade|content-length|transfer-encoding|(?:proxy-)?authorization)"
+    rb"[ \t]*:[ \t]*([^\r\n]*)",
     re.IGNORECASE | re.MULTILINE,
 )
 _AUTHORITY: Final = re.compile(rb"^[A-Za-z][A-Za-z0-9+.-]{0,15}://([^/?#]{1,255})")
@@ -86,12 +89,25 @@ def _ask(head: bytes, end: int, asked: deque[Asked]) -> Step:
         return BAD
     event, headers = found
     asked.append((event.method, event.name))
+    rich = _ntlm(headers)
     if event.method == "CONNECT":
-        return Step((event,), end, become="tls")
+        return Step((event,), end, become="tls", rich=rich)
     # What follows may be another protocol (RFC 9110, 7.8), as in a WebSocket.
     if b"upgrade" in headers:
-        return Step((event,), max(end, 0), done=True)
-    return Step((event,), *_next(end, headers))
+        return Step((event,), max(end, 0), done=True, rich=rich)
+    return Step((event,), *_next(end, headers), rich=rich)
+
+
+def _ntlm(headers: dict[bytes, bytes]) -> tuple[tuple[str, bytes], ...]:
+    """Return the NTLM message of a login (RFC 4559); other credentials are not looked at."""
+    value = headers.get(b"authorization") or headers.get(b"proxy-authorization") or b""
+    scheme, _, token = value.partition(b" ")
+    if scheme.lower() not in {b"ntlm", b"negotiate"}:
+        return ()
+    try:
+        return authenticate(binascii.a2b_base64(token.strip()))
+    except binascii.Error:
+        return ()
 
 
 def _answer(head: bytes, end: int, asked: deque[Asked]) -> Step:

@@ -16,7 +16,7 @@ class Step(NamedTuple):
     """Events found, how many bytes they took (may reach past what was shown), what comes next.
 
     `wait` asks for more bytes, `done` for none ever, `bad` says that this is another protocol;
-    `become` is the protocol that the rest speaks.
+    `become` is the protocol that the rest speaks; `rich` are messages for the rich child, by kind.
     """
 
     events: Sequence[AnyEvent] = ()
@@ -25,6 +25,7 @@ class Step(NamedTuple):
     done: bool = False
     bad: bool = False
     become: str = ""
+    rich: Sequence[tuple[str, bytes]] = ()
 
 
 MORE: Final = Step(wait=True)

@@ -10,7 +10,7 @@ from ipwatchd.capture.dissect.step import BAD, DONE, MORE, Step
 from ipwatchd.capture.dissect.text import printable
 from ipwatchd.records.event import Tls
 
-__all__ = ["client_hello", "datagram", "step"]
+__all__ = ["VERSIONS", "client_hello", "datagram", "read_extensions", "step"]
 
 VERSIONS: Final = {
     0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3",
@@ -145,12 +145,13 @@ def _read(body: bytes, *, cookie: bool) -> _Hello | None:
         # No extensions at all is a hello of the years before RFC 3546.
         return _Hello(version, ciphers, [], whole=place == len(body))
     (length,) = _SHORT.unpack_from(body, place)
-    extensions, end = _extensions(body, place + 2)
+    extensions = read_extensions(body, place + 2)
+    end = place + 2 + sum(4 + len(value) for _, value in extensions)
     return _Hello(version, ciphers, extensions, whole=end == place + 2 + length)
 
 
-def _extensions(body: bytes, place: int) -> tuple[list[tuple[int, bytes]], int]:
-    """Return the extensions that are there in full, and where they end."""
+def read_extensions(body: bytes, place: int) -> list[tuple[int, bytes]]:
+    """Return type and value of the extensions (RFC 8446, 4.2) that are there in full."""
     found: list[tuple[int, bytes]] = []
     size = len(body)
     while place + 4 <= size:
@@ -160,7 +161,7 @@ def _extensions(body: bytes, place: int) -> tuple[list[tuple[int, bytes]], int]:
             break
         found.append((kind, body[place + 4 : end]))
         place = end
-    return found, place
+    return found
 
 
 def _shorts(data: bytes) -> tuple[int, ...]:

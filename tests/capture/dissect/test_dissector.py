@@ -186,10 +186,11 @@ def test_what_is_not_what_it_looked_like(taps: Any, packet: Any) -> None:
                 packet(Kind.DNS, b"junk", proto=17),
                 packet(Kind.QUIC, b"x", proto=17),
                 packet(Kind.NDP, b"x", proto=58),
+                packet(Kind.RADIUS, b"x", proto=17),
                 packet(200, b"x", proto=17),
                 *junk,
             ]
         )
     )
-    assert dissector.counters.malformed == {"dns": 1, "tls": 1}
-    assert dissector.counters.skipped == {"quic": 1, "ndp": 1, "200": 1}
+    assert dissector.counters.malformed == {"dns": 1, "quic": 1, "ndp": 1, "tls": 1}
+    assert dissector.counters.skipped == {"radius": 1, "200": 1}

@@ -13,7 +13,7 @@ import pytest
 
 from ipwatchd.capture import CaptureFileError, read_files
 from ipwatchd.config import CaptureSettings
-from ipwatchd.records.event import Arp, Dhcp, Dns, Http, Tls
+from ipwatchd.records.event import Arp, Dhcp, Dns, Http, Quic, Tls
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +25,6 @@ Rows = list[dict[str, str]]
 UNREAD: Final = {
     # Names by file: why they are not expected of the house yet.
     "nDPI__avast_securedns": "DNSCrypt's certificate query in clear on port 443",
-    "suricata-verify__dns-incomplete_input": "DNS over TCP on port 5353",
     "suricata-verify__dns-over-http2_dns_over_https": "inside TLS, with the keys",
     "arkime__sctp-www": "HTTP over SCTP",
     "nDPI__rdp2": "DTLS inside RDP's own UDP framing",
@@ -102,8 +101,10 @@ def seen(events: list[AnyEvent]) -> dict[str, set[tuple[object, ...]]]:
     found: dict[str, set[tuple[object, ...]]] = defaultdict(set)
     for event in events:
         flow = (event.orig, event.orig_port, event.resp, event.resp_port)
-        if isinstance(event, Tls):
+        if isinstance(event, Tls) and not event.response:
             found["sni"].add((*flow, event.name))
+        elif isinstance(event, Quic):
+            found["quic"].add((*flow, event.name))
         elif isinstance(event, Http) and not event.status:
             found["http_host"].add((*flow, event.name))
         elif isinstance(event, Dns) and not event.response:
@@ -111,13 +112,17 @@ def seen(events: list[AnyEvent]) -> dict[str, set[tuple[object, ...]]]:
     return found
 
 
-@pytest.mark.parametrize(("kind", "least"), [("sni", 170), ("http_host", 80), ("dns", 670)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("sni", 170), ("quic", 75), ("http_host", 80), ("dns", 670)]
+)
 def test_names(shared: Path, captures: Captures, kind: str, least: int) -> None:
     """Each name that tshark finds is found, on the same flow, from the same end."""
     agreed = 0
     differing = []
     for file, rows in table(shared, "names").items():
-        wanted = [row for row in rows if row["kind"] == kind and row["detail"] != "quic"]
+        wanted = [
+            row for row in rows if kind == ("quic" if row["detail"] == "quic" else row["kind"])
+        ]
         found = seen(captures.events(file))[kind] if wanted else set()
         for row in wanted:
             if (*ends(row), row["name"]) in found:
@@ -206,13 +211,13 @@ def test_ja4_is_that_of_ndpi(shared: Path, captures: Captures) -> None:
         wanted = {
             frozenset([(flow["a"], flow["aport"]), (flow["b"], flow["bport"])]): flow["ja4"]
             for flow in flows
-            if flow.get("ja4", "") and flow["ja4"][0] == "t"
+            if flow.get("ja4", "") and flow["ja4"][0] in "tq"
         }
         if not wanted or unread(about["file"]):
             continue
         first: dict[frozenset[tuple[str, int]], str] = {}
         for event in captures.events(about["file"]):
-            if isinstance(event, Tls) and event.ja4:
+            if isinstance(event, Tls | Quic) and event.ja4:
                 key = frozenset([(event.orig, event.orig_port), (event.resp, event.resp_port)])
                 first.setdefault(key, event.ja4)
         for key, fingerprint in wanted.items():
