@@ -67,21 +67,26 @@ def mixed(count: int, seed: int = 11) -> NDArray[np.void]:
     return rows
 
 
-def policy(rows: NDArray[np.void]) -> Policy:
-    """Return the policy that denies these."""
-    return Policy("enforce", empty_ranges(), empty_ranges(), rows)
+def policy(rows: NDArray[np.void], live: NDArray[np.void] | None = None) -> Policy:
+    """Return the policy that denies these as a feed, and `live` as single denies."""
+    nothing = empty_ranges()
+    return Policy("enforce", nothing, nothing, nothing if live is None else live, bulk_deny=rows)
+
+
+def as_prefixes(rows: NDArray[np.void]) -> list[tuple[str, bool]]:
+    """Return rows as (prefix, whether it ends)."""
+    return [
+        (f"{address_text(0, first)}/{33 - (last - first + 1).bit_length()}", bool(expires))
+        for first, last, expires in zip(
+            rows["first_lo"].tolist(), rows["last_lo"].tolist(), rows["expires"].tolist(),
+            strict=True,
+        )
+    ]  # fmt: skip
 
 
 def plain_script(rows: NDArray[np.void]) -> str:
     """Return the list as one interval set in nft's language."""
-    parts = []
-    for first, last, expires in zip(
-        rows["first_lo"].tolist(), rows["last_lo"].tolist(), rows["expires"].tolist(), strict=True
-    ):
-        length = 33 - (last - first + 1).bit_length()
-        end = " timeout 1d" if expires else ""
-        parts.append(f"{address_text(0, first)}/{length}{end}")
-    listed = ",\n".join(parts)
+    listed = ",\n".join(text + (" timeout 1d" if ends else "") for text, ends in as_prefixes(rows))
     return (
         "table inet plain {\n set deny { type ipv4_addr; flags interval,timeout; elements = {\n"
         f"{listed}\n}} ; }}\n chain in {{\n type filter hook prerouting priority mangle;\n"

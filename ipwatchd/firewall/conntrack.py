@@ -20,7 +20,7 @@ from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.policy import contains, empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
 
@@ -55,31 +55,28 @@ class Entry(NamedTuple):
 
 
 def kill(
-    ranges: NDArray[np.void],
+    ranges: Sequence[NDArray[np.void]],
     *,
-    allow: NDArray[np.void] | None = None,
+    allow: Sequence[NDArray[np.void]] = (),
     management: NDArray[np.void] | None = None,
 ) -> int:
     """Remove the entries with an end in `ranges` and return how many there were.
 
-    Spared are ends in `allow` or `management`, and all that a management address opened.
-    Raises OSError with a sentence where the kernel refuses.
+    Each array is sorted and disjoint; two of them may overlap. Spared are ends in `allow` or
+    `management`, and all that a management address opened. Raises OSError with a sentence where the
+    kernel refuses.
     """
     with NetlinkSocket() as socket:
         found = list(_candidates(socket, ranges))
-        chosen = selected(
-            found,
-            ranges,
-            empty_ranges() if allow is None else allow,
-            empty_ranges() if management is None else management,
-        )
+        managed = empty_ranges() if management is None else management
+        chosen = selected(found, ranges, allow, managed)
         return sum(_delete(socket, entry) for entry in chosen)
 
 
 def selected(
     entries: list[Entry],
-    ranges: NDArray[np.void],
-    allow: NDArray[np.void],
+    ranges: Sequence[NDArray[np.void]],
+    allow: Sequence[NDArray[np.void]],
     management: NDArray[np.void],
 ) -> list[Entry]:
     """Return the entries that `kill` is to remove; pure."""
@@ -87,9 +84,18 @@ def selected(
         return []
     hi, lo = _halves([address for entry in entries for address in entry.addresses])
     managed = contains(management, hi, lo)
-    hit = contains(ranges, hi, lo) & ~contains(allow, hi, lo) & ~managed
+    hit = _in_any(ranges, hi, lo) & ~_in_any(allow, hi, lo) & ~managed
     chosen = hit.reshape(-1, 4).any(axis=1) & ~managed.reshape(-1, 4)[:, 0]
     return [entries[row] for row in np.flatnonzero(chosen).tolist()]
+
+
+def _in_any(
+    lists: Sequence[NDArray[np.void]], hi: NDArray[np.uint64], lo: NDArray[np.uint64]
+) -> NDArray[np.bool_]:
+    found = np.zeros(len(hi), np.bool_)
+    for ranges in lists:
+        found |= contains(ranges, hi, lo)
+    return found
 
 
 def _halves(addresses: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -99,10 +105,14 @@ def _halves(addresses: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint
     return both[:, 0].copy(), both[:, 1].copy()
 
 
-def _candidates(socket: NetlinkSocket, ranges: NDArray[np.void]) -> Iterator[Entry]:
+def _candidates(socket: NetlinkSocket, lists: Sequence[NDArray[np.void]]) -> Iterator[Entry]:
     """Yield entries that may match, each once: the kernel's filter for few addresses, else all."""
+    if sum(map(len, lists)) > _FILTERED:
+        yield from _dump(socket, codec.message(_GET, DUMP, family=0))
+        return
+    ranges = np.concatenate([empty_ranges(), *lists])
     single = (ranges["first_hi"] == ranges["last_hi"]) & (ranges["first_lo"] == ranges["last_lo"])
-    if len(ranges) > _FILTERED or not single.all():
+    if not single.all():
         yield from _dump(socket, codec.message(_GET, DUMP, family=0))
         return
     seen: set[bytes] = set()

@@ -14,7 +14,7 @@ from ipwatchd.firewall import codec
 __all__ = [
     "ACCEPT", "DROP", "GOTO", "JUMP", "RETURN", "Family", "comment", "counted", "from_network",
     "goto", "hop_limit_255", "interface_is", "jump", "limit", "log", "looked_up", "neighbour_type",
-    "reply_direction", "verdict",
+    "protocol_in", "reply_direction", "verdict",
 ]  # fmt: skip
 
 _REGISTER: Final = 1  # NFT_REG_1
@@ -74,11 +74,26 @@ def interface_is(index: int, *, outgoing: bool) -> list[bytes]:
     return [_meta(_META_OIF if outgoing else _META_IIF), _equals(struct.pack("=I", index))]
 
 
-def looked_up(family: Family, end: str, name: str) -> list[bytes]:
-    """`ip saddr @name` and its like; `end` is source or destination."""
+def looked_up(family: Family, end: str, name: str, length: int = 0) -> list[bytes]:
+    """`ip saddr @name`, with a length `ip saddr & MASK @name`; `end` is source or destination."""
     load = _payload(_NETWORK_HEADER, family.offsets[end], family.key)
+    mask = [_masked(family, length)] if 0 < length < 8 * family.key else []
     lookup = _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name))
-    return [*_of_family(family), load, lookup]
+    return [*_of_family(family), load, *mask, lookup]
+
+
+def _masked(family: Family, length: int) -> bytes:
+    bits = ((1 << length) - 1) << (8 * family.key - length)
+    mask = codec.nested(4, codec.attribute(1, bits.to_bytes(family.key, "big")))
+    flip = codec.nested(5, codec.attribute(1, bytes(family.key)))
+    registers = codec.u32(1, _REGISTER) + codec.u32(2, _REGISTER) + codec.u32(3, family.key)
+    return _expression("bitwise", registers, mask, flip)
+
+
+def protocol_in(name: str) -> list[bytes]:
+    """`meta nfproto @name`."""
+    lookup = _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name))
+    return [_meta(_META_NFPROTO), lookup]
 
 
 def from_network(family: Family, end: str, start: bytes, length: int) -> list[bytes]:
@@ -87,12 +102,7 @@ def from_network(family: Family, end: str, start: bytes, length: int) -> list[by
     load = _payload(_NETWORK_HEADER, family.offsets[end], family.key if length % 8 else width)
     if length % 8 == 0:
         return [*_of_family(family), load, _equals(start[:width])]
-    bits = ((1 << length) - 1) << (8 * family.key - length)
-    mask = codec.nested(4, codec.attribute(1, bits.to_bytes(family.key, "big")))
-    flip = codec.nested(5, codec.attribute(1, bytes(family.key)))
-    registers = codec.u32(1, _REGISTER) + codec.u32(2, _REGISTER) + codec.u32(3, family.key)
-    masked = _expression("bitwise", registers, mask, flip)
-    return [*_of_family(family), load, masked, _equals(start)]
+    return [*_of_family(family), load, _masked(family, length), _equals(start)]
 
 
 def neighbour_type(family: Family, name: str) -> list[bytes]:

@@ -10,9 +10,9 @@ import numpy as np
 
 from ipwatchd.firewall import conntrack
 from ipwatchd.firewall.kernel import KernelTable
-from ipwatchd.firewall.layout import SETS, columns, distribute, in_force
-from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, differences, lines
-from ipwatchd.firewall.rules import set_change, table_messages, table_removal
+from ipwatchd.firewall.layout import LISTS, columns, in_force, soonest
+from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, differences, in_order, lines
+from ipwatchd.firewall.rules import gate, set_change, table_messages, table_removal
 from ipwatchd.firewall.transport import NetlinkSocket, failure
 from ipwatchd.records.policy import empty_ranges
 
@@ -79,6 +79,8 @@ class Firewall:
 
     def _forget(self) -> None:
         self._mode = ""
+        self._until = 0.0
+        self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._ledger = Ledger()
         self._structure: Structure | None = None
         self._generation = -1
@@ -138,15 +140,30 @@ class Firewall:
     def _apply(self, policy: Policy, now: float) -> Applied:
         if policy.mode == "off":
             return self._turn_off()
-        wanted = in_force(policy, now)
-        in_sync = policy.mode == self._mode and self.check(now)
-        changed = self._change(wanted, now) if in_sync else None
-        done, denied = changed or self._rebuild(wanted, policy.mode, now)
+        wanted = self._in_force(policy, now)
+        in_sync = self._mode not in {"", "off"} and self.check(now)
+        changed = self._change(wanted, policy, now) if in_sync else None
+        done, denied = changed or self._rebuild(wanted, policy, now)
         self._seen_at = now
-        if self.settings.kill_connections and policy.mode == "enforce" and len(denied):
-            killed = conntrack.kill(denied, allow=wanted["allow"], management=wanted["management"])
+        if self.settings.kill_connections and policy.mode == "enforce" and any(map(len, denied)):
+            killed = conntrack.kill(
+                denied, allow=[wanted["allow"], wanted["bulk_allow"]],
+                management=wanted["management"],
+            )  # fmt: skip
             done = done._replace(killed=killed)
         return done
+
+    def _in_force(self, policy: Policy, now: float) -> Ranges:
+        """Return what stands at `now`; a list of which nothing has ended comes back as it is."""
+        moment = int(now * 1e9)
+        for name in LISTS:
+            ranges = getattr(policy, name)
+            known = self._ends.get(name)
+            if known is None or known[0] is not ranges:
+                self._ends[name] = (ranges, soonest(ranges))
+        if all(not end or end > moment for _, end in self._ends.values()):
+            return {name: getattr(policy, name) for name in LISTS}
+        return in_force(policy, now)
 
     def _turn_off(self) -> Applied:
         removed = sum(self._ledger.counts.values())
@@ -162,24 +179,33 @@ class Firewall:
         self._forget()
         return there
 
-    def _rebuild(self, wanted: Ranges, mode: str, now: float) -> tuple[Applied, NDArray[np.void]]:
+    def _rebuild(
+        self, wanted: Ranges, policy: Policy, now: float
+    ) -> tuple[Applied, list[NDArray[np.void]]]:
         """Replace the whole table in one transaction; return also what is denied."""
         ledger = Ledger(wanted)
-        parts = table_messages(self.settings, mode, ledger.room)
-        for spec in SETS:
+        parts = table_messages(self.settings, ledger.specs, ledger.room)
+        for spec in ledger.specs:
             parts += set_change(self.settings.table, spec, ledger.sets[spec.name], now)
-        differing = self._ledger.changes(wanted, now)
+        parts += gate(self.settings.table, policy.mode, policy.enforce_until, now)
         before = self._kernel.generation()
+        held = self._ledger.counts
         self._socket.transact(parts)
-        done = self._counted(differing, parts)._replace(rebuilt=True)
-        self._mode, self._ledger, self._drift = mode, ledger, ""
+        done = Applied(
+            added=sum(max(count - held.get(name, 0), 0) for name, count in ledger.counts.items()),
+            removed=sum(max(count - ledger.counts.get(name, 0), 0) for name, count in held.items()),
+            rebuilt=True, messages=len(parts), bytes=self._socket.sent,
+        )  # fmt: skip
+        self._mode, self._until = policy.mode, policy.enforce_until
+        self._ledger, self._drift = ledger, ""
         self._structure = self._kernel.structure()
         self._settle(before)
         if self._generation >= 0:
             states = self._kernel.sets()
             ledger.learn({name: state.elements for name, state in states.items()}, now)
+        ledger.forget_bulk()
         self._rebuilds += 1
-        return done, wanted["deny"]
+        return done, [wanted["deny"], wanted["bulk_deny"]]
 
     def _counted(self, found: list[Change], parts: list[bytes | memoryview]) -> Applied:
         return Applied(
@@ -194,21 +220,19 @@ class Firewall:
         now = self._kernel.generation()
         self._generation = now if now == before + 1 else -1
 
-    def _change(self, wanted: Ranges, now: float) -> tuple[Applied, NDArray[np.void]] | None:
+    def _change(
+        self, wanted: Ranges, policy: Policy, now: float
+    ) -> tuple[Applied, list[NDArray[np.void]]] | None:
         """Send the difference of elements; None where that can't be done and all is to be put."""
-        table = self.settings.table
-        found = self._ledger.changes(wanted, now)
+        try:
+            found = self._ledger.changes(wanted, now)
+        except OverflowError:
+            return None
         if not self._ledger.has_room(found):
             return None
-        deletes: list[bytes | memoryview] = []
-        adds: list[bytes | memoryview] = []
-        for one in found:
-            gone = self._still_there(one, now)
-            if gone is None:
-                return None
-            deletes += set_change(table, one.spec, gone, now, delete=True)
-            adds += set_change(table, one.spec, one.more, now)
-        parts = deletes + adds
+        parts = self._parts(found, policy, now)
+        if parts is None:
+            return None
         if parts:
             before = self._generation
             try:
@@ -220,11 +244,30 @@ class Firewall:
                 return None
             self._settle(before)
             self._deltas += 1
+        enforced = policy.mode == "enforce" and self._mode != "enforce"
+        self._mode, self._until = policy.mode, policy.enforce_until
         self._ledger.accept(wanted, found)
-        new = [one.more for one in found if one.spec.list == "deny"]
-        denied = np.concatenate([empty_ranges(), *new])
-        ordered: NDArray[np.void] = denied[np.lexsort((denied["first_lo"], denied["first_hi"]))]
-        return self._counted(found, parts), ordered
+        if enforced:
+            return self._counted(found, parts), [wanted["deny"], wanted["bulk_deny"]]
+        new = [in_order(one.more) for one in found if one.spec.list in {"deny", "bulk_deny"}]
+        return self._counted(found, parts), new
+
+    def _parts(
+        self, found: list[Change], policy: Policy, now: float
+    ) -> list[bytes | memoryview] | None:
+        """Return the messages of a change; None where it is not known what is to be deleted."""
+        table = self.settings.table
+        deletes: list[bytes | memoryview] = []
+        adds: list[bytes | memoryview] = []
+        for one in found:
+            gone = self._still_there(one, now)
+            if gone is None:
+                return None
+            deletes += set_change(table, one.spec, gone, now, delete=True)
+            adds += set_change(table, one.spec, one.more, now)
+        if (policy.mode, policy.enforce_until) != (self._mode, self._until):
+            adds += gate(table, policy.mode, policy.enforce_until, now)
+        return deletes + adds
 
     def _still_there(self, one: Change, now: float) -> NDArray[np.void] | None:
         """Return what is to be deleted and has not ended by itself; None where it is too much.
@@ -273,15 +316,24 @@ class Firewall:
             return "the table is not there"
         if self._structure is None or structure != self._structure:
             return "chains, rules or sets were changed"
+        # A gate with a timeout closes by itself.
+        closing = self._until and now >= self._until - 1
+        if self._kernel.mode() != self._mode and not closing:
+            return f"the table does not {self._mode}"
         states = self._kernel.sets()
-        for spec in SETS:
-            if spec.name not in states:
-                return f"set {spec.name} is not there"
-            if not self._ledger.plausible(spec, states[spec.name].elements, now):
-                return f"set {spec.name} has elements too many or too few"
-            if not self._kernel.present(spec, self._ledger.spots(spec, now)).all():
-                return f"set {spec.name} lacks elements"
-        self._ledger.turn()
+        wrong = (self._wrong(spec, states.get(spec.name), now) for spec in self._ledger.specs)
+        first = next(filter(None, wrong), "")
+        if not first:
+            self._ledger.turn()
+        return first
+
+    def _wrong(self, spec: SetSpec, state: SetState | None, now: float) -> str:
+        if state is None:
+            return f"set {spec.name} is not there"
+        if not self._ledger.plausible(spec, state.elements, now):
+            return f"set {spec.name} has elements too many or too few"
+        if not self._kernel.present(spec, self._ledger.spots(spec, now)).all():
+            return f"set {spec.name} lacks elements"
         return ""
 
     def diff(self, policy: Policy, now: float) -> Diff:
@@ -290,10 +342,12 @@ class Firewall:
         A dump of every set: for a person who asks, not for a timer.
         """
         mode = self._kernel.mode()
-        wanted = distribute(in_force(policy, now)) if policy.mode != "off" else {}
+        ledger = Ledger(in_force(policy, now)) if policy.mode != "off" else Ledger()
+        names = {spec.name for spec in ledger.specs}
+        left = [spec for spec in self._ledger.specs if spec.name not in names]
         missing, extra = [], []
-        for spec in SETS:
-            lacks, beyond = self._compared(spec, wanted.get(spec.name, empty_ranges()), now)
+        for spec in (*ledger.specs, *left):
+            lacks, beyond = self._compared(spec, ledger.sets.get(spec.name, empty_ranges()), now)
             missing.append((spec.name, lacks))
             extra.append((spec.name, beyond))
         other = mode != policy.mode
@@ -321,16 +375,16 @@ class Firewall:
         present = self._kernel.table() is not None
         counters: dict[str, Counter] = self._kernel.counters() if present else {}
         states: dict[str, SetState] = self._kernel.sets() if present else {}
-        held = {"deny": 0, "allow": 0, "management": 0}
-        for spec in SETS:
+        held = dict.fromkeys(LISTS, 0)
+        for spec in self._ledger.specs:
             if spec.name in states:
                 told = states[spec.name].elements
                 held[spec.list] += told if told >= 0 else self._ledger.counts[spec.name]
         return FirewallStatus(
             mode=self._kernel.mode() if present else "off",
             present=present,
-            deny=held["deny"],
-            allow=held["allow"],
+            deny=held["deny"] + held["bulk_deny"],
+            allow=held["allow"] + held["bulk_allow"],
             packets=sum(one.packets for one in counters.values()),
             bytes=sum(one.bytes for one in counters.values()),
             counters={name: (one.packets, one.bytes) for name, one in counters.items()},

@@ -11,7 +11,7 @@ from ipwatchd.firewall import codec
 from ipwatchd.firewall.codec import ACK, DUMP, Nft
 from ipwatchd.firewall.elements import keys_message, read_elements
 from ipwatchd.firewall.layout import range_of_keys
-from ipwatchd.firewall.rules import DENIED_CHAIN
+from ipwatchd.firewall.rules import GATE
 from ipwatchd.firewall.transport import failure
 from ipwatchd.records.policy import RANGE
 
@@ -139,12 +139,13 @@ class KernelTable:
         return found
 
     def mode(self) -> str:
-        """Return what the kernel does: off (no table), observe or enforce (by the last verdict)."""
-        verdict = -1
-        for one in self._dump(Nft.GETRULE, codec.text(2, DENIED_CHAIN)):
-            if one.get(2) == memoryview(DENIED_CHAIN.encode() + b"\0") and 4 in one:
-                verdict = _last_verdict(one[4])
-        return {0: "enforce", 1: "observe"}.get(verdict, "off")
+        """Return what the kernel does: off (no table), enforce (the gate is open) or observe."""
+        asked = codec.message(Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, GATE))
+        try:
+            bodies = [answer.body for answer in self._socket.request(asked)]
+        except FileNotFoundError:
+            return "off"
+        return "enforce" if len(read_elements(bodies, 1).keys) else "observe"
 
     def present(self, spec: SetSpec, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which of these first keys (shape (n, key)) a set holds, by keyed look-ups.
@@ -188,23 +189,12 @@ class KernelTable:
         except FileNotFoundError:
             return np.zeros(0, RANGE)
         keys, ends, left = read_elements(bodies, spec.key)
-        ranges = range_of_keys(keys, keys, spec.family)
+        ranges = range_of_keys(keys, keys, spec.family, spec.length)
         ranges["expires"] = np.where(left < 0, 0, int(now * 1e9) + left * 1_000_000)
         # At one address an interval ends before the next begins.
         order = np.lexsort((~ends, ranges["first_lo"], ranges["first_hi"]))
         found = ranges[order]
         return _paired(found, ends[order], spec.family) if spec.interval else _once(found)
-
-
-def _last_verdict(listing: memoryview) -> int:
-    """Return the code of a rule's last immediate verdict, -1 where it has none."""
-    code = -1
-    for _, one in codec.walk(listing):
-        parts = codec.attributes(one)
-        if 1 in parts and 2 in parts and codec.string(parts[1]) == "immediate":
-            data = codec.attributes(codec.attributes(parts[2]).get(2, memoryview(b"")))
-            code = codec.be32(codec.attributes(data.get(2, memoryview(b""))).get(1))
-    return code
 
 
 def _paired(ranges: NDArray[np.void], ends: NDArray[np.bool_], family: int) -> NDArray[np.void]:

@@ -1,8 +1,9 @@
-"""Policy → what each kernel set shall hold, and what has to change; pure.
+"""Policy → which kernel sets there are, what each shall hold, and what has to change; pure.
 
-A range of one address goes into a hash set with timeouts: one more deny is one element, whatever
-else is denied. Longer ranges go into an interval set, which takes ranges as they are. Which sets
-there are is one table (SETS), so that another layout is another table.
+What people and responses deny goes into a small hash set with timeouts (single addresses) and an
+interval set (networks): one more is one element. What comes in masses is cut into prefixes, a hash
+set for each length of which there are many and one interval set for the rest. docs/firewall.md has
+the measurements that led here.
 """
 
 from __future__ import annotations
@@ -11,52 +12,70 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.firewall.prefixes import last_of, prefixes
 from ipwatchd.records.address import V4_PREFIX, is_v4, join
 from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ipwatchd.records.policy import Policy
 
 __all__ = [
-    "SETS", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute", "in_force",
-    "range_of_keys", "range_text", "sizes", "unexpired",
+    "LISTS", "LIVE", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute",
+    "in_force", "plan", "range_of_keys", "range_text", "sizes", "soonest", "unexpired",
 ]  # fmt: skip
 
+LISTS: Final = ("management", "allow", "deny", "bulk_allow", "bulk_deny")
 _ROOM: Final = 1 << 14
+_BULK_ROOM: Final = 1 << 12
 _LARGEST_ROOM: Final = 1 << 24
-"""Most single addresses of one family: bounds what a hostile or broken feed takes of the kernel."""
+"""Most prefixes of one length: bounds what a hostile or broken feed takes of the kernel."""
+_MANY: Final = 512
+"""From so many prefixes of one length up they get a hash set: a look-up in it costs what a few
+steps down the tree of an interval set do, and a change of it does not pay for the whole tree."""
 _NANOSECONDS: Final = 1_000_000_000
+_WIDTH: Final = {4: 32, 6: 128}
 
 
 class SetSpec(NamedTuple):
-    """One kernel set: which list it serves, family (4, 6), and single addresses or intervals."""
+    """One kernel set: which list it serves, and what it takes.
+
+    A hash set holds the prefixes of one `length`, by their first address; an interval set holds
+    any ranges and has length 0. Without `timeout` a set takes nothing that ends.
+    """
 
     name: str
     list: str
     family: int
     interval: bool
     timeout: bool
+    length: int = 0
 
     @property
     def key(self) -> int:
         """Key length in bytes."""
         return 4 if self.family == 4 else 16
 
+    @property
+    def single(self) -> bool:
+        """Tell whether it holds single addresses alone."""
+        return self.length == _WIDTH[self.family]
 
-SETS: Final = (
+
+LIVE: Final = (
     SetSpec("management4", "management", 4, interval=True, timeout=False),
     SetSpec("management6", "management", 6, interval=True, timeout=False),
     SetSpec("allow4", "allow", 4, interval=True, timeout=True),
     SetSpec("allow6", "allow", 6, interval=True, timeout=True),
-    SetSpec("deny4", "deny", 4, interval=False, timeout=True),
-    SetSpec("deny6", "deny", 6, interval=False, timeout=True),
+    SetSpec("deny4", "deny", 4, interval=False, timeout=True, length=32),
+    SetSpec("deny6", "deny", 6, interval=False, timeout=True, length=128),
     SetSpec("deny4_nets", "deny", 4, interval=True, timeout=True),
     SetSpec("deny6_nets", "deny", 6, interval=True, timeout=True),
 )
+"""The sets that are always there."""
 
 Ranges = dict[str, "NDArray[np.void]"]
 """Ranges by name of a list, or of a set."""
@@ -68,30 +87,94 @@ def in_force(policy: Policy, now: float) -> Ranges:
     if management["expires"].any():
         management = management.copy()
         management["expires"] = 0
-    return {
-        "management": management,
-        "allow": unexpired(policy.allow, now),
-        "deny": unexpired(policy.deny, now),
-    }
+    standing = {name: unexpired(getattr(policy, name), now) for name in LISTS[1:]}
+    return {"management": management, **standing}
 
 
-def distribute(lists: Mapping[str, NDArray[np.void]]) -> Ranges:
-    """Return the ranges of every set of these lists, sorted."""
+def plan(lists: Mapping[str, NDArray[np.void]]) -> tuple[SetSpec, ...]:
+    """Return the sets for these lists: those always there, and what the masses need."""
+    specs = [*LIVE]
+    for family in (4, 6):
+        allow = _of_family(lists.get("bulk_allow"), family)
+        if len(allow):
+            specs.append(
+                SetSpec(f"bulk_allow{family}", "bulk_allow", family, interval=True, timeout=True)
+            )
+        deny = _of_family(lists.get("bulk_deny"), family)
+        if len(deny):
+            specs += _bulk(deny, family)
+    return tuple(specs)
+
+
+def _of_family(ranges: NDArray[np.void] | None, family: int) -> NDArray[np.void]:
+    if ranges is None or not len(ranges):
+        return np.zeros(0, RANGE)
+    four = is_v4(ranges["first_hi"], ranges["first_lo"])
+    mine = four if family == 4 else ~four
+    found: NDArray[np.void] = ranges if mine.all() else ranges[mine]
+    return found
+
+
+def _bulk(deny: NDArray[np.void], family: int) -> list[SetSpec]:
+    cut = prefixes(deny, family)
+    count = np.bincount(cut.length, minlength=129)
+    timed = np.bincount(cut.length[cut.ranges["expires"] != 0], minlength=129)
+    rest = SetSpec(f"bulk{family}_nets", "bulk_deny", family, interval=True, timeout=True)
+    own = [
+        SetSpec(
+            f"bulk{family}_{length}", "bulk_deny", family, interval=False,
+            timeout=bool(timed[length]), length=length,
+        )
+        for length in np.flatnonzero(count >= _MANY).tolist()
+        if length
+    ]  # fmt: skip
+    return [*own, rest]
+
+
+def distribute(lists: Mapping[str, NDArray[np.void]], specs: Sequence[SetSpec]) -> Ranges:
+    """Return what every set of these lists holds; OverflowError where a list has no set."""
     held: Ranges = {}
     for name, ranges in lists.items():
-        four = is_v4(ranges["first_hi"], ranges["first_lo"])
+        for family in (4, 6):
+            mine = [spec for spec in specs if spec.list == name and spec.family == family]
+            part = _of_family(ranges, family)
+            if mine:
+                _share(part, mine, family, held)
+            elif len(part):
+                raise OverflowError(f"there is no set for {name} of IPv{family}")
+    return held
+
+
+def _share(ranges: NDArray[np.void], specs: Sequence[SetSpec], family: int, held: Ranges) -> None:
+    """Share ranges of one family out among the sets of a list."""
+    hashed = [spec for spec in specs if not spec.interval]
+    rest = next(spec for spec in specs if spec.interval)
+    if not hashed:
+        held[rest.name] = ranges
+        return
+    if all(spec.single for spec in hashed):
         single = (ranges["first_hi"] == ranges["last_hi"]) & (
             ranges["first_lo"] == ranges["last_lo"]
         )
-        hashed = {spec.family for spec in SETS if spec.list == name and not spec.interval}
-        for spec in SETS:
-            if spec.list != name:
-                continue
-            mine = four if spec.family == 4 else ~four
-            if spec.family in hashed:
-                mine = mine & (~single if spec.interval else single)
-            held[spec.name] = ranges[mine]
-    return held
+        pieces, length = ranges, np.where(single, _WIDTH[family], 0)
+    else:
+        cut = prefixes(ranges, family)
+        pieces, length = cut.ranges, cut.length.astype(np.intp)
+    left = np.ones(len(pieces), np.bool_)
+    for spec in hashed:
+        own = length == spec.length
+        if not spec.timeout:
+            own &= pieces["expires"] == 0
+        held[spec.name] = pieces[own]
+        left &= ~own
+    others = pieces[left]
+    held[rest.name] = others[np.lexsort((others["first_lo"], others["first_hi"]))]
+
+
+def soonest(ranges: NDArray[np.void]) -> int:
+    """Return when the first of these ranges ends (epoch ns), or 0 where none ever does."""
+    ends = ranges["expires"][ranges["expires"] > 0]
+    return int(ends.min()) if len(ends) else 0
 
 
 def unexpired(ranges: NDArray[np.void], now: float) -> NDArray[np.void]:
@@ -177,9 +260,12 @@ def _keys(hi: NDArray[np.uint64], lo: NDArray[np.uint64], family: int) -> NDArra
 
 
 def range_of_keys(
-    first: NDArray[np.uint8], last: NDArray[np.uint8], family: int
+    first: NDArray[np.uint8], last: NDArray[np.uint8], family: int, length: int = 0
 ) -> NDArray[np.void]:
-    """Return ranges of keys in network order, inclusive; expires is 0."""
+    """Return ranges of keys in network order, inclusive; expires is 0.
+
+    With a length `first` are prefixes of that length and `last` is not looked at.
+    """
     ranges = np.zeros(len(first), RANGE)
     for name, keys in (("first", first), ("last", last)):
         if family == 4:
@@ -188,26 +274,31 @@ def range_of_keys(
         else:
             both = np.ascontiguousarray(keys).view(">u8").reshape(-1, 2)
             ranges[f"{name}_hi"], ranges[f"{name}_lo"] = both[:, 0], both[:, 1]
+    if length:
+        last_of(ranges, length, family)
     return ranges
 
 
-def sizes(counts: Mapping[str, int]) -> dict[str, int]:
-    """Return the `size` of each hash set: room to double; OverflowError above what may be.
+def sizes(counts: Mapping[str, int], specs: Sequence[SetSpec] = LIVE) -> dict[str, int]:
+    """Return how many elements each set has room for; OverflowError above what may be.
 
-    With a size the kernel makes the table large enough at once. It can't grow inside one
-    transaction, and a load into a table that is too small is quadratic.
+    With a `size` the kernel makes a hash table large enough at once. It can't grow inside one
+    transaction, and a load into a table that is too small is quadratic. The interval set of the
+    masses has a bound of its own: what grows over it deserves a hash set.
     """
     room: dict[str, int] = {}
-    for spec in SETS:
-        if spec.interval:
-            continue
+    for spec in specs:
         count = counts.get(spec.name, 0)
-        if count > _LARGEST_ROOM // 2:
+        bulk = spec.list == "bulk_deny"
+        if spec.interval and not bulk:
+            continue
+        if count > _LARGEST_ROOM // 2 and not spec.interval:
             raise OverflowError(
-                f"{count} denied single addresses are more than {_LARGEST_ROOM // 2}: "
-                "take feeds out or deny networks instead"
+                f"{count} denied prefixes of one length are more than {_LARGEST_ROOM // 2}: "
+                "take feeds out or deny larger networks instead"
             )
-        room[spec.name] = max(_ROOM, 1 << (2 * count).bit_length())
+        least = _BULK_ROOM if bulk else _ROOM
+        room[spec.name] = count + count // 4 + least if bulk else max(least, 2 * count)
     return room
 
 

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ipwatchd.firewall.layout import (
-    SETS,
+    LISTS,
+    LIVE,
     Ranges,
     changes,
     columns,
     distribute,
+    plan,
     range_text,
     sizes,
     unexpired,
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.firewall.layout import SetSpec
 
-__all__ = ["SPOTS", "Change", "Diff", "Ledger", "differences", "lines"]
+__all__ = ["SPOTS", "Change", "Diff", "Ledger", "differences", "in_order", "lines"]
 
 SPOTS: Final = 2048
 """Keyed look-ups of one check a set: a few ms, and bounded whatever the lists hold."""
@@ -67,29 +69,40 @@ class Ledger:
 
     def __init__(self, lists: Ranges | None = None) -> None:
         """Begin with lists in force (by name), or with nothing."""
-        self.lists = {name: empty_ranges() for name in ("management", "allow", "deny")}
+        self.lists = {name: empty_ranges() for name in LISTS}
         self.lists.update(lists or {})
-        self.sets = distribute(self.lists)
+        self.specs = plan(self.lists) if lists else LIVE
+        self.sets = distribute(self.lists, self.specs)
         self.counts = {name: len(ranges) for name, ranges in self.sets.items()}
-        self.room = sizes(self.counts)
+        self.room = sizes(self.counts, self.specs)
         self._ended: dict[str, int] = {}
         self._uncounted: dict[str, int] = {}
         self._turn = 0
 
     def changes(self, wanted: Mapping[str, NDArray[np.void]], now: float) -> list[Change]:
-        """Return what differs, set by set; [] where nothing does."""
+        """Return what differs, set by set; [] where nothing does.
+
+        A list whose array is the very one that was put down is not read. OverflowError where the
+        sets there are can't hold it.
+        """
         more, less = {}, {}
         for name, ranges in wanted.items():
-            more[name], less[name] = changes(self.lists[name], ranges)
-        into, out = distribute(more), distribute(less)
-        return [
-            Change(spec, into[spec.name], out[spec.name], _ends_by(out[spec.name], now + _ENDING))
-            for spec in SETS
-            if len(into[spec.name]) or len(out[spec.name])
-        ]
+            if ranges is not self.lists[name]:
+                more[name], less[name] = changes(self.lists[name], ranges)
+        into, out = distribute(more, self.specs), distribute(less, self.specs)
+        nothing = empty_ranges()
+        found = []
+        for spec in self.specs:
+            new, gone = into.get(spec.name, nothing), out.get(spec.name, nothing)
+            if len(new) and len(gone) and not (spec.interval or spec.single):
+                # Two ranges that became one may have pieces in common.
+                new, gone = changes(in_order(gone), in_order(new))
+            if len(new) or len(gone):
+                found.append(Change(spec, new, gone, _ends_by(gone, now + _ENDING)))
+        return found
 
     def has_room(self, found: list[Change]) -> bool:
-        """Tell whether the hash sets hold these changes without growing."""
+        """Tell whether the sets hold these changes without growing out of their layout."""
         return all(
             self.counts[one.spec.name] + len(one.more) <= self.room.get(one.spec.name, 1 << 62)
             for one in found
@@ -102,13 +115,19 @@ class Ledger:
             self.counts[one.spec.name] += len(one.more) - len(one.less)
             self.sets.pop(one.spec.name, None)
 
+    def forget_bulk(self) -> None:
+        """Let go of the masses cut into prefixes: they can be cut again when somebody asks."""
+        for spec in self.specs:
+            if spec.list == "bulk_deny":
+                self.sets.pop(spec.name, None)
+
     def ended(self, spec: SetSpec, count: int) -> None:
         """Take note of elements that the kernel ended by itself; it may count them a while yet."""
         self._ended[spec.name] = self._ended.get(spec.name, 0) + count
 
     def _held(self, spec: SetSpec) -> NDArray[np.void]:
         if spec.name not in self.sets:
-            self.sets.update(distribute({spec.list: self.lists[spec.list]}))
+            self.sets.update(distribute({spec.list: self.lists[spec.list]}, self.specs))
         return self.sets[spec.name]
 
     def _open_ended(self, spec: SetSpec, now: float) -> bool:
@@ -120,7 +139,7 @@ class Ledger:
 
     def learn(self, elements: Mapping[str, int], now: float) -> None:
         """Learn from the counts after a load, when nobody else can have changed a set."""
-        for spec in SETS:
+        for spec in self.specs:
             if elements.get(spec.name, -1) >= 0 and self._open_ended(spec, now):
                 off = self.counts[spec.name] - elements[spec.name]
                 self._uncounted[spec.name] = min(max(off, 0), 1)
@@ -145,6 +164,12 @@ class Ledger:
     def turn(self) -> None:
         """Go on to other spots."""
         self._turn += SPOTS
+
+
+def in_order(ranges: NDArray[np.void]) -> NDArray[np.void]:
+    """Return disjoint ranges sorted."""
+    ordered: NDArray[np.void] = ranges[np.lexsort((ranges["first_lo"], ranges["first_hi"]))]
+    return ordered
 
 
 def _ends_by(ranges: NDArray[np.void], when: float) -> NDArray[np.bool_]:

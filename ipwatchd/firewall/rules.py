@@ -7,6 +7,11 @@ The checks stand in `prerouting` (input and forward paths, before the kernel loo
 connections) and in `output`. The lookups that every packet pays for are those of the deny sets
 alone; allow and management are asked only about a packet that a deny set holds.
 
+Observe and enforce differ by the elements of one set, the gate: a packet is dropped while its
+family stands there. Another mode is so a change of two elements whatever else the table holds,
+and a mode that waits for its confirmation is two elements with a timeout: the kernel itself ends
+it, whether or not this program still runs.
+
 Never filtered: the loopback; IPv6 link-local sources and destinations, link-scope multicast, and
 neighbour discovery with hop limit 255 (RFC 4861, 7.1), so that a deny of fe80::/10 or of the own
 prefix breaks no link. IPv4-mapped IPv6 addresses never stand in a packet's header and are IPv4.
@@ -23,17 +28,18 @@ from ipwatchd.firewall import codec
 from ipwatchd.firewall import expressions as e
 from ipwatchd.firewall.codec import CREATE, Nft
 from ipwatchd.firewall.elements import Kind, element_messages
-from ipwatchd.firewall.layout import SETS, SetSpec, columns
+from ipwatchd.firewall.layout import columns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import FirewallSettings
+    from ipwatchd.firewall.layout import SetSpec
 
 __all__ = [
-    "CHAINS", "COUNTERS", "DENIED_CHAIN", "LOG_SNAP", "PREFIXES", "Rule", "set_change",
+    "CHAINS", "COUNTERS", "GATE", "LOG_SNAP", "PREFIXES", "Rule", "gate", "set_change",
     "table_messages", "table_removal", "table_rules",
 ]  # fmt: skip
 
@@ -46,9 +52,11 @@ PREFIXES: Final = {"observe": "deny would-drop", "enforce": "deny drop"}
 _MANGLE: Final = -150
 """NF_IP_PRI_MANGLE: after connection tracking (-200), before destination NAT (-100)."""
 _HOOKS: Final = {"prerouting": 0, "output": 3}  # NF_INET_PRE_ROUTING, NF_INET_LOCAL_OUT
-DENIED_CHAIN: Final = "denied"
+_DENIED: Final = "denied"
+_DROPPED: Final = "dropped"
+GATE: Final = "enforcing"
 CHAINS: Final = (
-    DENIED_CHAIN, "source4", "source6", "destination4", "destination6", "prerouting", "output",
+    _DENIED, _DROPPED, "source4", "source6", "destination4", "destination6", "prerouting", "output",
 )  # fmt: skip
 COUNTERS: Final = tuple(
     f"denied_{end}{family}" for end in ("source", "destination") for family in (4, 6)
@@ -58,13 +66,16 @@ _FAMILIES: Final = {
     4: e.Family(nfproto=2, key=4, source=12, destination=16),
     6: e.Family(nfproto=10, key=16, source=8, destination=24),
 }
+_ALLOW: Final = {"allow", "bulk_allow"}
+_DENY: Final = {"deny", "bulk_deny"}
 _LINK_LOCAL: Final = bytes([0xFE, 0x80]) + bytes(14)
 _LINK_MULTICAST: Final = bytes([0xFF, 0x02]) + bytes(14)
 _NEIGHBOUR_SET: Final = "neighbour_discovery"
 _NEIGHBOUR_TYPES: Final = (133, 134, 135, 136, 137)  # RFC 4861, 4.1 to 4.5
 
-# nft's own numbers (include/datatype.h), for listing alone: ipv4_addr, ipv6_addr, icmpv6_type.
-_KEY_TYPES: Final = {4: 7, 16: 8, 1: 29}
+# nft's own numbers (include/datatype.h), for listing alone.
+_KEY_TYPES: Final = {4: 7, 16: 8}
+_NFPROTO_TYPE, _ICMPV6_TYPE = 2, 29
 _SET_CONSTANT, _SET_INTERVAL, _SET_TIMEOUT = 0x2, 0x4, 0x10
 _SET_BYTEORDER_BIG: Final = struct.pack("=BBI", 0, 4, 2)
 """NFTNL_UDATA_SET_KEYBYTEORDER: without it `nft` shows the elements of a range reversed."""
@@ -82,25 +93,27 @@ def _rule(chain: str, *parts: list[bytes], comment: str = "") -> Rule:
     return Rule(chain, tuple(one for part in parts for one in part), comment)
 
 
-def table_rules(settings: FirewallSettings, mode: str) -> list[Rule]:
-    """Return every rule of the table, in order, for observe or enforce."""
+def table_rules(settings: FirewallSettings, specs: Sequence[SetSpec]) -> list[Rule]:
+    """Return every rule of the table, in order."""
     per_second = e.limit(settings.log_per_second)
-    log = e.log(PREFIXES[mode], settings.log_group, LOG_SNAP)
-    last = (
-        _rule(DENIED_CHAIN, e.verdict(e.DROP))
-        if mode == "enforce"
-        else _rule(DENIED_CHAIN, e.verdict(e.ACCEPT), comment="observe: nothing is dropped")
-    )
-    rules = [_rule(DENIED_CHAIN, per_second, log), last]
+    log = {mode: e.log(words, settings.log_group, LOG_SNAP) for mode, words in PREFIXES.items()}
+    rules = [
+        _rule(_DENIED, e.protocol_in(GATE), e.goto(_DROPPED)),
+        _rule(_DENIED, per_second, log["observe"]),
+        _rule(_DENIED, e.verdict(e.ACCEPT), comment="observe: nothing is dropped"),
+        _rule(_DROPPED, per_second, log["enforce"]),
+        _rule(_DROPPED, e.verdict(e.DROP)),
+    ]
     for family in (4, 6):
-        rules += _source(family)
-        rules += _destination(family)
+        allow = [one.name for one in specs if one.family == family and one.list in _ALLOW]
+        rules += _source(family, allow)
+        rules += _destination(family, allow)
     for hook in _HOOKS:
-        rules += _hook(hook)
+        rules += _hook(hook, specs)
     return rules
 
 
-def _source(family: int) -> list[Rule]:
+def _source(family: int, allow: Sequence[str]) -> list[Rule]:
     """Return what is asked about a packet whose source is in a deny set."""
     of, chain = _FAMILIES[family], f"source{family}"
     managed = f"management{family}"
@@ -110,13 +123,16 @@ def _source(family: int) -> list[Rule]:
               comment="what management opens passes"),
         _rule(chain, e.looked_up(of, "destination", managed), e.reply_direction(),
               e.verdict(e.ACCEPT), comment="and the answers to it"),
-        _rule(chain, e.looked_up(of, "source", f"allow{family}"), e.verdict(e.RETURN),
-              comment="allow beats deny"),
-        _rule(chain, e.counted(f"denied_source{family}"), e.goto(DENIED_CHAIN)),
+        *(
+            _rule(chain, e.looked_up(of, "source", name), e.verdict(e.RETURN),
+                  comment="allow beats deny")
+            for name in allow
+        ),
+        _rule(chain, e.counted(f"denied_source{family}"), e.goto(_DENIED)),
     ]  # fmt: skip
 
 
-def _destination(family: int) -> list[Rule]:
+def _destination(family: int, allow: Sequence[str]) -> list[Rule]:
     """Return what is asked about a packet whose destination is in a deny set."""
     of, chain = _FAMILIES[family], f"destination{family}"
     managed = f"management{family}"
@@ -126,9 +142,12 @@ def _destination(family: int) -> list[Rule]:
               comment="what management opens passes"),
         _rule(chain, e.looked_up(of, "destination", managed), e.verdict(e.ACCEPT),
               comment="management can't be denied"),
-        _rule(chain, e.looked_up(of, "destination", f"allow{family}"), e.verdict(e.RETURN),
-              comment="allow beats deny"),
-        _rule(chain, e.counted(f"denied_destination{family}"), e.goto(DENIED_CHAIN)),
+        *(
+            _rule(chain, e.looked_up(of, "destination", name), e.verdict(e.RETURN),
+                  comment="allow beats deny")
+            for name in allow
+        ),
+        _rule(chain, e.counted(f"denied_destination{family}"), e.goto(_DENIED)),
     ]  # fmt: skip
 
 
@@ -143,7 +162,7 @@ def _link(chain: str) -> list[Rule]:
     ]
 
 
-def _hook(hook: str) -> list[Rule]:
+def _hook(hook: str, specs: Sequence[SetSpec]) -> list[Rule]:
     """Return the rules that every packet of a hook meets."""
     outgoing = hook == "output"
     rules = [_rule(hook, e.interface_is(1, outgoing=outgoing), e.verdict(e.RETURN))]
@@ -154,29 +173,44 @@ def _hook(hook: str) -> list[Rule]:
             rules.append(_rule(hook, managed, e.verdict(e.RETURN)))
         for end in ("source", "destination"):
             rules += [
-                _rule(hook, e.looked_up(of, end, name), e.jump(f"{end}{family}"))
-                for name in (f"deny{family}", f"deny{family}_nets")
+                _rule(hook, e.looked_up(of, end, one.name, one.length), e.jump(f"{end}{family}"))
+                for one in specs
+                if one.family == family and one.list in _DENY
             ]
     return rules
 
 
 def table_messages(
-    settings: FirewallSettings, mode: str, room: Mapping[str, int]
-) -> list[Message]:  # fmt: skip
-    """Return the messages that replace the whole table by one without elements.
+    settings: FirewallSettings, specs: Sequence[SetSpec], room: Mapping[str, int]
+) -> list[Message]:
+    """Return the messages that replace the whole table by one without elements, which observes.
 
     Add, delete, add: the delete can't fail where there is none, and all of it is one commit.
     """
     table = settings.table
     built: list[Message] = [*table_removal(table)]
-    note = codec.attribute(6, e.comment(f"ipwatchd, {mode}: change it with ipwatchctl"))
+    note = codec.attribute(6, e.comment("ipwatchd: change it with ipwatchctl"))
     built.append(codec.message(Nft.NEWTABLE, CREATE, codec.text(1, table), codec.u32(2, 0), note))
     built.extend(_counter(table, name) for name in COUNTERS)
-    built.extend(_set(table, number, spec, room) for number, spec in enumerate(SETS, 1))
-    built.extend(_neighbours(table, len(SETS) + 1))
+    built.extend(_set(table, number, spec, room) for number, spec in enumerate(specs, 1))
+    built.extend(_neighbours(table, len(specs) + 1))
+    built.append(_set_message(table, GATE, len(specs) + 2, _SET_TIMEOUT, 1, _NFPROTO_TYPE))
     built.extend(_chain(table, name) for name in CHAINS)
-    built.extend(_rule_message(table, rule) for rule in table_rules(settings, mode))
+    built.extend(_rule_message(table, rule) for rule in table_rules(settings, specs))
     return built
+
+
+def gate(table: str, mode: str, until: float, now: float) -> list[Message]:
+    """Return the messages that make a table enforce (until then, 0 is for good) or observe."""
+    where = codec.text(1, table) + codec.text(2, GATE)
+    built: list[Message] = [codec.message(Nft.DELSETELEM, 0, where)]  # without elements: all
+    if mode != "enforce" or (until and until <= now):
+        return built
+    left = codec.u64(4, max(int((until - now) * 1000), 1)) if until else b""
+    items = (
+        codec.nested(1, codec.attribute(1, bytes([of.nfproto]))) + left for of in _FAMILIES.values()
+    )
+    return [*built, codec.message(Nft.NEWSETELEM, CREATE, where, codec.listed(3, items))]
 
 
 def table_removal(table: str) -> list[Message]:
@@ -195,8 +229,10 @@ def _counter(table: str, name: str) -> bytes:
     )
 
 
-def _set_message(table: str, name: str, number: int, flags: int, key: int, *more: bytes) -> bytes:
-    kind = codec.u32(3, flags) + codec.u32(4, _KEY_TYPES[key]) + codec.u32(5, key)
+def _set_message(
+    table: str, name: str, number: int, flags: int, key: int, shown_as: int, *more: bytes
+) -> bytes:
+    kind = codec.u32(3, flags) + codec.u32(4, shown_as) + codec.u32(5, key)
     return codec.message(
         Nft.NEWSET, CREATE, codec.text(1, table), codec.text(2, name), kind,
         codec.u32(10, number), *more, codec.attribute(13, _SET_BYTEORDER_BIG),
@@ -205,13 +241,13 @@ def _set_message(table: str, name: str, number: int, flags: int, key: int, *more
 
 def _set(table: str, number: int, spec: SetSpec, room: Mapping[str, int]) -> bytes:
     flags = _SET_INTERVAL * spec.interval | _SET_TIMEOUT * spec.timeout
-    size = room.get(spec.name, 0)
+    size = 0 if spec.interval else room.get(spec.name, 0)
     described = [codec.nested(9, codec.u32(1, size))] if size else []
-    return _set_message(table, spec.name, number, flags, spec.key, *described)
+    return _set_message(table, spec.name, number, flags, spec.key, _KEY_TYPES[spec.key], *described)
 
 
 def _neighbours(table: str, number: int) -> list[Message]:
-    made = _set_message(table, _NEIGHBOUR_SET, number, _SET_CONSTANT, 1)
+    made = _set_message(table, _NEIGHBOUR_SET, number, _SET_CONSTANT, 1, _ICMPV6_TYPE)
     keys = np.array(_NEIGHBOUR_TYPES, np.uint8)
     items = (codec.nested(1, codec.attribute(1, bytes([key]))) for key in keys.tolist())
     listing = codec.listed(3, items)

@@ -26,13 +26,20 @@ RANGE: Final = np.dtype(
 class Policy(NamedTuple):
     """The desired state of the kernel. Arrays of dtype RANGE: sorted, disjoint, one family a range.
 
-    `management` is what no deny may ever reach (config), `allow` and `deny` come from the lists.
+    `management` is what no deny may ever reach (config). `allow` and `deny` are what people and
+    responses entered, `bulk_allow` and `bulk_deny` what comes in masses (feeds, the centre,
+    imports); the two may overlap, and both count. One array object stays the same from policy to
+    policy while its list does: who compares policies need not read a million rows.
+    `enforce_until` (epoch seconds, 0 is for good): then the kernel by itself drops no more.
     """
 
     mode: str
     management: NDArray[np.void]
     allow: NDArray[np.void]
     deny: NDArray[np.void]
+    bulk_allow: NDArray[np.void] = np.zeros(0, RANGE)
+    bulk_deny: NDArray[np.void] = np.zeros(0, RANGE)
+    enforce_until: float = 0.0
 
 
 def empty_ranges() -> NDArray[np.void]:

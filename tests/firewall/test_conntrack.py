@@ -63,7 +63,7 @@ def test_a_translated_connection_is_found_from_both_sides(
         for target in (inside, outside, public, "203.0.113.0/24", "10.0.0.0/8"):
             with site.tcp(site.inside, inside, outside):
                 assert f"dst={public} " in tracked(site, 4)
-                assert kill(ranges(target)) == 1
+                assert kill([ranges(target)]) == 1
                 assert tracked(site, 4) == ""
             site.gateway.run(["conntrack", "-F"])
 
@@ -74,10 +74,10 @@ def test_the_spared_stay(site: Any, policy: Make, ranges: Any) -> None:
     with site.firewall() as firewall, site.listener(site.outside, outside):
         firewall.apply(policy("observe", (), (), ["192.0.2.1"]), time.time())
         with site.tcp(site.inside, inside, outside):
-            assert kill(ranges(outside), management=ranges(inside)) == 0
-            assert kill(ranges(outside), allow=ranges(outside)) == 0
-            assert kill(ranges("192.0.2.0/24")) == 0
-            assert kill(ranges("0.0.0.0/0")) == 1
+            assert kill([ranges(outside)], management=ranges(inside)) == 0
+            assert kill([ranges(outside)], allow=[ranges(outside)]) == 0
+            assert kill([ranges("192.0.2.0/24")]) == 0
+            assert kill([ranges("0.0.0.0/0")]) == 1
 
 
 def test_observe_and_the_config_key_end_nothing(site: Any, policy: Make) -> None:
@@ -104,9 +104,9 @@ def test_selection_is_by_any_of_four_addresses(ranges: Any) -> None:
     for place in range(4):
         addresses = tuple(bad if place == n else plain for n in range(4))
         entry = Entry(2, addresses, b"")  # type: ignore[arg-type]  # four of them by construction
-        assert selected([entry], denied, nothing, nothing) == [entry]
-    assert selected([Entry(2, (plain,) * 4, b"")], denied, nothing, nothing) == []
-    assert selected([], denied, nothing, nothing) == []
+        assert selected([entry], [nothing, denied], [nothing], nothing) == [entry]
+    assert selected([Entry(2, (plain,) * 4, b"")], [denied], [nothing], nothing) == []
+    assert selected([], [denied], [], nothing) == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -251,9 +251,11 @@ def test_modes_follow_each_other(site: Any, policy: Make) -> None:
         for mode, prefix in (("observe", "deny would-drop"), ("enforce", "deny drop")):
             firewall.apply(policy(mode, MIXED), 1000.0)
             assert f'log prefix "{prefix}" group' in site.nft("list", "ruleset")
+            gate = site.nft("list", "set", "inet", "ipwatchd", "enforcing")
+            assert ("elements" in gate) == (mode == "enforce")
             assert firewall.status().mode == mode
             assert not firewall.diff(policy(mode, MIXED), 1000.0)
-        assert "drop\n" in site.nft("list", "chain", "inet", "ipwatchd", "denied")
+        assert "drop\n" in site.nft("list", "chain", "inet", "ipwatchd", "dropped")
         firewall.apply(policy("off", MIXED), 1000.0)
         assert site.nft("list", "ruleset") == ""
         site.nft("add table inet ipwatchd")

@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from ipwatchd.firewall import codec
 from ipwatchd.firewall.elements import ELEMENT_BYTES, Kind, element_messages, read_elements
-from ipwatchd.firewall.layout import SETS, changes, columns, distribute, in_force, range_text, sizes
+from ipwatchd.firewall.layout import (
+    LIVE,
+    changes,
+    columns,
+    distribute,
+    in_force,
+    range_text,
+    sizes,
+)
 from ipwatchd.firewall.rules import set_change
 from ipwatchd.records.policy import RANGE
 
@@ -56,7 +64,7 @@ def test_every_range_is_in_one_set(policy: Callable[..., Policy]) -> None:
          "2001:db9::/32"],
         ["192.0.2.9"], ["10.0.0.0/8 5", "fd00::/8"],
     )  # fmt: skip
-    held = distribute(in_force(wanted, 1000.0))
+    held = distribute(in_force(wanted, 1000.0), LIVE)
     found = {name: [range_text(row) for row in rows] for name, rows in held.items()}
     assert found == {
         "management4": ["10.0.0.0/8"], "management6": ["fd00::/8"],
@@ -133,7 +141,7 @@ def test_messages_stay_within_their_length(count: int) -> None:
 
 def test_deletes_carry_no_timeouts(ranges: Any) -> None:
     """A delete names keys alone; an open-ended range is its start alone."""
-    spec = next(spec for spec in SETS if spec.name == "deny4_nets")
+    spec = next(spec for spec in LIVE if spec.name == "deny4_nets")
     rows = ranges("10.0.0.0/8 5000", "240.0.0.0/4 5000")
     parts = set_change("t", spec, rows, 1000.0, delete=True)
     found = [read_elements([h.body for h in codec.messages(memoryview(p))], 4) for p in parts]
