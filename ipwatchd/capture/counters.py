@@ -6,7 +6,7 @@ import msgspec
 
 from ipwatchd.capture.dissect import DissectCounters
 
-__all__ = ["CaptureCounters", "FileReport", "InterfaceCounters"]
+__all__ = ["CaptureCounters", "ConntrackCounters", "FileReport", "InterfaceCounters"]
 
 
 class InterfaceCounters(msgspec.Struct, kw_only=True):
@@ -20,6 +20,26 @@ class InterfaceCounters(msgspec.Struct, kw_only=True):
     first_packet: float = 0.0
     last_packet: float = 0.0
     times_lost: int = 0
+
+
+class ConntrackCounters(msgspec.Struct, kw_only=True):
+    """Connection tracking. `events` are connections that ended, `looks` dumps of all that live.
+
+    `overruns` counts how often the kernel's buffer for us was full, `events_lost` the ends that
+    went with it; `unmeasured` flows were told without packets and bytes, `untracked` connections
+    found no room when we began, `vanished` ones ended without an event.
+    """
+
+    events: int = 0
+    overruns: int = 0
+    events_lost: int = 0
+    looks: int = 0
+    looks_broken: int = 0
+    look_seconds: float = 0.0
+    tracked: int = 0
+    unmeasured: int = 0
+    untracked: int = 0
+    vanished: int = 0
 
 
 class CaptureCounters(msgspec.Struct, kw_only=True):
@@ -43,6 +63,7 @@ class CaptureCounters(msgspec.Struct, kw_only=True):
     kernel_drops: int = 0
     interfaces: list[InterfaceCounters] = []
     dissect: DissectCounters = msgspec.field(default_factory=DissectCounters)
+    conntrack: ConntrackCounters | None = None
 
 
 class FileReport(msgspec.Struct, kw_only=True):
