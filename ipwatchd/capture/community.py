@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import base64
+import binascii
 import hashlib
-import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -12,6 +11,8 @@ import numpy as np
 from ipwatchd.records.address import is_v4
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
 __all__ = ["community_ids"]
@@ -43,31 +44,40 @@ def community_ids(flows: NDArray[np.void], seed: int = 0) -> list[str]:
     first, second, one_way = _ports(flows)
     low, high = _ordered(flows, first, second, one_way)
     v4 = is_v4(flows["orig_hi"], flows["orig_lo"]) & is_v4(flows["resp_hi"], flows["resp_lo"])
+    names = [""] * len(flows)
     ported = np.isin(flows["proto"], [*_PORTED, 1, 58])
-    head = struct.pack(">H", seed)
-    return [
-        _digest(head, *row)
-        for row in zip(
-            _packed(low), _packed(high), v4.tolist(), flows["proto"].tolist(), ported.tolist(),
-            strict=True,
-        )
-    ]  # fmt: skip
+    for width, mine in ((4, v4), (16, ~v4)):
+        for ports in (True, False):
+            rows = np.flatnonzero(mine & (ported == ports))
+            messages = _messages(low[rows], high[rows], flows["proto"][rows], seed, width, ports)
+            for row, name in zip(rows.tolist(), map(_name, messages), strict=True):
+                names[row] = name
+    return names
 
 
-def _digest(
-    head: bytes,
-    low: bytes,
-    high: bytes,
-    v4: bool,
-    proto: int,
-    ported: bool,
-) -> str:
-    body = low[12:16] + high[12:16] if v4 else low[:16] + high[:16]
-    body += bytes((proto, 0))
-    if ported:
-        body += low[16:] + high[16:]
-    name = hashlib.sha1(head + body, usedforsecurity=False).digest()
-    return "1:" + base64.b64encode(name).decode("ascii")
+def _name(message: bytes) -> str:
+    digest = hashlib.sha1(message).digest()  # noqa: S324 - what the specification asks for
+    return "1:" + binascii.b2a_base64(digest, newline=False).decode("ascii")
+
+
+def _messages(
+    low: Any, high: Any, proto: NDArray[np.uint8], seed: int, width: int, ports: bool
+) -> Iterator[bytes]:
+    """Return what is hashed, for flows of one address width that all have ports or have none."""
+    layout = [("seed", ">u2"), ("low", f"S{width}"), ("high", f"S{width}"), ("proto", ">u2")]
+    if ports:
+        layout += [("low_port", ">u2"), ("high_port", ">u2")]
+    table = np.zeros(len(low), np.dtype(layout))
+    table["seed"] = seed
+    table["proto"] = proto.astype(np.uint16) << 8
+    raw = table.view(np.uint8).reshape(len(table), table.itemsize)
+    for name, end, at in (("low", low, 2), ("high", high, 2 + width)):
+        octets = end.view(np.uint8).reshape(len(end), _END.itemsize)
+        raw[:, at : at + width] = octets[:, 16 - width : 16]
+        if ports:
+            table[f"{name}_port"] = end["port"]
+    memory = table.tobytes()
+    return (memory[at : at + table.itemsize] for at in range(0, len(memory), table.itemsize))
 
 
 def _ports(flows: Any) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]:
@@ -101,8 +111,3 @@ def _ordered(flows: Any, first: Any, second: Any, one_way: Any) -> tuple[Any, An
     low, high = orig.copy(), resp.copy()
     low[swap], high[swap] = resp[swap], orig[swap]
     return low, high
-
-
-def _packed(ends: NDArray[np.void]) -> list[bytes]:
-    raw = np.ascontiguousarray(ends).tobytes()
-    return [raw[at : at + _END.itemsize] for at in range(0, len(raw), _END.itemsize)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import socket
 from datetime import UTC, datetime
 from typing import IO, TYPE_CHECKING, Any, Final, Protocol
 
@@ -11,7 +12,7 @@ import numpy as np
 from msgspec import UNSET, UnsetType
 
 from ipwatchd.capture.community import community_ids
-from ipwatchd.records.address import address_texts
+from ipwatchd.records.address import address_texts, is_v4
 from ipwatchd.records.flow import SERVICES, STATES, protocol_name
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["COLUMNS", "FORMATS", "FlowLine", "FlowWriter", "columns"]
 
 _ICMP: Final = (1, 58)
+_ROWS: Final = 2048
+"""Flows rendered at once: as many as stay in the processor's cache."""
+_PROTOCOLS: Final = tuple(protocol_name(number) for number in range(256))
 
 
-class FlowLine(msgspec.Struct):
+class FlowLine(msgspec.Struct, gc=False):
     """One flow as a JSON object; times are epoch seconds, bytes are IP-layer bytes.
 
     ICMP flows have type and code of the originator's first packet; `partial` is there, and true,
@@ -58,13 +62,12 @@ COLUMNS: Final = FlowLine.__struct_fields__
 def columns(flows: NDArray[np.void]) -> dict[str, list[Any]]:
     """Return flows (dtype FLOW) as lists by column name, in the order of COLUMNS."""
     icmp = np.isin(flows["proto"], _ICMP).tolist()
-    names = [protocol_name(number) for number in range(256)]
     found: dict[str, list[Any]] = {
         "start": (flows["start"] / 1e9).tolist(),
         "end": (flows["end"] / 1e9).tolist(),
-        "proto": [names[number] for number in flows["proto"].tolist()],
-        "orig": address_texts(flows["orig_hi"], flows["orig_lo"]),
-        "resp": address_texts(flows["resp_hi"], flows["resp_lo"]),
+        "proto": [_PROTOCOLS[number] for number in flows["proto"].tolist()],
+        "orig": _addresses(flows["orig_hi"], flows["orig_lo"]),
+        "resp": _addresses(flows["resp_hi"], flows["resp_lo"]),
         "state": [STATES[state] for state in flows["state"].tolist()],
         "service": [SERVICES[service] for service in flows["service"].tolist()],
         "community_id": community_ids(flows),
@@ -75,6 +78,14 @@ def columns(flows: NDArray[np.void]) -> dict[str, list[Any]]:
         pairs = zip(flows[name].tolist(), icmp, strict=True)
         found[name] = [value if mine else UNSET for value, mine in pairs]
     return {name: found[name] if name in found else flows[name].tolist() for name in COLUMNS}
+
+
+def _addresses(hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> list[str]:
+    """Return addresses as text; IPv4, the mass of them, without an object for each."""
+    if not is_v4(hi, lo).all():
+        return address_texts(hi, lo)
+    octets = lo.astype(">u4").tobytes()
+    return [socket.inet_ntoa(octets[at : at + 4]) for at in range(0, len(octets), 4)]
 
 
 class FlowWriter(Protocol):
@@ -93,8 +104,9 @@ class _JsonLines:
         self._encoder = msgspec.json.Encoder()
 
     def write(self, flows: NDArray[np.void]) -> None:
-        rows = zip(*columns(flows).values(), strict=True)
-        self._out.write(self._encoder.encode_lines([FlowLine(*row) for row in rows]))
+        for first in range(0, len(flows), _ROWS):
+            rows = zip(*columns(flows[first : first + _ROWS]).values(), strict=True)
+            self._out.write(self._encoder.encode_lines([FlowLine(*row) for row in rows]))
 
     def close(self) -> None:
         """A list of lines has no end."""
