@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.records.place import Place
 
-__all__ = ["Archive", "Names", "Segment", "table"]
+__all__ = ["Archive", "Names", "Segment", "about", "table"]
 
 ROW_GROUP: Final = 65_536
 _LEVEL: Final = 3
@@ -117,6 +117,16 @@ def table(flows: NDArray[np.void], names: Names) -> pa.Table:
     return pa.table(columns)
 
 
+def about(rows: pa.Table, key: bytes) -> NDArray[np.bool_]:
+    """Tell which rows of a segment have an address (16 bytes) at either end."""
+    hi, lo = (np.uint64(int.from_bytes(half)) for half in (key[:8], key[8:]))
+    found = np.zeros(len(rows), np.bool_)
+    for side in ("orig", "resp"):
+        column = {half: rows[f"{side}_{half}"].to_numpy() for half in ("hi", "lo")}
+        found |= (column["hi"] == hi) & (column["lo"] == lo)
+    return found
+
+
 class Archive:
     """The segments of one site. `folder` is archive/site=NAME."""
 
@@ -176,6 +186,33 @@ class Archive:
             raise
         name = f"{folder.name}/{final.name}"
         return Segment(name, len(flows), final.stat().st_size, first / 1e9, last / 1e9)
+
+    def without(self, name: str, key: bytes) -> tuple[Segment | None, int]:
+        """Write a segment anew without an address; return it as it is then and the rows that went.
+
+        None is a segment of which nothing stayed. Raises OSError or ValueError where it is damaged.
+        """
+        import pyarrow.parquet as pq
+
+        path = self.folder / name
+        rows = pq.read_table(path)
+        gone = about(rows, key)
+        if gone.all():
+            self.remove(name)
+            return None, len(rows)
+        if gone.any():
+            self._replace(rows.filter(~gone), path)
+        return self.inspect(name), int(gone.sum())
+
+    def _replace(self, rows: pa.Table, path: Path) -> None:
+        part = path.with_suffix(_TEMPORARY)
+        try:
+            _write(rows, part)
+            part.replace(path)
+            _sync(path.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     def set_aside(self, name: str) -> None:
         """Rename a damaged segment so that no reader meets it again."""

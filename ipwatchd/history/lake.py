@@ -6,7 +6,8 @@ A damaged or missing segment is left out, named in `skipped`, and the answer is 
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ipwatchd.history.sql import (
     halves,
@@ -23,14 +24,13 @@ from ipwatchd.records.flow import protocol_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
     import duckdb
     import pyarrow as pa
 
     from ipwatchd.history.sql import Matcher, Where
 
-__all__ = ["FLOWS", "Answer", "read_flows"]
+__all__ = ["FLOWS", "Answer", "FlowQuery", "FlowReader", "Segment", "read_flows"]
 
 _THREADS: Final = 2
 _MEMORY: Final = "512MB"
@@ -40,6 +40,13 @@ _SHOWN: Final = (
     "resp_bytes", "state", "service", "vlan", "iface", "direction", "orig_zone", "resp_zone",
     "orig_country", "resp_country", "icmp_type", "icmp_code",
 )  # fmt: skip
+
+_NAMES: Final = tuple(column.rpartition(" ")[2].strip('"') for column in (
+    part for column in _SHOWN for part in column.split(", ")
+))  # fmt: skip
+# Most questions are about the last minutes: few segments are read first, then more at a time.
+_FIRST_STEP: Final = 16
+_MOST_AT_ONCE: Final = 1024
 
 _BOTH: Final = halves("orig", "resp")
 FLOWS: Final[Mapping[str, Matcher]] = {
@@ -52,6 +59,13 @@ FLOWS: Final[Mapping[str, Matcher]] = {
 }  # fmt: skip
 
 
+class Segment(NamedTuple):
+    """A sealed file and the latest end of its flows (epoch seconds)."""
+
+    path: Path
+    last: float
+
+
 class Answer:
     """Flows in DESIGN 6's JSON shape, newest first, and the segments that had to be skipped."""
 
@@ -60,46 +74,126 @@ class Answer:
         self.skipped: list[Path] = []
 
 
-def read_flows(files: Sequence[Path], live: pa.Table | None, where: Where, limit: int) -> Answer:
-    """Return the newest `limit` flows of segments and of the table in memory (archive.table)."""
-    import duckdb
+class _Running:
+    """A connection whose query another thread can stop."""
 
-    answer = Answer()
-    files = list(files)
-    with duckdb.connect(config={"threads": _THREADS, "memory_limit": _MEMORY}) as db:
-        if live is not None:
-            db.register("live", live)
-        while files or live is not None:
+    def __init__(self) -> None:
+        import duckdb
+
+        self.db = duckdb.connect(config={"threads": _THREADS, "memory_limit": _MEMORY})
+        # UTC: what a filter compares with is no local time.
+        self.db.execute("SET TimeZone = 'UTC'")
+
+    def close(self) -> None:
+        """Stop what runs and let go."""
+        self.db.interrupt()
+        self.db.close()
+
+
+class FlowReader(_Running):
+    """Reads segments one by one, each in order of start, a batch at a time."""
+
+    def __init__(self, where: Where) -> None:
+        super().__init__()
+        self._where = where
+        self._source: Path | pa.Table | None = None
+
+    def read(self, source: Path | pa.Table, rows: int) -> list[dict[str, Any]] | None:
+        """Return the next rows of a segment (or a table), fewer at its end, None if it is damaged."""  # noqa: E501 - one line says it
+        import duckdb
+
+        try:
+            if source is not self._source:
+                self._source = source
+                _select(self.db, [source], self._where, 'ORDER BY "start"', ())
+            return _flows(self.db.fetchmany(rows))
+        except duckdb.Error:
+            if isinstance(source, Path) and not _damaged([source]):
+                raise
+            return None
+
+
+class FlowQuery(_Running):
+    """The newest flows of segments and of the table in memory (archive.table)."""
+
+    def newest(
+        self, segments: Sequence[Segment], live: pa.Table | None, where: Where, limit: int
+    ) -> Answer:
+        """Return the newest `limit` flows; `segments` are in order of their last, newest first.
+
+        Stops once no segment that is left can hold a newer flow than those found.
+        """
+        answer = Answer()
+        at, step = 0, _FIRST_STEP
+        while at < len(segments) or live is not None:
+            some = [segment.path for segment in segments[at : at + step]]
+            found = self._some([*some, live] if live is not None else some, where, limit, answer)
+            live, at, step = None, at + step, min(step * 2, _MOST_AT_ONCE)
+            both = [*answer.rows, *found]
+            answer.rows = sorted(both, key=lambda flow: -float(flow["start"]))[:limit]
+            full = len(answer.rows) >= limit
+            if full and (
+                at >= len(segments) or not limit
+                or answer.rows[-1]["start"] > segments[at].last
+            ):  # fmt: skip
+                break
+        return answer
+
+    def _some(
+        self, sources: Sequence[Path | pa.Table], where: Where, limit: int, answer: Answer
+    ) -> list[dict[str, Any]]:
+        import duckdb
+
+        left = list(sources)
+        while left:
             try:
-                answer.rows = _ask(db, files, where, limit, live=live is not None)
+                _select(self.db, left, where, 'ORDER BY "start" DESC LIMIT ?', (limit,))
+                return _flows(self.db.fetchall())
+            except duckdb.InterruptException:
+                raise
             except duckdb.Error:
-                bad = _damaged(files)
+                bad = _damaged([source for source in left if isinstance(source, Path)])
                 if not bad:
                     raise
                 answer.skipped += bad
-                files = [file for file in files if file not in bad]
-            else:
-                break
-    return answer
+                left = [source for source in left if source not in bad]
+        return []
 
 
-def _ask(
-    db: duckdb.DuckDBPyConnection, files: Sequence[Path], where: Where, limit: int, *, live: bool
-) -> list[dict[str, Any]]:
+def read_flows(
+    segments: Sequence[Segment], live: pa.Table | None, where: Where, limit: int
+) -> Answer:
+    """Return the newest flows, in one go."""
+    query = FlowQuery()
+    try:
+        return query.newest(segments, live, where, limit)
+    finally:
+        query.close()
+
+
+def _select(
+    db: duckdb.DuckDBPyConnection, sources: Sequence[Path | pa.Table], where: Where, end: str,
+    more: Sequence[object],
+) -> None:  # fmt: skip
     shown = ", ".join(_SHOWN)
-    sources, parameters = [], []
+    parts: list[str] = []
+    parameters: list[object] = []
+    files = [str(source) for source in sources if isinstance(source, Path)]
     if files:
         # hive_partitioning off: site and date are not shown, and cost a string a row.
         files_sql = "read_parquet(?, hive_partitioning = false)"
-        sources.append(f"SELECT {shown} FROM {files_sql} WHERE {where.sql}")  # noqa: S608 - ours
-        parameters += [[str(file) for file in files], *where.parameters]
-    if live:
-        sources.append(f"SELECT {shown} FROM live WHERE {where.sql}")  # noqa: S608 - ours
-        parameters += where.parameters
-    query = " UNION ALL ".join((*sources,)) + ' ORDER BY "start" DESC LIMIT ?'
-    cursor = db.execute(query, [*parameters, limit])
-    names = [column[0] for column in cursor.description or ()]
-    return [_flow(dict(zip(names, row, strict=True))) for row in cursor.fetchall()]
+        parts.append(f"SELECT {shown} FROM {files_sql} WHERE {where.sql}")  # noqa: S608 - ours
+        parameters += [files, *where.parameters]
+    for table in sources:
+        if not isinstance(table, Path):
+            db.register("live", table)
+            parts.append(f"SELECT {shown} FROM live WHERE {where.sql}")  # noqa: S608 - ours
+            parameters += where.parameters
+    db.execute(f"{' UNION ALL '.join(parts)} {end}", [*parameters, *more])
+
+
+def _flows(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
+    return [_flow(dict(zip(_NAMES, row, strict=True))) for row in rows]
 
 
 def _damaged(files: Sequence[Path]) -> list[Path]:

@@ -60,6 +60,10 @@ class Places:
         """Return the places at hand."""
         return {key: place for key, (place, _) in self._known.items()}
 
+    def drop(self, key: bytes) -> None:
+        """Forget one address."""
+        self._known.pop(key, None)
+
     def forget(self) -> None:
         """Look everything up again (the databases or zones changed)."""
         self._known.clear()

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.history.archive import Names, table
 from ipwatchd.history.buffer import joined
-from ipwatchd.history.lake import FLOWS, read_flows
+from ipwatchd.history.lake import FLOWS, FlowQuery, Segment
 from ipwatchd.history.rollup import HOUR, pack, unpack
 from ipwatchd.history.sql import compile_filter, like
 from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View, address_of
@@ -141,16 +141,29 @@ class Queries:
         where = compile_filter(
             query, FLOWS, "flows", await self._resolve(query, frozenset({"agent", "list", "name"}))
         )
-        files = [
-            self._archive.folder / str(row[0])
-            for row in await self._rows(
-                "SELECT name FROM segment WHERE last >= ? AND first < ?",
-                (query.since(), min(query.until(), 9e18)),
-            )
-        ]
-        answer = await asyncio.to_thread(read_flows, files, self._unsealed(), where, max(limit, 0))
+        segments = await self._segments(query)
+        asked = FlowQuery()
+        work = asyncio.ensure_future(
+            asyncio.to_thread(asked.newest, segments, self._unsealed(), where, max(limit, 0))
+        )
+        try:
+            answer = await asyncio.shield(work)
+        except asyncio.CancelledError:
+            asked.db.interrupt()  # nobody waits for the answer any more
+            await asyncio.wait([work])
+            raise
+        finally:
+            asked.close()
         self.segments_skipped = tuple(answer.skipped)
         return answer.rows
+
+    async def _segments(self, query: Filter) -> list[Segment]:
+        """Return the segments that a filter's times reach, the newest first."""
+        rows = await self._rows(
+            "SELECT name, last FROM segment WHERE last >= ? AND first < ? ORDER BY last DESC",
+            (query.since(), min(query.until(), 9e18)),
+        )
+        return [Segment(self._archive.folder / str(row[0]), float(row[1])) for row in rows]
 
     def _unsealed(self) -> pa.Table | None:
         if not self._buffer.unsealed:

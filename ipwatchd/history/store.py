@@ -14,16 +14,18 @@ import sqlite3
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from ipwatchd import sqlite
-from ipwatchd.history import sessions, writing
+from ipwatchd.history import erasure, sessions, writing
 from ipwatchd.history.archive import Archive, Names, Segment
 from ipwatchd.history.buffer import Buffer, ZoneNames, joined
 from ipwatchd.history.facts import Facts, clip, extract
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.places import Places
-from ipwatchd.history.queries import Queries
 from ipwatchd.history.retention import retain
 from ipwatchd.history.rollup import Summary, keys, pack, summarise, unpack
 from ipwatchd.history.schema import MIGRATIONS
+from ipwatchd.history.streams import Streams
+from ipwatchd.history.traces import Search, search
+from ipwatchd.history.views import EVENTS
 from ipwatchd.records.address import network_range
 from ipwatchd.records.entry import parse_network
 
@@ -36,14 +38,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config import HistorySettings
+    from ipwatchd.history.subject import Subject
     from ipwatchd.history.writing import Sighting
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.place import Place
 
-__all__ = ["History"]
+__all__ = ["Erased", "History"]
 
 # An hour of a busy site's roll-ups stays in memory between flushes.
 _CACHE_KB: Final = 65_536
+MOST: Final = 10_000
 FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
 _STEPS: Final = (
     "",
@@ -64,7 +68,14 @@ class _Work(NamedTuple):
     sightings: list[Sighting]
 
 
-class History(Queries):
+class Erased(NamedTuple):
+    """What an erasure did: rows and flows that went, by table, and the search after it."""
+
+    removed: dict[str, int]
+    left: Search
+
+
+class History(Streams):
     """One site's history. Made by `open`; every query of `Queries` is a method of it."""
 
     def __init__(
@@ -300,6 +311,59 @@ class History(Queries):
                     await self._seal(now)
                 except (OSError, sqlite3.Error) as error:
                     self._trouble = f"history can't write to {self.state_dir}: {error}"
+
+    async def erase(self, who: Subject, now: float) -> Erased:
+        """Take one subject out of every file of history and search them all for what is left.
+
+        Raises OSError or sqlite3.Error where the disk refuses: erase again, nothing is half done.
+        """
+        if self.read_only:
+            raise OSError(f"{self.state_dir} is opened for reading: erase through the daemon")
+        async with self._writing:
+            await self._write(now)
+            if self._buffer.unsealed_rows:
+                await self._seal(now)
+            removed = await erasure.erase_rows(self._db, who)
+            if who.key:
+                removed |= await self._erase_flows(who.key)
+                self._forget(who.key)
+            await erasure.scrub(self._db)
+            left = await asyncio.to_thread(search, self.state_dir, who)
+            if any(name.startswith("history.db") for name in left.found):
+                await erasure.vacuum(self._db)
+                left = await asyncio.to_thread(search, self.state_dir, who)
+        return Erased(removed, left)
+
+    async def _erase_flows(self, key: bytes) -> dict[str, int]:
+        names = [str(row[0]) for row in await self._rows("SELECT name FROM segment")]
+        gone = segments = 0
+        for name in names:
+            try:
+                segment, count = await asyncio.to_thread(self._archive.without, name, key)
+            except ValueError:  # damaged: the search names it
+                continue
+            if not count:
+                continue
+            gone, segments = gone + count, segments + 1
+            async with sqlite.transaction(self._db) as db:
+                await db.execute("DELETE FROM segment WHERE name = ?", (name,))
+                await writing.write_segments(db, [segment] if segment else [])
+        return {"flows": gone, "segments_rewritten": segments} if gone else {}
+
+    def _forget(self, key: bytes) -> None:
+        """Drop what memory holds of an address."""
+        hi, lo = int.from_bytes(key[:8]), int.from_bytes(key[8:])
+        mine = (self._sessions["hi"] == hi) & (self._sessions["lo"] == lo)
+        self._sessions = self._sessions[~mine]
+        self._places.drop(key)
+
+    async def mentioned(self, who: Subject) -> list[dict[str, Any]]:
+        """Return the events that name a subject anywhere, 10,000 at most."""
+        ids = await erasure.mentions(self._reader, who)
+        rows = [
+            await self._one("SELECT body FROM event WHERE id = ?", (one,)) for one in ids[:MOST]
+        ]
+        return [EVENTS.show(row) for row in rows if row]
 
     def shed(self) -> dict[str, int]:
         """Return what had to be let go, by name, since the store was opened."""

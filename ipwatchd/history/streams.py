@@ -1,0 +1,105 @@
+"""Long answers a batch at a time: whole kinds of record, events, flows, in bounded memory.
+
+Records and events come newest first (activity: its parts one after the other), flows a segment
+after the other, oldest first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
+
+from ipwatchd import sqlite
+from ipwatchd.history.lake import FLOWS, FlowReader
+from ipwatchd.history.queries import Queries
+from ipwatchd.history.schema import MIGRATIONS
+from ipwatchd.history.sql import compile_filter
+from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View
+from ipwatchd.records.filter import FilterError
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from ipwatchd.records.filter import Filter
+
+__all__ = ["STREAMS", "Batch", "Streams"]
+
+BATCH: Final = 5_000
+STREAMS: Final = (*RECORDS, "activity", "events", "flows")
+
+
+class Batch(NamedTuple):
+    """Some rows; of `total` parts (segments, or views) `done` are read."""
+
+    rows: list[dict[str, Any]]
+    done: int
+    total: int
+
+
+class Streams(Queries):
+    """The part of History that streams."""
+
+    state_dir: Path
+
+    async def stream(self, what: str, query: Filter) -> AsyncIterator[Batch]:
+        """Yield all rows of one of STREAMS that match; close the iterator to stop the query.
+
+        Raises FilterError for a key that means nothing there, ValueError for no such stream.
+        """
+        if what not in STREAMS:
+            raise ValueError(f"{what!r} is none of {', '.join(STREAMS)}")
+        batches = self._flow_batches(query) if what == "flows" else self._row_batches(what, query)
+        try:
+            async for batch in batches:
+                yield batch
+        finally:
+            await batches.aclose()  # type: ignore[attr-defined]  # both are generators
+
+    async def _row_batches(self, what: str, query: Filter) -> AsyncIterator[Batch]:
+        views = ACTIVITY if what == "activity" else (EVENTS if what == "events" else RECORDS[what],)
+        # A connection of its own: an open cursor holds its view of the file, for nobody else.
+        db = await sqlite.connect(self.state_dir / "history.db", MIGRATIONS, read_only=True)
+        refused: list[FilterError] = []
+        try:
+            for place, view in enumerate(views):
+                try:
+                    sql, parameters = await self._statement(view, query, what)
+                except FilterError as error:
+                    refused.append(error)
+                    continue
+                async with db.execute(sql, parameters) as rows:
+                    while some := cast("list[Any]", await rows.fetchmany(BATCH)):
+                        yield Batch([view.show(row) for row in some], place, len(views))
+            if len(refused) == len(views):
+                raise refused[0]
+        finally:
+            await db.close()
+
+    async def _statement(
+        self, view: View, query: Filter, what: str
+    ) -> tuple[str, tuple[object, ...]]:
+        where = compile_filter(query, view.matchers, what, await self._resolve(query, view.resolve))
+        return f"{view.select} WHERE {where.sql} ORDER BY {view.order}", where.parameters
+
+    async def _flow_batches(self, query: Filter) -> AsyncIterator[Batch]:
+        resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
+        where = compile_filter(query, FLOWS, "flows", resolved)
+        files = [segment.path for segment in reversed(await self._segments(query))]
+        live = self._unsealed()
+        reader = await asyncio.to_thread(FlowReader, where)
+        total = len(files) + (live is not None)
+        skipped: list[Path] = []
+        try:
+            for place, source in enumerate([*files, live] if live is not None else files):
+                rows: list[dict[str, Any]] | None = []
+                while rows is not None:
+                    rows = await asyncio.to_thread(reader.read, source, BATCH)
+                    yield Batch(rows or [], place + (rows is None), total)
+                    if rows is not None and len(rows) < BATCH:
+                        break
+                if rows is None:
+                    skipped.append(source)
+        finally:
+            reader.close()
+            self.segments_skipped = tuple(skipped)
