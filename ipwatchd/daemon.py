@@ -240,7 +240,8 @@ class Daemon:
             key=f"firewall-tampered|{self.config.firewall.table}",
             title="Our firewall rules were changed by someone else and put back",
             first_seen=now, last_seen=now, count=1, severity="high",
-            classification="unauthorised-modification", score=1.0, value=1.0, threshold=1.0,
+            classification="unauthorised-information-modification", score=1.0, value=1.0,
+            threshold=1.0,
         )  # fmt: skip
         self._report(await self.pipeline.settle([finding], now))
 
