@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
 from ipwatchd.cli import actions
+from ipwatchd.cli.case_parser import add_incidents, add_report
+from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
     Client,
     RefusedError,
@@ -25,17 +27,6 @@ __all__ = ["main"]
 
 SOCKET: Final = "/run/ipwatchd/control.sock"
 KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
-ACTS: Final = (
-    "take",
-    "confirm",
-    "contain",
-    "resolve",
-    "review",
-    "close",
-    "reject",
-    "reopen",
-    "note",
-)
 
 
 class _Commands:
@@ -78,7 +69,9 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("deny", "allow"):
         _add_list(commands, name)
     _add_firewall(commands)
-    _add_incidents(commands)
+    about = "list and work on incidents"
+    add_incidents(_Commands(commands.add("incidents", about, "incidents list")))
+    add_report(commands)
     commands.add("tui", "open the terminal UI", "tui", actions.tui)
     return parser
 
@@ -204,44 +197,6 @@ def _add_firewall(commands: _Commands) -> None:
     )
 
 
-def _add_incidents(commands: _Commands) -> None:
-    inner = _Commands(commands.add("incidents", "list and work on incidents", "incidents list"))
-    listed = inner.add(
-        "list", "list incidents, newest first", "incidents list --state open", actions.incidents
-    )
-    listed.add_argument(
-        "--state", dest="in_state", default="open", help="open, all, or a state (default: open)"
-    )
-    listed.add_argument("--limit", type=int, default=100)
-    show = inner.add(
-        "show", "show one with its timeline", "incidents show site-000001", actions.incident
-    )
-    show.add_argument("id")
-    for name in ACTS:
-        act = inner.add(
-            name,
-            f"{name} an incident",
-            f"incidents {name} site-000001 --reason 'checked'",
-            actions.act,
-        )
-        act.add_argument("id")
-        act.add_argument("--reason", default="", metavar="TEXT")
-        act.set_defaults(act=name)
-    report = commands.add(
-        "report",
-        "hand in what a person told us",
-        "report 'a caller asked for my password' --from maria",
-        actions.report,
-    )
-    report.add_argument("text", help="what was said, in the caller's words; - reads standard input")
-    report.add_argument("--subject", default="", help="address, agent or system it is about")
-    report.add_argument("--from", dest="reporter", default="", metavar="WHO")
-    report.add_argument(
-        "--channel", choices=("call", "e-mail", "chat", "web", "api"), default="call"
-    )
-    report.add_argument("--language", default="", metavar="CODE")
-
-
 def _transport(arguments: argparse.Namespace) -> Transport:
     if arguments.state:
         from ipwatchd.control.offline import StateTransport
@@ -285,7 +240,7 @@ def _serve(parsed: argparse.Namespace) -> int:
 
 
 def _refuse(text: str, status: int) -> int:
-    print(f"ipwatchctl: {text}", file=sys.stderr)
+    say(f"ipwatchctl: {text}", sys.stderr)
     return status
 
 

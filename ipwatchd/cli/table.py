@@ -10,15 +10,46 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+    from typing import TextIO
 
-__all__ = ["Column", "ago", "clean", "count", "print_table", "size", "when"]
+__all__ = ["Column", "ago", "cells", "clean", "count", "print_table", "say", "size", "when"]
 
 _HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_MARKS: Final = {"Mn", "Me"}
 
 
 def clean(value: object) -> str:
     """Return text that is safe to print: controls and direction marks shown as ·."""
-    return "".join("·" if unicodedata.category(c) in _HIDDEN else c for c in str(value))
+    text = str(value)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join("·" if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def say(text: str, file: TextIO | None = None) -> None:
+    """Print a line, on standard output unless told, that may hold words of strangers."""
+    print(clean(text), file=file)
+
+
+def cells(text: str) -> int:
+    """Return how many places of a terminal line a text takes (UAX 11: wide letters take two)."""
+    if text.isascii():
+        return len(text)
+    return sum(
+        0 if unicodedata.category(c) in _MARKS else 1 + (unicodedata.east_asian_width(c) in "WF")
+        for c in text
+    )
+
+
+def _cut(text: str, limit: int) -> str:
+    while cells(text) > limit:
+        text = text[: limit if len(text) > limit else -1]
+    return text
+
+
+def _padded(cell: str, width: int, *, right: bool) -> str:
+    space = " " * (width - cells(cell))
+    return space + cell if right else cell + space
 
 
 def when(seconds: Any) -> str:
@@ -64,13 +95,13 @@ def print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) ->
     """Print rows under their headings; on a terminal the last column is cut to its width."""
     table = [[clean(column.show(row.get(column.key, ""))) for column in columns] for row in rows]
     widths = [
-        max([len(column.heading), *(len(cells[place]) for cells in table)])
+        max([cells(column.heading), *(cells(row[place]) for row in table)])
         for place, column in enumerate(columns)
     ]
     limit = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 0
-    for cells in ([column.heading for column in columns], *table):
+    for row in ([column.heading for column in columns], *table):
         line = "  ".join(
-            cell.rjust(width) if column.right else cell.ljust(width)
-            for cell, width, column in zip(cells, widths, columns, strict=True)
+            _padded(cell, width, right=column.right)
+            for cell, width, column in zip(row, widths, columns, strict=True)
         ).rstrip()
-        print(line[:limit] if limit else line)
+        print(_cut(line, limit) if limit else line)

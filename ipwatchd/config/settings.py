@@ -113,11 +113,15 @@ class FirewallSettings(Section, frozen=True):
 
 
 class IncidentSettings(Section, frozen=True):
-    """[incidents] what is done by itself: deny the subject of these rules for `deny_seconds`."""
+    """[incidents] what is done by itself: deny the subject of these rules for `deny_seconds`.
+
+    `policy` is a folder whose files stand in for those of config/ (taxonomy, SOPs, intake).
+    """
 
     auto_deny: tuple[str, ...] = ()
     deny_seconds: Seconds = 3600.0
     reopen_seconds: Seconds = 86400.0
+    policy: str = ""
 
 
 class UplinkSettings(Section, frozen=True):

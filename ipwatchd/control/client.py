@@ -16,6 +16,8 @@ from ipwatchd.control.messages import (
     Applied,
     AuditRow,
     Check,
+    Export,
+    ExportBatch,
     FirewallState,
     IncidentDetail,
     ListChange,
@@ -99,7 +101,8 @@ class SocketTransport:
         mend = "is ipwatchd running (systemctl status ipwatchd)? another socket: --socket PATH"
         if isinstance(error, PermissionError):
             mend = "join one of the groups that may use it (see [control] in the configuration)"
-        return f"can't reach the daemon at {self._path} ({error or type(error).__name__}): {mend}"
+        words = str(error).strip() or type(error).__name__
+        return f"can't reach the daemon at {self._path} ({words}): {mend}"
 
     def close(self) -> None:
         """Nothing is held."""
@@ -168,6 +171,40 @@ class Client:
         """Return all that is known of one address."""
         return self._call(dict[str, Any], "GET", f"addresses/{quote(address, safe='')}")
 
+    def begin_export(
+        self, what: str, filter: str = "", *, clear: bool = False, reason: str = ""  # noqa: A002 - the API's word
+    ) -> Export:  # fmt: skip
+        """Begin to read all rows of a kind of record, of events or flows; pseudonyms by default."""
+        body = {"what": what, "filter": filter, "clear": clear, "reason": reason}
+        return self._call(Export, "POST", "exports", body=body)
+
+    def read_export(self, identity: str) -> ExportBatch:
+        """Return the next rows of an export."""
+        return self._call(ExportBatch, "GET", f"exports/{quote(identity, safe='')}")
+
+    def end_export(self, identity: str) -> None:
+        """Stop an export before its end."""
+        self._call(dict[str, Any], "DELETE", f"exports/{quote(identity, safe='')}")
+
+    def subject(self, subject: str) -> dict[str, Any]:
+        """Return what is held of an address or agent, and which exports hold the rest."""
+        return self._call(dict[str, Any], "GET", f"subjects/{quote(subject, safe='')}")
+
+    def erase(self, subject: str, *, reason: str) -> dict[str, Any]:
+        """Erase an address or agent; the answer says what went, what stays, and what was searched."""  # noqa: E501 - one line says it
+        path = f"subjects/{quote(subject, safe='')}/erase"
+        return self._call(dict[str, Any], "POST", path, body={"reason": reason})
+
+    def reveal(self, pseudonym: str, *, reason: str) -> dict[str, Any]:
+        """Return what a pseudonym stands for."""
+        return self._call(
+            dict[str, Any], "POST", "reveal", body={"pseudonym": pseudonym, "reason": reason}
+        )
+
+    def verify_audit(self) -> dict[str, Any]:
+        """Follow the audit log's chain; `broken` is the first bad line, 0 where there is none."""
+        return self._call(dict[str, Any], "GET", "audit/verify")
+
     def entries(self, name: str) -> list[dict[str, Any]]:
         """Return the entries of a list, allow or deny."""
         return self._call(list[dict[str, Any]], "GET", f"lists/{name}")
@@ -234,10 +271,19 @@ class Client:
         """Return one incident and its timeline."""
         return self._call(IncidentDetail, "GET", f"incidents/{quote(identity, safe='')}")
 
-    def act(self, identity: str, action: str, *, reason: str = "") -> dict[str, Any]:
-        """Do something about an incident; returns it as it stands then."""
+    def act(
+        self, identity: str, action: str, *, reason: str = "", **details: object
+    ) -> dict[str, Any]:
+        """Do something about an incident; returns it as it stands then.
+
+        `details` are what the action needs: answers, priority, sop, step, target.
+        """
         path = f"incidents/{quote(identity, safe='')}/{quote(action, safe='')}"
-        return self._call(dict[str, Any], "POST", path, body={"reason": reason})
+        return self._call(dict[str, Any], "POST", path, body={"reason": reason, **details})
+
+    def policy(self) -> dict[str, Any]:
+        """Return the taxonomy, the impact questions and the SOPs."""
+        return self._call(dict[str, Any], "GET", "policy")
 
     def report(self, text: str, *, subject: str = "", reporter: str = "", channel: str = "call",
                language: str = "") -> dict[str, Any]:  # fmt: skip

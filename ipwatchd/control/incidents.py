@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -16,11 +16,20 @@ if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
-__all__ = ["act", "listed", "report", "show"]
+__all__ = ["act", "listed", "policy", "report", "show"]
 
 
-class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     reason: Annotated[str, Meta(max_length=5000)] = ""
+    answers: dict[str, Any] = {}
+    priority: Annotated[str, Meta(max_length=10)] = ""
+    sop: Annotated[str, Meta(max_length=100)] = ""
+    step: Annotated[str, Meta(max_length=200)] = ""
+    target: Annotated[str, Meta(max_length=100)] = ""
+
+
+_MACHINES: Final = ("oblige", "undone")
+"""Actions that the machine alone writes: clocks know duties, lists know what was taken back."""
 
 
 class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -57,12 +66,21 @@ async def show(house: House, call: Call) -> IncidentDetail:
     )
 
 
+async def policy(house: House, call: Call) -> dict[str, Any]:
+    """Answer GET policy: the taxonomy, the impact questions and the SOPs, as data."""
+    del call
+    built: dict[str, Any] = msgspec.to_builtins(house.stores.incidents.policy)
+    return built
+
+
 async def act(house: House, call: Call) -> dict[str, Any]:
     """Answer POST incidents/ID/ACTION."""
     asked = msgspec.convert(call.body, _Act)
+    if call.names["action"] in _MACHINES:
+        raise ValueError(f"{call.names['action']} is written by what does it, not by hand")
     incident = await house.stores.incidents.act(
         call.names["id"], call.names["action"], actor=call.peer.name, reason=asked.reason,
-        now=call.now,
+        now=call.now, details=msgspec.to_builtins(asked),
     )  # fmt: skip
     built: dict[str, Any] = msgspec.to_builtins(incident)
     return built

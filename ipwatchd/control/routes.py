@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from ipwatchd.control import firewall, incidents, lists, overview, records
+from ipwatchd.control import exports, firewall, incidents, lists, overview, privacy, records
 from ipwatchd.control.call import (
     ROLES,
     Call,
@@ -55,6 +55,13 @@ ROUTES: Final = (
     Route("GET", "flows", "viewer", records.flows, "flows"),
     Route("GET", "events", "viewer", records.events, "events"),
     Route("GET", "addresses/{address}", "viewer", records.address, "show"),
+    Route("GET", "audit/verify", "admin", privacy.verify),
+    Route("GET", "subjects/{subject}", "admin", privacy.subject, "subject"),
+    Route("POST", "subjects/{subject}/erase", "admin", privacy.erase, "erase"),
+    Route("POST", "reveal", "admin", privacy.reveal, "reveal"),
+    Route("POST", "exports", "operator", exports.begin, "export"),
+    Route("GET", "exports/{id}", "operator", exports.read),
+    Route("DELETE", "exports/{id}", "operator", exports.end, "export-end"),
     Route("GET", "why/{address}", "viewer", lists.why),
     Route("GET", "lists/{name}", "viewer", lists.entries),
     Route("POST", "lists/{name}", "operator", lists.add, "add"),
@@ -66,6 +73,7 @@ ROUTES: Final = (
     Route("POST", "firewall/mode", "admin", firewall.set_mode, "firewall-mode"),
     Route("POST", "firewall/confirm", "admin", firewall.confirm, "firewall-confirm"),
     Route("POST", "firewall/rollback", "admin", firewall.rollback, "firewall-rollback"),
+    Route("GET", "policy", "viewer", incidents.policy),
     Route("GET", "incidents", "viewer", incidents.listed),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
     Route("POST", "incidents/{id}/{action}", "operator", incidents.act, "incident"),

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ipwatchd.incidents.fold import Body, Classified, Note, Response, State
-from ipwatchd.records.incident import OPEN_STATES
+from ipwatchd.incidents import bodies
+from ipwatchd.incidents.guards import needs_second_person, unfit_to_close, unfit_to_confirm
+from ipwatchd.incidents.sops import assigned, matching
+from ipwatchd.records.incident import OPEN_STATES, PRIORITIES, Obligation, Proposal, Receipt
 
 if TYPE_CHECKING:
-    from ipwatchd.records.incident import Incident
+    from collections.abc import Callable, Mapping
 
-__all__ = ["ACTIONS", "TRANSITIONS", "InvalidActionError", "decide", "possible", "reopened"]
+    from ipwatchd.incidents.policy import Policy
+    from ipwatchd.records.incident import Incident, Task
+
+__all__ = [
+    "ACTIONS", "TRANSITIONS", "Ask", "InvalidActionError", "decide", "possible", "reopened",
+]  # fmt: skip
 
 TRANSITIONS: Final[dict[str, dict[str, str]]] = {
     "take": {"NEW": "TRIAGE"},
@@ -21,16 +27,39 @@ TRANSITIONS: Final[dict[str, dict[str, str]]] = {
     "review": {"RESOLVED": "REVIEW"},
     "close": {"REVIEW": "CLOSED"},
     "reject": {"NEW": "REJECTED", "TRIAGE": "REJECTED"},
+    "merge": {"NEW": "MERGED", "TRIAGE": "MERGED"},
     "reopen": {"CLOSED": "TRIAGE", "REJECTED": "TRIAGE"},
 }
 """action → state before → state after."""
 
-ACTIONS: Final = (*TRANSITIONS, "classify", "note", "response")
-_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+VERDICTS: Final = ("true-positive", "false-positive", "benign")
 
 
 class InvalidActionError(ValueError):
     """An action that is not possible now; the message says which are."""
+
+
+class Ask(NamedTuple):
+    """What somebody wants done. `details` holds what the action needs beside its `reason`."""
+
+    incident: Incident
+    action: str
+    actor: str
+    reason: str
+    details: Mapping[str, Any]
+    policy: Policy
+    now: float
+
+    def refuse(self, why: str) -> InvalidActionError:
+        """Return the error that says no."""
+        return InvalidActionError(why)
+
+    def text(self, name: str, what: str) -> str:
+        """Return a detail that must be there."""
+        value = str(self.details.get(name) or "").strip()
+        if not value:
+            raise self.refuse(f"{self.action} on {self.incident.id} needs {what}")
+        return value
 
 
 def possible(state: str) -> tuple[str, ...]:
@@ -38,56 +67,235 @@ def possible(state: str) -> tuple[str, ...]:
     moves = tuple(action for action, table in TRANSITIONS.items() if state in table)
     if state in OPEN_STATES:
         retake = () if "take" in moves else ("take",)
-        return (*moves, *retake, "classify", "note", "response")
-    return (*moves, "note", "response")
+        return (*moves, *retake, *_WORK, *_ALWAYS)
+    return (*moves, *_ALWAYS)
 
 
-def decide(incident: Incident, action: str, *, actor: str, reason: str) -> tuple[str, Body]:
+def decide(
+    incident: Incident, action: str, *, actor: str, reason: str, policy: Policy,
+    details: Mapping[str, Any] | None = None, now: float = 0.0,
+) -> tuple[str, bodies.Body]:  # fmt: skip
     """Return the kind and body of the event that an action is.
 
-    `reason` is the text of a note or response; for classify it is the RSIT type, alone or followed
-    by a colon and why. Raises InvalidActionError where the state or a guard forbids it.
+    `reason` is the text of a note, response or feedback; for classify it is the RSIT type, alone or
+    followed by a colon and why. Raises InvalidActionError where the state or a guard forbids it.
     """
-    reason = reason.strip()
+    ask = Ask(incident, action, actor, reason.strip(), details or {}, policy, now)
     if action not in possible(incident.state):
         raise InvalidActionError(_impossible(incident, action))
     if action in TRANSITIONS:
-        return "state", _move(incident, action, actor, reason)
-    if action == "classify":
-        return "classified", _classified(reason)
-    if not reason:
-        raise InvalidActionError(f"a {action} on {incident.id} needs its text")
-    return (action, Note(text=reason)) if action == "note" else (action, Response(text=reason))
+        return _move(ask)
+    try:
+        return _BODIES[action](ask)
+    except InvalidActionError:
+        raise
+    except ValueError as error:
+        raise InvalidActionError(str(error)) from error
 
 
-def reopened(incident: Incident, reason: str) -> State:
+def reopened(incident: Incident, reason: str) -> bodies.State:
     """Return the event body that brings a closed incident back because it goes on."""
-    return State(action="reopen", before=incident.state, after="TRIAGE", reason=reason)
+    return bodies.State(action="reopen", before=incident.state, after="TRIAGE", reason=reason)
 
 
-def _move(incident: Incident, action: str, actor: str, reason: str) -> State:
-    if action == "reject" and not reason:
-        raise InvalidActionError(f"rejecting {incident.id} needs a reason: why is it nothing?")
+def _move(ask: Ask) -> tuple[str, bodies.Body]:
+    incident, action, reason = ask.incident, ask.action, ask.reason
+    why = ""
+    if action == "confirm":
+        why = unfit_to_confirm(incident, ask.policy)
+    elif action == "close":
+        why = unfit_to_close(incident)
+    if why:
+        raise ask.refuse(why)
+    if action == "reject":
+        proposal = _rejection(ask)
+        if proposal:
+            return "proposed", bodies.Proposed(proposal=proposal)
     resolution = reason if action in {"resolve", "close"} else ""
     if action == "close" and not (resolution or incident.resolution):
-        raise InvalidActionError(f"closing {incident.id} needs its resolution: what was done?")
-    return State(
+        raise ask.refuse(f"closing {incident.id} needs its resolution: what was done?")
+    target = ask.text("target", "the incident it is merged into") if action == "merge" else ""
+    return "state", bodies.State(
         action=action, before=incident.state,
         # Taking over what someone else has in hand changes who has it, not how far it is.
-        after=TRANSITIONS[action].get(incident.state, incident.state),
-        reason=reason, owner=actor if action == "take" else "", resolution=resolution,
+        after=TRANSITIONS[action].get(incident.state, incident.state), reason=reason,
+        owner=ask.actor if action == "take" else "", resolution=resolution, target=target,
+        second=incident.proposal.actor if action == "reject" and incident.proposal else "",
     )  # fmt: skip
 
 
-def _classified(reason: str) -> Classified:
-    kind, _, why = reason.partition(":")
-    kind = kind.strip()
-    if not _TYPE.fullmatch(kind):
-        raise InvalidActionError(
-            f"{kind!r} is no class: write an RSIT type such as scanner, brute-force or phishing, "
-            "and after a colon why"
+def _rejection(ask: Ask) -> Proposal | None:
+    """Return the proposal that a rejection is as yet; None where it may be done."""
+    incident, proposal = ask.incident, ask.incident.proposal
+    if not ask.reason:
+        raise ask.refuse(f"rejecting {incident.id} needs a reason: why is it nothing?")
+    why = needs_second_person(incident)
+    if not why:
+        return None
+    if proposal is None or proposal.action != "reject":
+        return Proposal(action="reject", actor=ask.actor, reason=ask.reason, time=ask.now)
+    if proposal.actor == ask.actor:
+        raise ask.refuse(
+            f"rejecting {incident.id} needs a second person, because {why}: {ask.actor} proposed "
+            "it, somebody else must agree (incidents reject)"
         )
-    return Classified(classification=kind, reason=why.strip())
+    return None
+
+
+def _classify(ask: Ask) -> tuple[str, bodies.Body]:
+    word, _, why = ask.reason.partition(":")
+    if not word.strip():
+        raise ask.refuse(
+            "classify needs an RSIT type such as scanner, brute-force or phishing, and after a "
+            "colon why"
+        )
+    kind = ask.policy.taxonomy.known(word)
+    incident = ask.incident
+    fits = matching(
+        ask.policy.sops, rule=incident.rule, kind=incident.kind, classification=kind,
+        language=incident.language,
+    )  # fmt: skip
+    begun = {one.sop for one in incident.tasks if one.done} | {
+        one.id for one in incident.sops if one.read
+    }
+    wanted = {one.id for one in fits}
+    dropped = tuple(one.id for one in incident.sops if one.id not in wanted and one.id not in begun)
+    held = {one.id for one in incident.sops}
+    sops, tasks = assigned(one for one in fits if one.id not in held)
+    return "classified", bodies.Classified(
+        classification=kind, reason=why.strip(), version=ask.policy.taxonomy.version, sops=sops,
+        tasks=tasks, dropped=dropped,
+    )  # fmt: skip
+
+
+def _assess(ask: Ask) -> tuple[str, bodies.Body]:
+    raw = ask.details.get("answers")
+    if not isinstance(raw, dict) or not raw:
+        names = ", ".join(ask.policy.assessment.missing(ask.incident.facts)) or "all are answered"
+        raise ask.refuse(
+            f"assess needs answers such as confidentiality=no; still open: {names} "
+            "(ipwatchctl incidents questions lists them)"
+        )
+    facts = ask.policy.assessment.answers(raw)
+    derived = ask.policy.assessment.derive({**ask.incident.facts, **facts})
+    return "assessed", bodies.Assessed(
+        facts=facts, impact=derived.impact, urgency=derived.urgency, priority=derived.priority,
+        because=derived.because, personal=derived.personal,
+        version=ask.policy.assessment.version,
+    )  # fmt: skip
+
+
+def _prioritise(ask: Ask) -> tuple[str, bodies.Body]:
+    word = ask.text("priority", f"a priority: one of {', '.join(PRIORITIES)}, or auto").upper()
+    if word not in {*PRIORITIES, "AUTO"}:
+        raise ask.refuse(f"{word!r} is no priority: {', '.join(PRIORITIES)}, or auto")
+    if not ask.reason:
+        raise ask.refuse(f"overriding the priority of {ask.incident.id} needs a reason")
+    priority = "" if word == "AUTO" else word
+    return "prioritised", bodies.Prioritised(priority=priority, reason=ask.reason)
+
+
+def _hold(ask: Ask) -> tuple[str, bodies.Body]:
+    if not ask.reason:
+        raise ask.refuse(f"holding {ask.incident.id} needs a reason: what does it wait for?")
+    return "held", bodies.Held(reason=ask.reason)
+
+
+def _resume(ask: Ask) -> tuple[str, bodies.Body]:
+    if not ask.incident.on_hold:
+        raise ask.refuse(f"{ask.incident.id} is not on hold")
+    return "held", bodies.Held()
+
+
+def _feedback(ask: Ask) -> tuple[str, bodies.Body]:
+    word, _, rest = ask.reason.partition(":")
+    verdict = word.strip().lower() if word.strip().lower() in VERDICTS else ""
+    text = rest.strip() if verdict and rest.strip() else ask.reason
+    if not text:
+        raise ask.refuse(
+            f"feedback on {ask.incident.id} needs its text: what was the reporter told?"
+        )
+    if ask.incident.rule != "report" and not verdict:
+        raise ask.refuse(
+            f"feedback on {ask.incident.id} judges the detector {ask.incident.rule}: begin with "
+            f"{', '.join(VERDICTS)} and a colon"
+        )
+    return "feedback", bodies.Feedback(text=text, verdict=verdict)
+
+
+def _tick(ask: Ask) -> tuple[str, bodies.Body]:
+    one = _task(ask)
+    done = ask.action == "tick"
+    if bool(one.done) == done:
+        is_so = f"was ticked by {one.by}" if done else "is not ticked"
+        raise ask.refuse(f"{one.sop}/{one.step} of {ask.incident.id} {is_so}")
+    return "step", bodies.Step(sop=one.sop, step=one.step, done=done, note=ask.reason)
+
+
+def _task(ask: Ask) -> Task:
+    word = ask.text("step", "the step to tick, as SOP/STEP")
+    sop, _, step = word.rpartition("/")
+    found = [one for one in ask.incident.tasks if one.step == step and sop in {"", one.sop}]
+    if len(found) != 1:
+        names = ", ".join(f"{one.sop}/{one.step}" for one in found or ask.incident.tasks)
+        raise ask.refuse(
+            f"{word!r} names no one step of {ask.incident.id}: {names or 'it has none'}"
+        )
+    return found[0]
+
+
+def _read(ask: Ask) -> tuple[str, bodies.Body]:
+    word = ask.text("sop", "the SOP that was read")
+    for one in ask.incident.sops:
+        if one.id == word:
+            return "read", bodies.Read(sop=one.id, version=one.version)
+    names = ", ".join(one.id for one in ask.incident.sops) or "none"
+    raise ask.refuse(f"{word!r} is no SOP of {ask.incident.id}: {names}")
+
+
+def _oblige(ask: Ask) -> tuple[str, bodies.Body]:
+    import msgspec
+
+    try:
+        duty = msgspec.convert(ask.details.get("obligation"), Obligation)
+    except msgspec.ValidationError as error:
+        raise ask.refuse(f"an obligation is not understood: {error}") from error
+    return "obliged", bodies.Obliged(obligation=duty)
+
+
+def _note(ask: Ask) -> tuple[str, bodies.Body]:
+    if not ask.reason:
+        raise ask.refuse(f"a note on {ask.incident.id} needs its text")
+    return "note", bodies.Note(text=ask.reason)
+
+
+def _response(ask: Ask) -> tuple[str, bodies.Body]:
+    if not ask.reason:
+        raise ask.refuse(f"a response on {ask.incident.id} needs its text")
+    receipt = ask.details.get("receipt")
+    if receipt is not None and not isinstance(receipt, Receipt):
+        raise ask.refuse("a receipt is written by what carried the response out")
+    return "response", bodies.Response(text=ask.reason, receipt=receipt)
+
+
+def _undone(ask: Ask) -> tuple[str, bodies.Body]:
+    word = ask.text("receipt", "the receipt of the response that was taken back")
+    for one in ask.incident.receipts:
+        if one.id == word and not one.undone:
+            return "undone", bodies.Undone(receipt=word, reason=ask.reason)
+    names = ", ".join(one.id for one in ask.incident.receipts if not one.undone) or "none"
+    raise ask.refuse(f"{word!r} is no response in force on {ask.incident.id}: {names}")
+
+
+_BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
+    "classify": _classify, "assess": _assess, "prioritise": _prioritise, "hold": _hold,
+    "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
+    "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
+}  # fmt: skip
+_ALWAYS: Final = ("feedback", "oblige", "note", "response", "undone")
+"""Possible in every state: also a closed case gets notes, and its blocks are taken back."""
+_WORK: Final = tuple(name for name in _BODIES if name not in _ALWAYS)
+ACTIONS: Final = (*TRANSITIONS, *_BODIES)
 
 
 def _impossible(incident: Incident, action: str) -> str:
@@ -98,4 +306,4 @@ def _impossible(incident: Incident, action: str) -> str:
 
 def _listed(incident: Incident) -> str:
     *most, last = possible(incident.state)
-    return f"{', '.join(most)} and {last}" if most else last
+    return f"{', '.join(most)} and {last}"

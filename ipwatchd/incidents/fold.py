@@ -10,16 +10,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
+from msgspec.structs import replace
 
-from ipwatchd.records.incident import Incident, IncidentEvent, Report
+from ipwatchd.incidents import bodies
+from ipwatchd.records.incident import Incident, IncidentEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
-__all__ = [
-    "LISTED", "Body", "Classified", "FoldError", "Grown", "Note", "Opened", "Reported", "Response",
-    "State", "apply", "bounded_union", "fold",
-]  # fmt: skip
+__all__ = ["LISTED", "FoldError", "apply", "bounded_union", "fold"]
 
 LISTED: Final = 100
 """Targets, reports and responses an incident lists: a scan of a /8 can't make it megabytes. The
@@ -30,85 +29,7 @@ class FoldError(ValueError):
     """An event that makes no sense where it stands."""
 
 
-class Body(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What an event's `kind` needs."""
-
-
-class Opened(Body, frozen=True):
-    """A finding or a report became an incident."""
-
-    rule: str
-    subject: str
-    title: str
-    severity: str
-    priority: str
-    impact: int
-    urgency: int
-    first_seen: float
-    last_seen: float
-    count: int
-    classification: str = ""
-    key: str = ""
-    targets: tuple[str, ...] = ()
-    evidence: dict[str, Any] = {}
-    report: Report | None = None
-
-
-class Grown(Body, frozen=True):
-    """More of the same: `count` and `targets` are what came on top, `findings` how many said so.
-
-    `severity` and what follows are set where the growth made it worse.
-    """
-
-    findings: int
-    count: int
-    first_seen: float
-    last_seen: float
-    targets: tuple[str, ...] = ()
-    evidence: dict[str, Any] = {}
-    severity: str = ""
-    priority: str = ""
-    impact: int = 0
-    urgency: int = 0
-
-
-class Reported(Body, frozen=True):
-    """A report that belongs to an incident that is there already."""
-
-    report: Report
-
-
-class State(Body, frozen=True):
-    """Somebody moved it on. Where `owner` or `resolution` are empty they stay."""
-
-    action: str
-    before: str
-    after: str
-    reason: str = ""
-    owner: str = ""
-    resolution: str = ""
-
-
-class Classified(Body, frozen=True):
-    """Its class (an RSIT type) was set."""
-
-    classification: str
-    reason: str = ""
-
-
-class Note(Body, frozen=True):
-    """Somebody wrote something down."""
-
-    text: str
-
-
-class Response(Body, frozen=True):
-    """Something was done against it."""
-
-    text: str
-
-
-_Kind = TypeVar("_Kind", bound=Body)
+_Kind = TypeVar("_Kind", bound=bodies.Body)
 
 
 def fold(events: Iterable[IncidentEvent]) -> dict[str, Incident]:
@@ -127,55 +48,9 @@ def apply(incident: Incident | None, event: IncidentEvent) -> Incident:
         return _opened(event)
     if incident is None:
         raise FoldError(f"event {event.seq} is about {event.incident}, which was never opened")
-    changes = _changes(incident, event)
-    return msgspec.structs.replace(incident, updated=event.time, **changes)
-
-
-def _opened(event: IncidentEvent) -> Incident:
-    body = _body(event, Opened)
-    return Incident(
-        id=event.incident, site=event.site, rule=body.rule, subject=body.subject, title=body.title,
-        severity=body.severity, priority=body.priority, state="NEW", first_seen=body.first_seen,
-        last_seen=body.last_seen, count=body.count, classification=body.classification,
-        opened=event.time, updated=event.time, targets=body.targets[:LISTED],
-        evidence=body.evidence, key=body.key, impact=body.impact, urgency=body.urgency,
-        reports=(body.report.id,) if body.report else (),
-    )  # fmt: skip
-
-
-def _changes(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
-    if event.kind == "grown":
-        return _grown(incident, _body(event, Grown))
-    if event.kind == "state":
-        state = _body(event, State)
-        return {
-            "state": state.after,
-            "owner": state.owner or incident.owner,
-            "resolution": state.resolution or incident.resolution,
-        }
-    if event.kind == "classified":
-        return {"classification": _body(event, Classified).classification}
-    if event.kind == "reported":
-        return {"reports": bounded_union(incident.reports, (_body(event, Reported).report.id,))}
-    if event.kind == "response":
-        return {"responses": (*incident.responses, _body(event, Response).text)[-LISTED:]}
-    return {}
-
-
-def _grown(incident: Incident, body: Grown) -> dict[str, Any]:
-    changes: dict[str, Any] = {
-        "count": incident.count + body.count,
-        "first_seen": min(incident.first_seen, body.first_seen),
-        "last_seen": max(incident.last_seen, body.last_seen),
-        "targets": bounded_union(incident.targets, body.targets),
-        "evidence": body.evidence or incident.evidence,
-    }
-    if body.severity:
-        changes |= {
-            "severity": body.severity, "priority": body.priority, "impact": body.impact,
-            "urgency": body.urgency,
-        }  # fmt: skip
-    return changes
+    change = _CHANGES.get(event.kind)
+    changes = change(incident, event) if change else {}
+    return replace(incident, updated=event.time, **changes)
 
 
 def bounded_union(held: tuple[str, ...], more: Iterable[str]) -> tuple[str, ...]:
@@ -190,3 +65,166 @@ def _body(event: IncidentEvent, kind: type[_Kind]) -> _Kind:
         raise FoldError(
             f"event {event.seq} of {event.incident} is no {event.kind}: {error}"
         ) from error
+
+
+def _opened(event: IncidentEvent) -> Incident:
+    body = _body(event, bodies.Opened)
+    report = body.report
+    return Incident(
+        id=event.incident, site=event.site, rule=body.rule, subject=body.subject, title=body.title,
+        severity=body.severity, priority=body.priority, state="NEW", first_seen=body.first_seen,
+        last_seen=body.last_seen, count=body.count, classification=body.classification,
+        opened=event.time, updated=event.time, targets=body.targets[:LISTED],
+        evidence=body.evidence, key=body.key, impact=body.impact, urgency=body.urgency,
+        reports=(report.id,) if report else (), kind=report.kind if report else "",
+        language=report.language if report else "", sops=body.sops, tasks=body.tasks[:LISTED],
+    )  # fmt: skip
+
+
+def _grown(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Grown)
+    changes: dict[str, Any] = {
+        "count": incident.count + body.count,
+        "first_seen": min(incident.first_seen, body.first_seen),
+        "last_seen": max(incident.last_seen, body.last_seen),
+        "targets": bounded_union(incident.targets, body.targets),
+        "evidence": body.evidence or incident.evidence,
+    }
+    if body.severity:
+        changes |= {"severity": body.severity}
+        # What people found out is not lowered by what a detector counts; a worse finding shows.
+        if not incident.facts or body.priority < incident.priority:
+            changes |= {
+                "priority": incident.override or body.priority, "impact": body.impact,
+                "urgency": body.urgency,
+            }  # fmt: skip
+    return changes
+
+
+def _state(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.State)
+    changes: dict[str, Any] = {
+        "state": body.after,
+        "owner": body.owner or incident.owner,
+        "resolution": body.resolution or incident.resolution,
+        "merged_into": body.target or incident.merged_into,
+        "proposal": None,
+    }
+    if body.action == "reopen":
+        changes |= {"feedback": "", "verdict": ""}
+    return changes
+
+
+def _classified(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Classified)
+    sops = tuple(one for one in incident.sops if one.id not in body.dropped)
+    tasks = tuple(one for one in incident.tasks if one.sop not in body.dropped)
+    return {
+        "classification": body.classification,
+        "sops": (*sops, *body.sops)[:LISTED],
+        "tasks": (*tasks, *body.tasks)[:LISTED],
+    }
+
+
+def _assessed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Assessed)
+    return {
+        "facts": incident.facts | body.facts, "impact": body.impact, "urgency": body.urgency,
+        "priority": incident.override or body.priority, "because": body.because,
+        "personal": body.personal,
+    }  # fmt: skip
+
+
+def _prioritised(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Prioritised)
+    derived = f"P{incident.impact + incident.urgency - 1}"
+    return {"override": body.priority, "priority": body.priority or derived}
+
+
+def _feedback(_: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Feedback)
+    return {"feedback": body.text, "verdict": body.verdict}
+
+
+def _step(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Step)
+    done, by = (event.time, event.actor) if body.done else (0.0, "")
+    return {
+        "tasks": tuple(
+            replace(one, done=done, by=by, note=body.note)
+            if (one.sop, one.step) == (body.sop, body.step)
+            else one
+            for one in incident.tasks
+        )
+    }
+
+
+def _read(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Read)
+    return {
+        "sops": tuple(
+            replace(one, read=dict([*one.read.items(), (event.actor, event.time)][-LISTED:]))
+            if one.id == body.sop
+            else one
+            for one in incident.sops
+        )
+    }
+
+
+def _obliged(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    new = _body(event, bodies.Obliged).obligation
+    held = {one.id: one for one in incident.obligations} | {new.id: new}
+    return {"obligations": tuple(held.values())[:LISTED]}
+
+
+def _absorbed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Absorbed)
+    return {
+        "count": incident.count + body.count,
+        "first_seen": min(incident.first_seen, body.first_seen or incident.first_seen),
+        "last_seen": max(incident.last_seen, body.last_seen),
+        "reports": bounded_union(incident.reports, body.reports),
+        "targets": bounded_union(incident.targets, body.targets),
+    }
+
+
+def _response(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Response)
+    receipts = (*incident.receipts, body.receipt) if body.receipt else incident.receipts
+    return {
+        "responses": (*incident.responses, body.text)[-LISTED:], "receipts": receipts[-LISTED:],
+    }  # fmt: skip
+
+
+def _undone(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    gone = _body(event, bodies.Undone).receipt
+    return {
+        "receipts": tuple(
+            replace(one, undone=event.time) if one.id == gone else one for one in incident.receipts
+        )
+    }
+
+
+_CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] = {
+    "grown": _grown,
+    "state": _state,
+    "classified": _classified,
+    "assessed": _assessed,
+    "prioritised": _prioritised,
+    "held": lambda _, event: {"on_hold": _body(event, bodies.Held).reason},
+    "feedback": _feedback,
+    "step": _step,
+    "read": _read,
+    "proposed": lambda _, event: {"proposal": _body(event, bodies.Proposed).proposal},
+    "obliged": _obliged,
+    "absorbed": _absorbed,
+    "reported": lambda incident, event: {
+        "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))
+    },
+    "response": _response,
+    "undone": _undone,
+    "collected": lambda incident, event: {
+        "exhibits": (*incident.exhibits, *_body(event, bodies.Collected).exhibits)[-LISTED:]
+    },
+}
+"""kind of event → what it changes"""

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final, Self
 
 import msgspec
 
+from ipwatchd.incidents.bodies import Grown, Opened
 from ipwatchd.incidents.chain import plain
-from ipwatchd.incidents.fold import LISTED, Grown, Opened, bounded_union
+from ipwatchd.incidents.fold import LISTED, bounded_union
 from ipwatchd.incidents.triage import Triage, severity_rank, triage
 from ipwatchd.records.incident import OPEN_STATES, Incident, Report
 
@@ -99,10 +100,15 @@ class Group(msgspec.Struct, kw_only=True):
     urgent: bool = False
 
     @classmethod
-    def of(cls, incident: Incident, *, written: float, finding: Finding | None = None) -> Self:
-        """Return the group of an incident as it stands; `finding` is the one that opened it."""
+    def of(
+        cls, incident: Incident, *, written: float, finding: Finding | None = None, key: str = ""
+    ) -> Self:
+        """Return the group of an incident as it stands; `finding` is the one that opened it.
+
+        `key` is another than the incident's where what it opened was merged into this one.
+        """
         return cls(
-            id=incident.id, key=incident.key, state=incident.state, changed=incident.updated,
+            id=incident.id, key=key or incident.key, state=incident.state, changed=incident.updated,
             severity=incident.severity, priority=incident.priority, written=written,
             targets=frozenset(incident.targets),
             episode=finding.first_seen if finding else 0.0,

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.incidents.chain import START, Head, link
-from ipwatchd.incidents.fold import Body, apply
+from ipwatchd.incidents.fold import apply
 from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent
 from ipwatchd.sqlite import CorruptStoreError, transaction
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     import aiosqlite
+
+    from ipwatchd.incidents.bodies import Body
 
 __all__ = ["MIGRATIONS", "Batch", "event_of", "incident_of", "owned_by", "writing"]
 
@@ -147,6 +149,12 @@ class Batch:
         async with self._db.execute(query, (report,)) as rows:
             row = await rows.fetchone()
         return await self.load(row["incident"]) if row else None
+
+    async def absorb(self, source: str, target: str) -> None:
+        """Let the reports of a merged incident belong to the one it went into."""
+        await self._db.execute(
+            "UPDATE reports SET incident = ? WHERE incident = ?", (target, source)
+        )
 
     async def remember(self, report: str, incident: str) -> None:
         """Note that a report came in, so that the same one again opens nothing."""

@@ -14,15 +14,19 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import structs
 
-from ipwatchd.incidents.actions import decide, reopened
-from ipwatchd.incidents.fold import Reported
+from ipwatchd.incidents.actions import InvalidActionError, decide, reopened
+from ipwatchd.incidents.bodies import Absorbed, Body, Opened, Reported, State
 from ipwatchd.incidents.grouping import Group, opened, opened_by
 from ipwatchd.incidents.log import MIGRATIONS, Batch, incident_of, owned_by, writing
+from ipwatchd.incidents.policy import Policy, load_policy
 from ipwatchd.incidents.queries import IncidentQueries, Page
+from ipwatchd.incidents.sops import assigned, matching
+from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.sqlite import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Sequence
+    from collections.abc import AsyncIterator, Mapping, Sequence
+    from typing import Any
 
     import aiosqlite
 
@@ -38,6 +42,9 @@ GROUPS: Final = 65_536
 PENDING: Final = 4_096
 """Incidents with growth that is not written yet; at the limit all are written at once."""
 
+MERGES: Final = 8
+"""Merges of merged incidents that are followed: a log that was edited makes no endless loop."""
+
 
 class UnknownIncidentError(LookupError, ValueError):
     """There is no incident of this id: nothing was found, and what was asked for is wrong."""
@@ -48,9 +55,10 @@ class Incidents(IncidentQueries):
 
     def __init__(
         self, path: Path, site: str, settings: IncidentSettings, reader: aiosqlite.Connection,
-        writer: aiosqlite.Connection | None,
+        writer: aiosqlite.Connection | None, policy: Policy,
     ) -> None:  # fmt: skip
         super().__init__(reader, site)
+        self.policy = policy
         self._path = path
         self._settings = settings
         self._writer = writer
@@ -67,6 +75,7 @@ class Incidents(IncidentQueries):
     ) -> Self:
         """Open the log of a state folder; CorruptStoreError or OSError where it can't be used."""
         path = Path(state_dir) / FILE
+        policy = load_policy(settings.policy)
         writer = None if read_only else await connect(path, MIGRATIONS, durable=True)
         reader = None
         try:
@@ -76,7 +85,7 @@ class Incidents(IncidentQueries):
             # must be on the disk.
             reader = await connect(path, MIGRATIONS, read_only=True)
             await owned_by(reader, path, site, read_only=True)
-            incidents = cls(path, site, settings, reader, writer)
+            incidents = cls(path, site, settings, reader, writer, policy)
             await incidents.refresh()
         except BaseException:
             for db in (reader, writer):
@@ -122,7 +131,8 @@ class Incidents(IncidentQueries):
                 if known:
                     return known
                 actor = r.reporter or r.channel
-                incident = await batch.open(opened_by(r), actor=actor, now=now)
+                body = self._with_sops(opened_by(r), kind=r.kind, language=r.language)
+                incident = await batch.open(body, actor=actor, now=now)
                 await batch.remember(r.id, incident.id)
             self.counters["opened"] += 1
             return incident
@@ -142,7 +152,8 @@ class Incidents(IncidentQueries):
             return incident
 
     async def act(
-        self, id: str, action: str, *, actor: str, reason: str = "", now: float  # noqa: A002 - API
+        self, id: str, action: str, *, actor: str, reason: str = "", now: float,  # noqa: A002 - API
+        details: Mapping[str, Any] | None = None,
     ) -> Incident:  # fmt: skip
         """Do something about an incident (`actions`) and return how it stands then.
 
@@ -150,19 +161,37 @@ class Incidents(IncidentQueries):
         """
         async with self._lock:
             self._now = now
+            target: Incident | None = None
             async with self._write() as batch:
                 incident = await self._load(batch, id)
                 group = self._living(incident.key)
                 pending = group if group and group.id == incident.id and group.pending else None
                 if pending:
                     incident = await self._grow(batch, incident, pending, now)
-                kind, body = decide(incident, action, actor=actor, reason=reason)
+                kind, body = decide(
+                    incident, action, actor=actor, reason=reason, policy=self.policy,
+                    details=details, now=now,
+                )  # fmt: skip
+                if isinstance(body, State) and body.target:
+                    body, target = await self._target(batch, incident, body)
                 incident = await batch.append(incident, kind, body, actor=actor, now=now)
+                if target:
+                    target = await self._absorb(batch, incident, target, actor, now)
             if pending:
                 self._settle(pending, incident, now)
             elif group and group.id == incident.id:
                 group.follow(incident)
+            if target:
+                self._forget(incident, target)
             return incident
+
+    async def append(
+        self, identity: str, kind: str, body: Body, *, actor: str, now: float
+    ) -> Incident:
+        """Put on the timeline what the machine itself did or found out."""
+        async with self._lock, self._write() as batch:
+            incident = await self._load(batch, identity)
+            return await batch.append(incident, kind, body, actor=actor, now=now)
 
     async def flush(self, now: float) -> Page:
         """Write the growth that is due; return its incidents.
@@ -187,9 +216,56 @@ class Incidents(IncidentQueries):
                 if self._writer:
                     await self._writer.close()
 
+    def _with_sops(self, body: Opened, *, kind: str = "", language: str = "") -> Opened:
+        """Return the body that opens an incident with the SOPs that the case gets."""
+        uses, tasks = assigned(
+            matching(
+                self.policy.sops, rule=body.rule, kind=kind, classification=body.classification,
+                language=language,
+            )
+        )  # fmt: skip
+        return structs.replace(body, sops=uses, tasks=tasks)
+
+    async def _target(self, batch: Batch, source: Incident, body: State) -> tuple[State, Incident]:
+        """Return the incident that another is to be merged into; a reason why not as an error."""
+        target = await self._load(batch, body.target)
+        if target.id == source.id:
+            raise InvalidActionError(f"{source.id} can't be merged into itself")
+        if target.state not in OPEN_STATES:
+            raise InvalidActionError(
+                f"{target.id} is {target.state}: merge into an open incident, or reopen it first"
+            )
+        return structs.replace(body, target=target.id), target
+
+    async def _absorb(
+        self, batch: Batch, source: Incident, target: Incident, actor: str, now: float
+    ) -> Incident:
+        body = Absorbed(
+            incident=source.id, count=source.count, first_seen=source.first_seen,
+            last_seen=source.last_seen, reports=source.reports, targets=source.targets,
+        )  # fmt: skip
+        await batch.absorb(source.id, target.id)
+        return await batch.append(target, "absorbed", body, actor=actor, now=now)
+
+    def _forget(self, source: Incident, target: Incident) -> None:
+        """Let what grew the merged incident grow the one it went into from now on."""
+        self._groups.pop(source.key, None)
+        group = self._living(target.key)
+        if group and group.id == target.id:
+            group.follow(target)
+
+    async def _followed(self, incident: Incident) -> Incident:
+        """Return what an incident was merged into, itself where it was not."""
+        for _ in range(MERGES):
+            if incident.state != "MERGED":
+                break
+            incident = await self.incident(incident.merged_into) or incident
+        return incident
+
     async def _open(self, f: Finding, now: float) -> Incident:
         async with self._write() as batch:
-            incident = await batch.open(opened(f), actor=f"detector:{f.rule}", now=now)
+            body = self._with_sops(opened(f))
+            incident = await batch.open(body, actor=f"detector:{f.rule}", now=now)
         self._pending.pop(f.key, None)
         self._hold(Group.of(incident, written=now, finding=f))
         self.counters["opened"] += 1
@@ -257,8 +333,8 @@ class Incidents(IncidentQueries):
         if group is None:
             query = "SELECT doc FROM incidents WHERE key = ? ORDER BY number DESC LIMIT 1"
             for row in await self._rows(query, (key,)):
-                incident = incident_of(row)
-                group = Group.of(incident, written=incident.updated)
+                incident = await self._followed(incident_of(row))
+                group = Group.of(incident, written=incident.updated, key=key)
                 self._hold(group)
         elif key in self._groups:
             self._groups.move_to_end(key)

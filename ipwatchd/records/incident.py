@@ -12,8 +12,9 @@ from typing import Any, Final
 import msgspec
 
 __all__ = [
-    "GENESIS", "OPEN_STATES", "PRIORITIES", "STATES", "Incident", "IncidentEvent", "Report",
-    "event_hash",
+    "GENESIS", "OPEN_STATES", "PRIORITIES", "STATES", "Attachment", "Exhibit", "Incident",
+    "IncidentEvent", "Obligation", "Proposal", "Receipt", "Report", "SopUse", "Task", "event_hash",
+    "link_hash",
 ]  # fmt: skip
 
 STATES: Final = (
@@ -24,8 +25,88 @@ PRIORITIES: Final = ("P1", "P2", "P3", "P4", "P5")
 GENESIS: Final = "0" * 64
 
 
+class _Part(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
+    """A part of a report or an incident."""
+
+
+class Attachment(_Part, frozen=True):
+    """A file that came with a report; the file is kept by its hash."""
+
+    name: str
+    sha256: str
+    bytes: int
+    type: str = ""
+
+
+class Exhibit(_Part, frozen=True):
+    """Evidence that was taken, kept by its hash. `rows` is how many records it holds."""
+
+    name: str
+    sha256: str
+    bytes: int
+    taken: float
+    rows: int = 0
+    note: str = ""
+
+
+class Task(_Part, frozen=True):
+    """A step of an SOP; `done` is when it was ticked (0: not yet), `by` who did."""
+
+    sop: str
+    step: str
+    mandatory: bool = False
+    done: float = 0.0
+    by: str = ""
+    note: str = ""
+
+
+class SopUse(_Part, frozen=True):
+    """An SOP that an incident goes by, and who signed that they have read it, and when."""
+
+    id: str
+    version: str
+    language: str = "en"
+    read: dict[str, float] = {}
+
+
+class Obligation(_Part, frozen=True):
+    """A duty that a law or contract sets; `done` is when it was met (0: pending)."""
+
+    id: str
+    title: str
+    due: float = 0.0
+    done: float = 0.0
+    note: str = ""
+
+
+class Proposal(_Part, frozen=True):
+    """What one person wants done and a second one must agree to."""
+
+    action: str
+    actor: str
+    reason: str
+    time: float
+
+
+class Receipt(_Part, frozen=True):
+    """A response that was carried out; `undone` is when it was taken back (0: it stands)."""
+
+    id: str
+    kind: str
+    subject: str
+    time: float
+    by: str
+    expires: float = 0.0
+    text: str = ""
+    undone: float = 0.0
+
+
 class Report(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
-    """What a person or system told us, kept as received and never changed."""
+    """What a person or system told us, kept as received and never changed.
+
+    `kind` names the intake script, `answers` what was answered to it. `original` is the hash of
+    the message as it came in, where there is one.
+    """
 
     id: str
     received: float
@@ -34,10 +115,19 @@ class Report(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     text: str
     language: str = ""
     subject: str = ""
+    kind: str = ""
+    answers: dict[str, str] = {}
+    attachments: tuple[Attachment, ...] = ()
+    original: str = ""
+    role: str = ""
+    """customer, employee, client or system"""
 
 
 class IncidentEvent(msgspec.Struct, kw_only=True, frozen=True):
-    """One link of a site's chain. `incident` is the id it belongs to, `body` what `kind` needs."""
+    """One link of a site's chain. `incident` is the id it belongs to, `body` what `kind` needs.
+
+    `signature` is the site's over the hash (Ed25519, hex); empty where a log is older than its key.
+    """
 
     site: str
     seq: int
@@ -48,13 +138,16 @@ class IncidentEvent(msgspec.Struct, kw_only=True, frozen=True):
     body: dict[str, Any]
     previous: str
     hash: str
+    signature: str = ""
 
 
 class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     """What findings and reports are about, as it stands now (DESIGN 6's JSON).
 
     `key` is the finding's, by which the same thing grows; `updated` is the time of the newest
-    event. `impact` and `urgency` are 1 (high) to 3 (low) and make the priority.
+    event. `impact` and `urgency` are 1 (high) to 3 (low) and make the priority, unless `override`
+    says another. `facts` are the answers to the impact questions, `because` what followed from
+    them. `on_hold` says why it waits; it never stops a legal clock.
     """
 
     id: str
@@ -81,6 +174,22 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     updated: float = 0.0
     impact: int = 0
     urgency: int = 0
+    kind: str = ""
+    language: str = ""
+    facts: dict[str, Any] = {}
+    because: tuple[str, ...] = ()
+    personal: bool = False
+    override: str = ""
+    on_hold: str = ""
+    proposal: Proposal | None = None
+    feedback: str = ""
+    verdict: str = ""
+    merged_into: str = ""
+    sops: tuple[SopUse, ...] = ()
+    tasks: tuple[Task, ...] = ()
+    obligations: tuple[Obligation, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    exhibits: tuple[Exhibit, ...] = ()
 
 
 def event_hash(event: IncidentEvent) -> str:
@@ -94,3 +203,10 @@ def event_hash(event: IncidentEvent) -> str:
         event.previous,
     )  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(fields, order="deterministic")).hexdigest()
+
+
+def link_hash(hash_: str, signature: str) -> str:
+    """Return what the next event names as `previous`: it covers this one's signature too."""
+    if not signature:
+        return hash_
+    return hashlib.sha256(f"{hash_}{signature}".encode()).hexdigest()

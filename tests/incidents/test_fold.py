@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import msgspec
 import pytest
 
+from ipwatchd.incidents.bodies import Body, Grown, Note, Response
 from ipwatchd.incidents.chain import START, Head, link
-from ipwatchd.incidents.fold import LISTED, Body, FoldError, Grown, Note, Response, fold
+from ipwatchd.incidents.fold import LISTED, FoldError, fold
 from ipwatchd.incidents.grouping import opened as opening
 
 if TYPE_CHECKING:

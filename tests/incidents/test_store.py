@@ -17,7 +17,7 @@ from ipwatchd.records.incident import STATES, Report
 from ipwatchd.sqlite import CorruptStoreError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
@@ -25,14 +25,7 @@ if TYPE_CHECKING:
 
     Open = Callable[..., AbstractAsyncContextManager[Incidents]]
     Make = Callable[..., Finding]
-
-CLOSING = ("take", "confirm", "contain", "resolve", "review", "close")
-
-
-async def close_case(incidents: Incidents, identity: str, now: float) -> None:
-    """Bring an incident all the way."""
-    for action in CLOSING:
-        await incidents.act(identity, action, actor="ben", reason="done", now=now)
+    Close = Callable[[Incidents, str, float], Awaitable[None]]
 
 
 async def test_a_finding_opens_an_incident_that_is_there_after_a_restart(
@@ -84,7 +77,7 @@ async def test_growth_waits_and_is_written_when_due_or_at_close(
 
 
 async def test_a_closed_incident_that_goes_on_reopens_within_the_window(
-    opened: Open, finding: Make
+    opened: Open, finding: Make, close_case: Close
 ) -> None:
     """Within reopen_seconds it is the same incident in triage again, after that a new one."""
     async with opened() as incidents:
@@ -94,17 +87,11 @@ async def test_a_closed_incident_that_goes_on_reopens_within_the_window(
         again = await incidents.finding(finding(at=2000.0), 2000.0)
         assert again is not None
         assert (again.id, again.state, again.count) == (first.id, "TRIAGE", 40)
-        await close_case_from_triage(incidents, first.id, 2100.0)
+        await close_case(incidents, first.id, 2100.0)
         other = await incidents.finding(finding(at=9000.0), 9000.0)
         assert other is not None
         assert other.id != first.id
         assert incidents.counters["reopened"] == 1
-
-
-async def close_case_from_triage(incidents: Incidents, identity: str, now: float) -> None:
-    """Close an incident that was taken already."""
-    for action in CLOSING[1:]:
-        await incidents.act(identity, action, actor="ben", reason="done", now=now)
 
 
 async def test_a_rejected_incident_grows_silently(opened: Open, finding: Make) -> None:

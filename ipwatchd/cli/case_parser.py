@@ -1,0 +1,147 @@
+"""The command line of incidents and reports."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from ipwatchd.cli import actions, cases
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from ipwatchd.control.client import Client
+
+__all__ = ["add_incidents", "add_report"]
+
+_MOVES: Final = {
+    "take": ("take it on: NEW becomes TRIAGE", ""),
+    "confirm": ("it is real; needs class and impact facts", ""),
+    "contain": ("it can't spread any more", "--reason 'account locked, PC off the network'"),
+    "resolve": ("it is over", "--reason 'machine rebuilt'"),
+    "review": ("look back on it", ""),
+    "close": ("close it; needs mandatory steps, obligations, feedback", "--reason 'rebuilt'"),
+    "reject": ("it is nothing; P1, P2 and personal data need two people", "--reason 'a test'"),
+    "reopen": ("back to TRIAGE from CLOSED or REJECTED", "--reason 'it came back'"),
+    "hold": ("it waits; no legal clock stops", "--reason 'the client answers tomorrow'"),
+    "resume": ("it waits no longer", ""),
+    "note": ("write something down", "--reason 'asked the agent'"),
+    "response": ("write down what was done against it", "--reason 'password reset'"),
+    "feedback": (
+        "write down what the reporter was told; on a detector's finding begin with its verdict",
+        "--reason 'true-positive: told the team lead'",
+    ),
+}
+
+
+class Commands(Protocol):
+    """Adds commands (ipwatchctl)."""
+
+    def add(
+        self, name: str, help_text: str, example: str,
+        action: Callable[[Client, argparse.Namespace], int] | None = None,
+    ) -> argparse.ArgumentParser:  # fmt: skip
+        """Add one."""
+        ...
+
+
+def add_incidents(inner: Commands) -> None:
+    """Add `incidents …`."""
+    listed = inner.add(
+        "list", "list incidents, newest first", "incidents list --state open", actions.incidents
+    )
+    listed.add_argument(
+        "--state", dest="in_state", default="open", help="open, all, or a state (default: open)"
+    )
+    listed.add_argument("--limit", type=int, default=100)
+    show = inner.add(
+        "show", "show one with its timeline", "incidents show site-000001", actions.incident
+    )
+    show.add_argument("id")
+    for name, (text, example) in _MOVES.items():
+        _on_one(inner, name, text, f"incidents {name} site-000001 {example}".strip(), cases.act)
+    _add_judging(inner)
+    _add_steps(inner)
+
+
+def _add_judging(inner: Commands) -> None:
+    classify = _on_one(
+        inner, "classify", "name its class (RSIT)",
+        "incidents classify site-000001 phishing --reason 'asked for a password'", cases.classify,
+    )  # fmt: skip
+    classify.add_argument("type", help="an RSIT type; `incidents classes` lists them")
+    assess = _on_one(
+        inner, "assess", "answer questions of fact: priority follows from them",
+        "incidents assess site-000001 confidentiality=yes data=contact,health subjects=10-200",
+        cases.assess,
+    )  # fmt: skip
+    assess.add_argument("answers", nargs="*", metavar="QUESTION=ANSWER", help="none: you are asked")
+    _language(assess)
+    override = _on_one(
+        inner, "prioritise", "set the priority by hand, or give it back to the facts",
+        "incidents prioritise site-000001 P1 --reason 'the client called'", cases.act,
+    )  # fmt: skip
+    override.add_argument("priority", help="P1 to P5, or auto")
+    merge = _on_one(
+        inner, "merge", "merge it into another; all reports are kept",
+        "incidents merge site-000002 site-000001 --reason 'the same caller'", cases.act,
+    )  # fmt: skip
+    merge.add_argument("target", help="the incident that stays")
+    inner.add("classes", "list the classes of incidents", "incidents classes", cases.classes)
+    _language(
+        inner.add(
+            "questions", "list the questions of fact", "incidents questions --lang es",
+            cases.questions,
+        )
+    )  # fmt: skip
+
+
+def _add_steps(inner: Commands) -> None:
+    sops = inner.add(
+        "sops", "list the SOPs, or show one or an incident's", "incidents sops site-000001",
+        cases.sops,
+    )  # fmt: skip
+    sops.add_argument("name", nargs="?", default="", metavar="SOP|ID")
+    sops.add_argument("--lang", default="", metavar="CODE")
+    for name, text in (("tick", "a step of its SOPs is done"), ("untick", "a step is not done")):
+        step = _on_one(
+            inner, name, text, f"incidents {name} site-000001 phishing-call/reset", cases.act
+        )
+        step.add_argument("step", help="SOP/STEP")
+    read = _on_one(
+        inner, "read", "sign that you have read an SOP",
+        "incidents read site-000001 phishing-call", cases.act,
+    )  # fmt: skip
+    read.add_argument("sop")
+
+
+def add_report(commands: Commands) -> None:
+    """Add `report`."""
+    report = commands.add(
+        "report",
+        "hand in what a person told us",
+        "report 'a caller asked for my password' --from maria",
+        actions.report,
+    )
+    report.add_argument("text", help="what was said, in the caller's words; - reads standard input")
+    report.add_argument("--subject", default="", help="address, agent or system it is about")
+    report.add_argument("--from", dest="reporter", default="", metavar="WHO")
+    report.add_argument(
+        "--channel", choices=("call", "e-mail", "chat", "web", "api"), default="call"
+    )
+    report.add_argument("--language", default="", metavar="CODE")
+
+
+def _on_one(
+    inner: Commands, name: str, text: str, example: str, action: Any
+) -> argparse.ArgumentParser:
+    """Add a command on one incident."""
+    parser = inner.add(name, text, example, action)
+    parser.add_argument("id")
+    parser.add_argument("--reason", default="", metavar="TEXT")
+    parser.set_defaults(act=name)
+    return parser
+
+
+def _language(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--lang", default="en", metavar="CODE", help="en, es, tl (default: en)")

@@ -1,0 +1,75 @@
+"""What is decided by data and not by code: taxonomy, impact questions, SOPs, intake scripts.
+
+The files are shipped under config/. A site's own folder (`[incidents] policy`) is looked at first,
+file by file.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.incidents.impact import Assessment, parse_assessment
+from ipwatchd.incidents.sops import Sop, check_sops, parse_sop
+from ipwatchd.incidents.taxonomy import Taxonomy, parse_taxonomy
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+__all__ = ["Policy", "load_policy", "shipped"]
+
+MAX_FILE: Final = 1 << 20
+"""Bytes read of one file: a device or a log named by mistake can't fill the memory."""
+
+
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
+    """All the data that decides about incidents."""
+
+    taxonomy: Taxonomy
+    assessment: Assessment
+    sops: tuple[Sop, ...] = ()
+
+
+def shipped() -> Path:
+    """Return the folder of the files that came with the program."""
+    installed = Path(__file__).parents[1] / "_config"
+    return installed if installed.is_dir() else Path(__file__).parents[2] / "config"
+
+
+@lru_cache(maxsize=4)
+def load_policy(own: str = "") -> Policy:
+    """Return the policy; ValueError names the file and its fault, OSError an unreadable one."""
+    if own and not Path(own).is_dir():
+        raise ValueError(f"[incidents] policy = {own!r} is no folder: make it, or leave it empty")
+    taxonomy = parse_taxonomy(*_one(own, "taxonomy/rsit.toml"))
+    sops = tuple(parse_sop(*file) for file in _all(own, "sops/*.md"))
+    check_sops(sops, taxonomy, own or "config/sops")
+    return Policy(
+        taxonomy=taxonomy, sops=sops,
+        assessment=parse_assessment(*_one(own, "taxonomy/impact.toml")),
+    )  # fmt: skip
+
+
+def _one(own: str, name: str) -> tuple[bytes, str]:
+    """Return the content and the path of a file, the site's own where it has one."""
+    path = Path(own, name) if own and Path(own, name).is_file() else shipped() / name
+    return _content(path), str(path)
+
+
+def _all(own: str, pattern: str) -> Iterator[tuple[bytes, str]]:
+    """Return the files of a pattern, shipped ones replaced by the site's of the same name."""
+    folders = [shipped(), *([Path(own)] if own else [])]
+    found = {path.name: path for folder in folders for path in sorted(folder.glob(pattern))}
+    for path in found.values():
+        yield _content(path), str(path)
+
+
+def _content(path: Path) -> bytes:
+    with path.open("rb") as file:
+        data = file.read(MAX_FILE + 1)
+    if len(data) > MAX_FILE:
+        raise ValueError(f"{path} has over {MAX_FILE:,} bytes: is it the right file?")
+    return data
