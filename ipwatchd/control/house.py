@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ipwatchd.control.exports import Exports
 from ipwatchd.control.messages import Rates
 
 if TYPE_CHECKING:
@@ -43,3 +44,4 @@ class House:
     def __init__(self, stores: Stores, live: Live | None = None) -> None:
         self.stores = stores
         self.live = live
+        self.exports = Exports()

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 
 __all__ = [
-    "Applied", "AuditRow", "Check", "FirewallState", "IncidentDetail", "InterfaceState",
-    "ListChange", "Page", "Problem", "Rates", "Status", "Throughput", "TopRow", "UplinkState",
+    "Applied", "AuditRow", "Check", "Export", "ExportBatch", "FirewallState", "IncidentDetail",
+    "InterfaceState", "ListChange", "Page", "Problem", "Rates", "Status", "Throughput", "TopRow", "UplinkState",
     "Zone",
 ]  # fmt: skip
 
@@ -131,6 +131,22 @@ class Page(Message, frozen=True):
 
     rows: tuple[dict[str, Any], ...]
     more: bool = False
+
+
+class Export(Message, frozen=True):
+    """An export that was begun; `pseudonyms` tells whether its rows are under them."""
+
+    id: str
+    pseudonyms: bool = True
+
+
+class ExportBatch(Message, frozen=True):
+    """The next rows; of `total` parts `done` are read. After the `last` there are none."""
+
+    rows: tuple[dict[str, Any], ...]
+    last: bool = False
+    done: int = 0
+    total: int = 0
 
 
 class ListChange(Message, frozen=True):

@@ -28,6 +28,11 @@ __all__ = ["STREAMS", "Batch", "Streams"]
 BATCH: Final = 5_000
 STREAMS: Final = (*RECORDS, "activity", "events", "flows")
 
+_NAMES: Final = (
+    "agent.agent", "event.user", "event.name", "api.key", "api.name", "name.name", "device.mac",
+    "device.hostname", "list_change.author",
+)  # fmt: skip
+
 
 class Batch(NamedTuple):
     """Some rows; of `total` parts (segments, or views) `done` are read."""
@@ -55,6 +60,15 @@ class Streams(Queries):
                 yield batch
         finally:
             await batches.aclose()  # type: ignore[attr-defined]  # both are generators
+
+    async def names_known(self) -> AsyncIterator[str]:
+        """Yield every name that is held: of agents, users, callers, hosts and devices."""
+        for column in _NAMES:
+            table, _, name = column.partition(".")
+            sql = f"SELECT DISTINCT {name} FROM {table}"  # noqa: S608 - our own names
+            async with self._reader.execute(sql) as rows:
+                async for row in rows:
+                    yield str(row[0])
 
     async def _row_batches(self, what: str, query: Filter) -> AsyncIterator[Batch]:
         views = ACTIVITY if what == "activity" else (EVENTS if what == "events" else RECORDS[what],)
