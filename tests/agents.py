@@ -27,6 +27,8 @@ class Agent:
         self.socket = folder / "control.sock"
         self.path = folder / "ipwatchd.toml"
         self.write(config)
+        self.prefix: list[str] = []
+        """Command that runs the daemon's: another user, a mount of its own."""
         self.process: subprocess.Popen[str] | None = None
         self.log = folder / "narration.txt"
 
@@ -38,9 +40,8 @@ class Agent:
 
     def start(self) -> Self:
         """Start and wait until the control socket answers."""
-        command = [sys.executable, "-m", "ipwatchd.cli.ipwatchd", "run", "--config", str(self.path)]
         with self.log.open("a") as log:
-            self.process = self.namespace.popen(command, stdout=log, stderr=log)
+            self.process = self.namespace.popen(self.command(), stdout=log, stderr=log)
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if self.process.poll() is not None:
@@ -48,7 +49,17 @@ class Agent:
             if self.socket.exists() and self.ctl("status", check=False).returncode == 0:
                 return self
             time.sleep(0.05)
+        self.kill()
         raise AssertionError(f"the daemon does not answer: {self.narration()}")
+
+    def command(self) -> list[str]:
+        """Return what starts the daemon."""
+        run = [sys.executable, "-m", "ipwatchd.cli.ipwatchd", "run", "--config", str(self.path)]
+        return [*self.prefix, *run]
+
+    def refused(self) -> subprocess.CompletedProcess[str]:
+        """Start a daemon that is expected to end by itself; return how it did."""
+        return self.namespace.run(self.command(), check=False)
 
     def narration(self) -> str:
         """Return what the daemon has said so far."""
