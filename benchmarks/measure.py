@@ -7,6 +7,9 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
+import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
@@ -25,15 +28,29 @@ class Cost(NamedTuple):
 
 def run(command: Sequence[str]) -> Cost:
     """Run a command to its end; raises RuntimeError with its output where it fails."""
-    with subprocess.Popen(
-        list(command), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace"
-    ) as process:
-        output = process.stdout.read() if process.stdout else ""
-        _, status, usage = os.wait4(process.pid, 0)
+    memory = 0.0
+    with tempfile.TemporaryFile("w+", errors="replace") as out:
+        process = subprocess.Popen(list(command), stdout=out, stderr=subprocess.STDOUT)
+        while True:
+            memory = max(memory, _peak(process.pid))
+            pid, status, usage = os.wait4(process.pid, os.WNOHANG)
+            if pid:
+                break
+            time.sleep(0.01)
         process.returncode = os.waitstatus_to_exitcode(status)
+        out.seek(0)
+        output = out.read()
     if process.returncode:
         raise RuntimeError(f"{' '.join(command)} ended with {process.returncode}: {output[-500:]}")
-    return Cost(usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, output)
+    return Cost(usage.ru_utime + usage.ru_stime, memory, output)
+
+
+def _peak(pid: int) -> float:
+    """Return a process's peak resident MB (VmHWM: ru_maxrss would include the parent's at fork)."""
+    for line in Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def median(values: Sequence[float]) -> float:

@@ -60,11 +60,18 @@ def _big(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
     return values.astype(kind).view(np.uint8).reshape(len(values), width)
 
 
-def write_copies(path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], copies: int) -> None:
-    """Write a pcap of `copies` times the frames, each copy SECONDS_A_COPY later than the last."""
+def write_copies(
+    path: Path,
+    data: NDArray[np.uint8],
+    wire: NDArray[np.int64],
+    copies: int,
+    *,
+    seconds: float = SECONDS_A_COPY,
+) -> None:
+    """Write a pcap of `copies` times the frames, each copy `seconds` later than the last."""
     count, width = data.shape
     captured = np.minimum(wire, width)
-    step = np.arange(count) * (SECONDS_A_COPY * 1_000_000 // count)
+    step = np.arange(count) * int(seconds * 1_000_000) // count
     heads = np.stack([step // 1_000_000, step % 1_000_000, captured, wire], 1).astype("<u4")
     blob = np.zeros(int(captured.sum()) + 16 * count, np.uint8)
     starts = np.concatenate([[0], np.cumsum(captured + 16)[:-1]])
@@ -77,6 +84,6 @@ def write_copies(path: Path, data: NDArray[np.uint8], wire: NDArray[np.int64], c
         out.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 65535, 1))
         for copy in range(copies):
             later = heads.copy()
-            later[:, 0] += 1_700_000_000 + copy * SECONDS_A_COPY
+            later[:, 0] += 1_700_000_000 + int(copy * seconds)
             blob[places] = later.view(np.uint8)
             blob.tofile(out)
