@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["COLUMNS", "FORMATS", "FlowLine", "FlowWriter", "columns"]
+__all__ = ["COLUMNS", "FORMATS", "FlowLine", "FlowWriter", "columns", "zeek_head", "zeek_line"]
 
 _ICMP: Final = (1, 58)
 _ROWS: Final = 2048
@@ -146,19 +146,13 @@ class _Zeek:
 
     def _open(self, start: float) -> None:
         self._opened = datetime.fromtimestamp(start, UTC).strftime("%Y-%m-%d-%H-%M-%S")
-        head = (
-            "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
-            f"#path\tconn\n#open\t{self._opened}\n"
-            "#fields\t" + "\t".join(name for name, _ in _ZEEK) + "\n"
-            "#types\t" + "\t".join(kind for _, kind in _ZEEK) + "\n"
-        )
-        self._out.write(head.encode("ascii"))
+        self._out.write(zeek_head(self._opened).encode("ascii"))
 
     def write(self, flows: NDArray[np.void]) -> None:
         if not self._opened:
             self._open(float(flows["start"][0]) / 1e9)
         names = columns(flows)
-        lines = [_zeek_line(dict(zip(names, row, strict=True)))
+        lines = [zeek_line(dict(zip(names, row, strict=True)))
                  for row in zip(*names.values(), strict=True)]  # fmt: skip
         self._out.write("".join(lines).encode("ascii"))
 
@@ -168,10 +162,21 @@ class _Zeek:
         self._out.write(f"#close\t{self._opened}\n".encode("ascii"))
 
 
-def _zeek_line(flow: dict[str, Any]) -> str:
+def zeek_head(opened: str) -> str:
+    """Return the lines that begin a conn.log."""
+    return (
+        "#separator \\x09\n#set_separator\t,\n#empty_field\t(empty)\n#unset_field\t-\n"
+        f"#path\tconn\n#open\t{opened}\n"
+        "#fields\t" + "\t".join(name for name, _ in _ZEEK) + "\n"
+        "#types\t" + "\t".join(kind for _, kind in _ZEEK) + "\n"
+    )
+
+
+def zeek_line(flow: dict[str, Any]) -> str:
+    """Return the line of a flow: an object with the keys of FlowLine."""
     proto = flow["proto"]
     icmp = proto in {"icmp", "icmp6"}
-    seed = f"{flow['community_id']} {flow['start']:.6f} {flow['partial']}"
+    seed = f"{flow['community_id']} {flow['start']:.6f} {flow.get('partial', UNSET)}"
     uid = "C" + hashlib.blake2s(seed.encode("ascii"), digest_size=8).hexdigest()
     known = proto if proto in {"tcp", "udp"} else "icmp" if icmp else "unknown_transport"
     values = (

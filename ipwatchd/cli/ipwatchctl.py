@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
-from ipwatchd.cli import actions
+from ipwatchd.cli import actions, privacy_actions
 from ipwatchd.cli.case_parser import add_incidents, add_report
 from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = _Commands(parser)
     _add_overview(commands)
     _add_records(commands)
+    _add_privacy(commands)
     for name in ("deny", "allow"):
         _add_list(commands, name)
     _add_firewall(commands)
@@ -88,8 +89,11 @@ def _add_overview(commands: _Commands) -> None:
     )
     top.add_argument("--limit", type=int, default=20)
     commands.add("zones", "list the zones", "zones", actions.zones)
-    audit = commands.add("audit", "show who looked at what", "audit --limit 20", actions.audit)
+    audit = commands.add(
+        "audit", "show who looked at what", "audit --limit 20", privacy_actions.audit
+    )
     audit.add_argument("--limit", type=int, default=100)
+    audit.add_argument("verify", nargs="?", choices=("verify",), help="check the log's chain")
 
 
 def _add_records(commands: _Commands) -> None:
@@ -107,6 +111,41 @@ def _add_records(commands: _Commands) -> None:
         "show", "show all that is known of an address", "show 203.0.113.7", actions.show
     )
     show.add_argument("address")
+
+
+def _add_privacy(commands: _Commands) -> None:
+    export = commands.add(
+        "export", "write all rows to a file, under pseudonyms",
+        "export flows since:24h --format parquet -o flows.parquet", privacy_actions.export,
+    )  # fmt: skip
+    export.add_argument("what", choices=(*KINDS, "events", "flows"))
+    export.add_argument("filter", nargs="*", metavar="FILTER", help="such as since:24h")
+    export.add_argument(
+        "--format", choices=("jsonl", "csv", "parquet", "zeek", "ocsf"), default="jsonl"
+    )
+    export.add_argument("-o", "--output", type=Path, metavar="FILE")
+    export.add_argument("--clear", action="store_true", help="true addresses and names")
+    export.add_argument("--reason", default="", metavar="TEXT", help="needed with --clear")
+    subject = commands.add(
+        "subject", "write everything held on an address or agent",
+        "subject 203.0.113.7 -o held.json --html held.html", privacy_actions.subject,
+    )  # fmt: skip
+    subject.add_argument("subject", metavar="ADDRESS|AGENT")
+    subject.add_argument("-o", "--output", type=Path, metavar="FILE")
+    subject.add_argument("--html", type=Path, metavar="FILE", help="as a page, too")
+    erase = commands.add(
+        "erase", "erase an address or agent everywhere, and prove it",
+        "erase 203.0.113.7 --reason 'request 12' --yes", privacy_actions.erase,
+    )  # fmt: skip
+    erase.add_argument("subject", metavar="ADDRESS|AGENT")
+    erase.add_argument("--reason", required=True, metavar="TEXT")
+    erase.add_argument("--yes", action="store_true", help="do not ask")
+    reveal = commands.add(
+        "reveal", "say whom a pseudonym stands for",
+        "reveal 151.140.114.167 --reason 'case 7'", privacy_actions.reveal,
+    )  # fmt: skip
+    reveal.add_argument("pseudonym")
+    reveal.add_argument("--reason", required=True, metavar="TEXT")
 
 
 def _filtered(command: argparse.ArgumentParser) -> None:

@@ -1,0 +1,174 @@
+"""Erasure: nothing of a subject is left in any file, everybody else's records are as they were."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipwatchd.history.subject import subject_of
+from ipwatchd.history.traces import search
+from ipwatchd.records.event import AnyEvent, Arp, Auth, Blocked, Dhcp, Dns, Http
+from ipwatchd.records.filter import Filter, parse
+from tests.history.made import T0, flow
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ipwatchd.history import History
+    from tests.history.made import Open
+
+EVERYTHING = Filter()
+WHO = "10.20.0.5"
+OTHER = "10.20.0.50"
+
+
+def everything(address: str) -> list[AnyEvent]:
+    """Return events that name an address in every place there is."""
+    return [
+        Dns(ts=T0, orig="10.20.0.9", resp="10.30.0.53", name="pc.example", response=True,
+            answers=("198.51.100.1", address)),
+        Dhcp(ts=T0, message="ack", mac="00:11:22:33:44:55", address=address, hostname="pc"),
+        Arp(ts=T0, operation="reply", mac="00:11:22:33:44:55", address=address),
+        Auth(ts=T0, orig=address, user="maria", result="success", service="ssh"),
+        Http(ts=T0, orig=address, resp="203.0.113.9", name="site.example", method="GET"),
+        Blocked(ts=T0, orig="203.0.113.9", resp=address, action="drop"),
+    ]  # fmt: skip
+
+
+def _segment(folder: Path) -> Path:
+    return next(folder.rglob("*.parquet"))
+
+
+async def fill(history: History) -> None:
+    """Record two addresses that differ by one digit at the end."""
+    for address in (WHO, OTHER):
+        history.add_flows(flow(orig=address), T0)
+        history.add_flows(
+            flow(orig="203.0.113.9", resp=address, direction="incoming", zones=(2, 0)), T0
+        )
+        history.add_events(everything(address), T0)
+        history.add_list_change(
+            ts=T0, list="deny", network=address, action="add", author="ops", reason="test"
+        )
+    await history.flush(T0 + 100)
+
+
+async def test_an_erased_address_is_in_no_file(open_history: Open, tmp_path: Path) -> None:
+    """Tables, segments, the log and free pages: the search finds nothing, the twin keeps it all."""
+    who = subject_of(WHO)
+    async with open_history() as history:
+        await fill(history)
+        twin = await history.address(OTHER)
+        assert search(tmp_path, who).found
+        erased = await history.erase(who, T0 + 200)
+        assert erased.removed["flows"] == 2
+        assert {"address", "rollup", "event", "device", "agent", "incoming"} <= set(erased.removed)
+        assert (erased.left.found, erased.left.unreadable) == ({}, [])
+        assert await history.address(WHO) is None
+        assert await history.address(OTHER) == twin
+        assert len(await history.flows(EVERYTHING, 10)) == 2
+    assert search(tmp_path, who).found == {}
+    assert search(tmp_path, subject_of(OTHER)).found
+    async with open_history() as history:
+        assert not history.shed()
+        assert len(await history.flows(EVERYTHING, 10)) == 2
+
+
+async def test_what_waits_in_memory_goes_too(open_history: Open, tmp_path: Path) -> None:
+    """Flows that are not written yet, and an open session, do not come back at the next flush."""
+    async with open_history() as history:
+        history.add_flows(flow(orig=WHO), T0)
+        await history.erase(subject_of(WHO), T0 + 1)
+        await history.flush(T0 + 2)
+        assert await history.address(WHO) is None
+    assert search(tmp_path, subject_of(WHO)).found == {}
+
+
+async def test_what_was_deleted_before_is_overwritten_too(
+    open_history: Open, tmp_path: Path
+) -> None:
+    """A row that retention deleted lies on in a free page: the erasure writes the file anew."""
+    async with open_history() as history:
+        await fill(history)
+        await history._db.execute("PRAGMA secure_delete = OFF")
+        await history._db.execute("DELETE FROM event")
+        await history._db.commit()
+        erased = await history.erase(subject_of(WHO), T0 + 200)
+    assert erased.left.found == {}
+    assert search(tmp_path, subject_of(WHO)).found == {}
+
+
+async def test_an_agents_name_goes_and_the_traffic_stays(
+    open_history: Open, tmp_path: Path
+) -> None:
+    """Erasing an agent takes the name out of every table; the address's flows are nameless."""
+    async with open_history() as history:
+        await fill(history)
+        erased = await history.erase(subject_of("Maria"), T0 + 200)
+        assert erased.removed == {"agent": 2, "event": 2}
+        assert (await history.address(WHO) or {})["agents"] == []
+        assert len(await history.flows(EVERYTHING, 10)) == 4
+    assert search(tmp_path, subject_of("maria")).found == {}
+
+
+async def test_a_damaged_segment_is_named(open_history: Open, tmp_path: Path) -> None:
+    """What can't be read can't be proved: the search says which file."""
+    async with open_history() as history:
+        await fill(history)
+        segment = _segment(tmp_path)
+        segment.write_bytes(segment.read_bytes()[:200])
+        erased = await history.erase(subject_of(WHO), T0 + 200)
+    assert erased.left.unreadable == [str(segment.relative_to(tmp_path))]
+
+
+async def test_a_folder_opened_for_reading_erases_nothing(open_history: Open) -> None:
+    """Erasing goes through the one writer."""
+    async with open_history() as history:
+        await fill(history)
+    async with open_history(read_only=True) as history:
+        with pytest.raises(OSError, match="through the daemon"):
+            await history.erase(subject_of(WHO), T0)
+
+
+@pytest.mark.parametrize("text", ["10.20.0.0/16", "", "  ", "a\0b"])
+def test_a_subject_is_one_address_or_name(text: str) -> None:
+    """A network, nothing or a NUL is no subject."""
+    with pytest.raises(ValueError, match="address"):
+        subject_of(text)
+
+
+@pytest.mark.parametrize(
+    ("subject", "text", "named"),
+    [
+        ("10.0.0.5", "from 10.0.0.5.", True), ("10.0.0.5", "10.0.0.50", False),
+        ("10.0.0.5", "110.0.0.5", False), ("10.0.0.5", "10.0.0.5/32", True),
+        ("10.0.0.5", "::ffff:10.0.0.5", True), ("2001:db8::5", "[2001:DB8::5]:443", True),
+        ("2001:db8::5", "2001:db8::51", False), ("maria", "mariadb", False),
+        ("maria", "user=Maria;", True), ("maria", "anna-maria", True),
+    ],
+)  # fmt: skip
+def test_a_subject_is_found_as_a_word(subject: str, text: str, named: bool) -> None:
+    """Longer addresses and names that begin alike are others."""
+    assert subject_of(subject).named_in(text) is named
+
+
+async def test_streams_give_every_row_once(open_history: Open) -> None:
+    """All rows of every stream come, and the iterator can be closed before its end."""
+    async with open_history() as history:
+        await fill(history)
+        await history.flush(T0 + 1000)
+        history.add_flows(flow(orig=WHO, start=T0 + 1000), T0 + 1001)
+        rows = [
+            row for what in ("flows", "events", "activity", "session")
+            async for batch in history.stream(what, EVERYTHING) for row in batch.rows
+        ]  # fmt: skip
+        flows = [row for row in rows if "orig_bytes" in row]
+        assert len(flows) == 5
+        assert [row["start"] for row in flows] == sorted(row["start"] for row in flows)
+        stream = history.stream("events", parse("kind:dns", T0))
+        first = await anext(stream)
+        assert {row["kind"] for row in first.rows} == {"dns"}
+        await stream.aclose()  # type: ignore[attr-defined]
+        with pytest.raises(ValueError, match="none of"):
+            await anext(history.stream("nothing", EVERYTHING))
