@@ -12,8 +12,8 @@ import msgspec
 
 __all__ = [
     "Applied", "AuditRow", "Check", "Export", "ExportBatch", "FirewallState", "IncidentDetail",
-    "InterfaceState", "ListChange", "Page", "Problem", "Rates", "Status", "Throughput", "TopRow", "UplinkState",
-    "Zone",
+    "InterfaceState", "ListChange", "Page", "Problem", "Rates", "Status", "Throughput", "TopRow",
+    "UplinkState", "Zone",
 ]  # fmt: skip
 
 
