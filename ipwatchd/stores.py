@@ -7,6 +7,7 @@ history.db  archive/  lists.db  incidents.db  audit.db  firewall.json
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from contextlib import AsyncExitStack
@@ -22,6 +23,7 @@ from ipwatchd.incidents import Incidents
 from ipwatchd.lists import Lists
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 __all__ = ["StateInUseError", "Stores", "load_effective"]
@@ -98,15 +100,27 @@ def _lock(folder: Path) -> int:
             "ipwatchd), or give this one a state folder of its own"
         ) from None
     os.ftruncate(handle, 0)
-    os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    with _named(folder):
+        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
     return handle
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Put the folder's name to what the disk refuses: a write does not know what it writes to."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(folder)
+        raise
 
 
 def _keep_effective(folder: Path, config: Config) -> None:
     """Leave the configuration beside the data, for commands that read the folder later."""
     temporary = folder / "effective.json.new"
-    temporary.write_bytes(msgspec.json.encode(config))
-    temporary.replace(folder / "effective.json")
+    with _named(folder):
+        temporary.write_bytes(msgspec.json.encode(config))
+        temporary.replace(folder / "effective.json")
 
 
 def load_effective(folder: Path) -> Config:

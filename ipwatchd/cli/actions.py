@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ipwatchd.cli import views
-from ipwatchd.cli.table import print_table
+from ipwatchd.cli.table import clean, print_table, say
 from ipwatchd.records.duration import parse_duration
 from ipwatchd.records.entry import network_text
 
@@ -22,8 +23,14 @@ if TYPE_CHECKING:
     from ipwatchd.control.messages import Page
 
 
+_STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+"""What JSON may hold as it is and a terminal would obey."""
+
+
 def _json(value: object) -> int:
-    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(value)) + b"\n")
+    text = msgspec.json.format(msgspec.json.encode(value)).decode()
+    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    sys.stdout.buffer.write(text.encode() + b"\n")
     return 0
 
 
@@ -45,7 +52,7 @@ def _page(arguments: argparse.Namespace, view: str, page: Page) -> int:
 def _sentence(arguments: argparse.Namespace, answer: Any, text: str) -> int:
     if arguments.json:
         return _json(answer)
-    print(text)
+    say(text)
     return 0
 
 
@@ -154,7 +161,7 @@ def import_entries(client: Client, arguments: argparse.Namespace) -> int:
         arguments.list, text, reason=arguments.reason, format=arguments.format
     )
     for problem in answer["problems"]:
-        print(problem, file=sys.stderr)
+        say(problem, sys.stderr)
     _sentence(arguments, answer, f"{answer['added']} entries, {answer['refused']} lines refused")
     return 1 if answer["refused"] else 0
 
@@ -166,14 +173,14 @@ def export_entries(client: Client, arguments: argparse.Namespace) -> int:
         return _json(rows)
     if arguments.format == "plain":
         for row in rows:
-            print(f"{network_text(row['network'])}  # {row['reason']}")
+            say(f"{network_text(row['network'])}  # {row['reason']}")
         return 0
     import csv
 
     fields = ("network", "reason", "author", "source", "created", "expires", "ticket")
     writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: clean(value) for key, value in row.items()} for row in rows)
     return 0
 
 
@@ -222,7 +229,7 @@ def firewall_diff(client: Client, arguments: argparse.Namespace) -> int:
     else:
         for word in ("missing", "extra"):
             for item in diff.get(word, ()):
-                print(f"{word}: {item}")
+                say(f"{word}: {item}")
     differs = bool(diff.get("missing") or diff.get("extra"))
     if not differs and not arguments.json:
         print("the kernel holds what the lists say")

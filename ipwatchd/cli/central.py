@@ -31,7 +31,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="ipwatch-central", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="ipwatch-central", description=__doc__, epilog="example: ipwatch-central sites --json"
+    )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _run_parser(commands)
     _token_parser(commands)
@@ -67,7 +69,10 @@ def _run_parser(commands: Any) -> None:
 
 
 def _token_parser(commands: Any) -> None:
-    token = commands.add_parser("token", help="who may deliver: add, list or revoke tokens")
+    token = commands.add_parser(
+        "token", help="who may deliver: add, list or revoke tokens",
+        epilog="example: ipwatch-central token add manila",
+    )  # fmt: skip
     kinds = token.add_subparsers(required=True, metavar="add|list|revoke")
     text = "print a new token for a site, once; only its hash is kept"
     add = _command(kinds, "add", central_actions.token_add, text, "token add manila > token")
@@ -102,7 +107,10 @@ def _question_parsers(commands: Any) -> None:
 
 
 def _lists_parser(commands: Any) -> None:
-    lists = commands.add_parser("lists", help="deny and allow entries handed to sites")
+    lists = commands.add_parser(
+        "lists", help="deny and allow entries handed to sites",
+        epilog="example: ipwatch-central lists list",
+    )  # fmt: skip
     kinds = lists.add_subparsers(required=True, metavar="add|del|list")
     text = "add an entry for one site or all"
     example = 'lists add deny 203.0.113.0/24 --for 2h --reason "scans all sites"'

@@ -57,11 +57,16 @@ def run_events(files: Sequence[Path], settings: CaptureSettings, output: Path | 
 
 @contextlib.contextmanager
 def _out(output: Path | None) -> Iterator[IO[bytes]]:
-    if output is None:
-        yield sys.stdout.buffer
-        return
-    with output.open("wb") as file:
-        yield file
+    try:
+        if output is None:
+            yield sys.stdout.buffer
+            return
+        with output.open("wb") as file:
+            yield file
+    except OSError as error:
+        if error.filename is None:  # a write does not know what it writes to
+            error.filename = output or "standard output"
+        raise
 
 
 def _report(report: FileReport) -> None:

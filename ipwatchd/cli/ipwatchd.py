@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from pathlib import Path
@@ -105,6 +106,7 @@ def _config(path: Path | None) -> Config:
 
 def _run(arguments: argparse.Namespace) -> int:
     config = _config(arguments.config)
+    _may_write(Path(config.site.state_dir))
     if not os.environ.get("NUMBA_CACHE_DIR") and not os.access(Path(__file__).parents[1], os.W_OK):
         # An installed package is not ours to write to: keep compiled code with the state.
         os.environ["NUMBA_CACHE_DIR"] = f"{config.site.state_dir}/compiled"
@@ -116,6 +118,13 @@ def _run(arguments: argparse.Namespace) -> int:
     narrate()
     asyncio.run(run(config, arguments.config))
     return 0
+
+
+def _may_write(folder: Path) -> None:
+    """Refuse a state folder of somebody else's before anything is compiled into it."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(folder))
 
 
 def _check(arguments: argparse.Namespace) -> int:
@@ -169,6 +178,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; every refusal is one sentence on standard error."""
     parsed = _parser().parse_args(arguments)
     from ipwatchd.cli.refusal import refusal
+    from ipwatchd.cli.table import say
 
     try:
         return _COMMANDS[parsed.command](parsed)
@@ -180,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 0
     except (ValueError, OSError, ExceptionGroup) as error:
         text, status = refusal(error)
-        print(f"ipwatchd: {text}", file=sys.stderr)
+        say(f"ipwatchd: {text}", sys.stderr)
         return status
 
 

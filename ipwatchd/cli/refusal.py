@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 
+from ipwatchd.trouble import sentence
+
 __all__ = ["refusal"]
 
 _MENDS = {
@@ -19,9 +21,11 @@ def refusal(error: BaseException) -> tuple[str, int]:
     if isinstance(error, BaseExceptionGroup):
         return refusal(error.exceptions[0])
     if isinstance(error, FileNotFoundError):
-        return _words(error, "is there such a file?"), 2
-    if isinstance(error, IsADirectoryError | NotADirectoryError):
+        return _words(error, "is there such a file or folder?"), 2
+    if isinstance(error, IsADirectoryError):
         return _words(error, "name a file"), 2
+    if isinstance(error, NotADirectoryError | FileExistsError):
+        return _words(error, "name a folder"), 2
     if isinstance(error, OSError):
         return _words(error, _MENDS.get(error.errno or 0, "")), 1
     return str(error), 2
@@ -29,7 +33,9 @@ def refusal(error: BaseException) -> tuple[str, int]:
 
 def _words(error: OSError, mend: str) -> str:
     """Return the error's own sentence where it has one, else file, reason and mend."""
-    if error.strerror is None or error.filename is None:
-        return str(error.args[-1]) if error.args else type(error).__name__
-    text = f"{error.filename}: {error.strerror.lower()}"
+    if error.strerror is None:
+        return sentence(error)
+    text = error.strerror.lower()
+    if error.filename is not None:
+        text = f"{error.filename}: {text}"
     return f"{text}: {mend}" if mend else text

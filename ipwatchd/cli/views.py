@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli.table import Column, ago, clean, count, print_table, size, when
+from ipwatchd.cli.table import Column, ago, count, print_table, say, size, when
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.entry import network_text
 
@@ -114,27 +114,23 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
 def print_status(status: Status) -> None:
     """Print the agent at a glance."""
     state = f"running for {duration_text(status.now - status.started)} (pid {status.pid})"
-    print(
-        f"site {status.site}  ipwatchd {status.version}  {state if status.live else 'not running'}"
-    )
+    say(f"site {status.site}  ipwatchd {status.version}  {state if status.live else 'not running'}")
     rates = status.rates
     if status.live:
-        print(
+        say(
             f"traffic    {rates.packets:,.0f} packets/s  {size(rates.bits / 8)}/s  "
             f"{rates.flows:,.0f} flows/s  {count(status.flows_live)} flows open"
         )
-        print(f"memory     {size(status.memory_bytes)}")
-    print(f"firewall   {_firewall(status.firewall)}")
+        say(f"memory     {size(status.memory_bytes)}")
+    say(f"firewall   {_firewall(status.firewall)}")
     incidents = "  ".join(f"{key} {value}" for key, value in sorted(status.incidents_open.items()))
-    print(f"incidents  {incidents or 'none open'}")
+    say(f"incidents  {incidents or 'none open'}")
     if status.uplink.url:
         link = status.uplink
-        print(
-            f"centre     {link.url}  {count(link.committed)} events there, {link.waiting} waiting"
-        )
+        say(f"centre     {link.url}  {count(link.committed)} events there, {link.waiting} waiting")
     print_checks(list(status.health))
     for name, value in sorted(status.shed.items()):
-        print(f"  shed  {name}: {count(value)}")
+        say(f"  shed  {name}: {count(value)}")
 
 
 def _firewall(state: FirewallState) -> str:
@@ -150,16 +146,16 @@ def _firewall(state: FirewallState) -> str:
 def print_checks(checks: list[Check]) -> None:
     """Print each check with a mark."""
     for check in checks:
-        print(f"  {'ok  ' if check.ok else 'BAD '}  {check.name}: {clean(check.note)}")
+        say(f"  {'ok  ' if check.ok else 'BAD '}  {check.name}: {check.note}")
 
 
 def print_firewall(state: FirewallState) -> None:
     """Print the kernel's side."""
-    print(_firewall(state))
+    say(_firewall(state))
     if state.confirm_by:
-        print(f"waits to be confirmed until {when(state.confirm_by)}")
+        say(f"waits to be confirmed until {when(state.confirm_by)}")
     if state.note:
-        print(clean(state.note))
+        say(state.note)
 
 
 def print_incident(detail: IncidentDetail) -> None:
@@ -177,38 +173,40 @@ def print_incident(detail: IncidentDetail) -> None:
         "owner",
     ):
         if incident.get(key):
-            print(f"{key:<10} {clean(incident[key])}")
-    print(f"{'seen':<10} {when(incident['first_seen'])} … {when(incident['last_seen'])}")
-    print(f"{'count':<10} {count(incident['count'])}")
+            say(f"{key:<10} {incident[key]}")
+    say(f"{'seen':<10} {when(incident['first_seen'])} … {when(incident['last_seen'])}")
+    say(f"{'count':<10} {count(incident['count'])}")
     if incident.get("targets"):
-        print(f"{'targets':<10} {clean(_words(incident['targets'][:8]))}")
+        say(f"{'targets':<10} {_words(incident['targets'][:8])}")
     for key, value in (incident.get("evidence") or {}).items():
-        print(f"  {clean(key)}: {clean(_words(value))[:160]}")
+        say(f"  {key}: {_words(value)[:160]}")
     print()
     for event in detail.timeline:
         body = "  ".join(
             f"{key}={_words(value)}" for key, value in event["body"].items()
             if isinstance(value, str | int | float) and value != ""
         )  # fmt: skip
-        head = f"{when(event['time'])}  {clean(event['actor']):<10} {event['kind']:<10}"
-        print(f"{head} {clean(body)[:200]}")
+        head = f"{when(event['time'])}  {event['actor']:<10} {event['kind']:<10}"
+        say(f"{head} {body[:200]}")
 
 
 def print_address(found: dict[str, Any], now: float) -> None:
     """Print all that is known of one address, section by section."""
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
-            print(f"\n{key}")
+            print()
+            say(key)
             columns = [Column(name, name.upper(), _shown(name)) for name in value[0]]
             print_table(columns, value[:20])
         elif isinstance(value, dict):
-            print(f"\n{key}")
+            print()
+            say(key)
             for name, inner in value.items():
                 if inner not in (None, "", 0, [], {}):
-                    print(f"  {name:<12} {clean(_shown(name)(inner))}")
+                    say(f"  {name:<12} {_shown(name)(inner)}")
         elif value not in (None, "", 0, [], {}):
             seen = f" ({ago(now - value)} ago)" if key == "last_seen" else ""
-            print(f"{key:<14} {clean(_shown(key)(value))}{seen}")
+            say(f"{key:<14} {_shown(key)(value)}{seen}")
 
 
 def _shown(name: str) -> Any:

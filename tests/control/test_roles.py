@@ -14,13 +14,11 @@ import pytest
 
 from ipwatchd.config import ControlSettings
 from ipwatchd.control.peer import credentials, peer_of
+from ipwatchd.lab.netns import Namespace
 from tests.agents import Agent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from pathlib import Path
-
-    from ipwatchd.lab.netns import Namespace
+    from collections.abc import Iterator
 
 NOBODY = 65534
 GROUPS = {"viewer": "games", "operator": "audio", "admin": "video"}
@@ -31,8 +29,6 @@ DENY = ("deny", "add", "203.0.113.7", "--reason", "scan")
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
     """Return a daemon whose roles belong to groups that every machine has."""
-    from ipwatchd.lab.netns import Namespace
-
     folder = tmp_path_factory.mktemp("roles")
     for path in (folder, *folder.parents[:2]):
         path.chmod(0o755)
