@@ -2,7 +2,8 @@
 
 The mode that is in force can differ from the configuration's: an admin changed it at run time.
 Such a change waits for a confirmation and rolls back by itself; both survive the daemon's death
-in firewall.json of the state folder.
+in firewall.json of the state folder. Should the daemon die while "enforce" waits, the kernel itself
+stops dropping when the time is over (Policy.enforce_until).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ipwatchd.config import FirewallSettings
     from ipwatchd.firewall import Diff, Firewall
     from ipwatchd.lists import Lists
+    from ipwatchd.records.policy import Policy
 
 __all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide"]
 
@@ -62,6 +64,7 @@ class Enforcement:
         self._firewall = firewall
         self._path = state_dir / "firewall.json"
         self._busy = asyncio.Lock()
+        self._ending = asyncio.Lock()
         self._choice = _read(self._path)
         self.note = ""
         """Why the kernel does not hold what the lists say; empty where it does."""
@@ -79,13 +82,20 @@ class Enforcement:
             choice = self.choice(now)
             if choice != self._choice:
                 self._try_to_keep(choice)
-            policy = self._lists.policy(choice.mode, self.settings.management, now=now)
+            policy = self._policy(choice, now)
             try:
-                self._firewall.apply(policy, now)
+                _, victims = self._firewall.put(policy, now)
             except OSError as error:
                 self.note = str(error)
                 return
             self.note = ""
+        if victims is None:
+            return
+        async with self._ending:
+            try:
+                await asyncio.to_thread(self._firewall.kill, victims)
+            except OSError as error:
+                self.note = str(error)
 
     async def tick(self, now: float) -> bool:
         """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
@@ -105,10 +115,14 @@ class Enforcement:
     async def diff(self, now: float) -> Diff:
         """Return what differs between the stored lists and the kernel."""
         async with self._busy:
-            mode = self.choice(now).mode
-            return self._firewall.diff(
-                self._lists.policy(mode, self.settings.management, now=now), now
-            )
+            return self._firewall.diff(self._policy(self.choice(now), now), now)
+
+    def _policy(self, choice: Choice, now: float) -> Policy:
+        """Return what the kernel shall hold; what waits to be confirmed it ends by itself."""
+        until = choice.confirm_by if choice.previous != "enforce" else 0.0
+        return self._lists.policy(
+            choice.mode, self.settings.management, now=now, enforce_until=until
+        )
 
     async def set_mode(self, mode: str, confirm_seconds: float, now: float) -> Choice:
         """Switch modes; rolls back after `confirm_seconds` unless that is 0 or it is confirmed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -131,26 +132,26 @@ async def import_entries(house: House, call: Call) -> dict[str, Any]:
     """Answer POST lists/NAME/import: all good lines are taken, the bad ones named."""
     name = _name(call)
     asked = msgspec.convert(call.body, _Import)
-    parsed = formats.parse(asked.text, asked.format)
-    added = 0
+    parsed = await asyncio.to_thread(formats.parse, asked.text, asked.format, now=call.now)
     problems = [f"line {problem.line}: {problem.text}" for problem in parsed.problems]
-    for item in parsed.entries:
-        try:
-            change = await house.stores.lists.add(
-                name, item.network, reason=item.reason or asked.reason, author=call.peer.name,
-                now=call.now, expires=item.expires, source="import",
-            )  # fmt: skip
-        except ValueError as error:
-            problems.append(f"line {item.line}: {error}")
-            continue
-        added += 1
+    wanted = formats.entries_of(
+        [item._replace(list="") for item in parsed.entries], list=name, source="import",
+        author=call.peer.name, reason=asked.reason, now=call.now,
+    )  # fmt: skip
+    done = await house.stores.lists.add_all(wanted, now=call.now)
+    problems += [f"line {parsed.entries[place].line}: {why}" for place, why in done.refused]
+    for entry in (*done.added, *done.renewed):
         house.stores.history.add_list_change(
-            ts=call.now, list=name, network=change.entry.network, action="add",
-            author=call.peer.name, reason=change.entry.reason,
+            ts=call.now, list=name, network=entry.network, action="add", author=call.peer.name,
+            reason=entry.reason,
         )  # fmt: skip
     if house.live and house.live.enforcement:
         await house.live.enforcement.sync(call.now)
-    return {"added": added, "problems": problems[:100], "refused": len(problems)}
+    return {
+        "added": len(done.added) + len(done.renewed),
+        "problems": problems[:100],
+        "refused": parsed.problem_count + len(done.refused),
+    }
 
 
 async def preview(house: House, call: Call) -> dict[str, Any]:

@@ -28,6 +28,7 @@ __all__ = ["Entry", "kill", "read_entry", "selected"]
 
 _GET: Final = 0x101  # IPCTNL_MSG_CT_GET in NFNL_SUBSYS_CTNETLINK
 _DELETE: Final = 0x102
+_GET_STATS: Final = 0x105
 _CTA_TUPLE_ORIG: Final = 1
 _CTA_TUPLE_REPLY: Final = 2
 _CTA_ID: Final = 12
@@ -41,6 +42,10 @@ _ENTRIES: Final = 4_000_000
 """Entries of one dump: more than any table this house has seen, and 1 GB at the worst."""
 _FILTERED: Final = 16
 """Up to so many single addresses the kernel filters its dump by each; else all is read here."""
+
+_READ_WHOLE: Final = 2000
+"""Up to so many connections one dump of all is less work than a filtered one for each place of an
+address: the kernel walks its whole table for every dump."""
 
 
 class Entry(NamedTuple):
@@ -59,6 +64,7 @@ def kill(
     *,
     allow: Sequence[NDArray[np.void]] = (),
     management: NDArray[np.void] | None = None,
+    socket: NetlinkSocket | None = None,
 ) -> int:
     """Remove the entries with an end in `ranges` and return how many there were.
 
@@ -66,11 +72,13 @@ def kill(
     `management`, and all that a management address opened. Raises OSError with a sentence where the
     kernel refuses.
     """
-    with NetlinkSocket() as socket:
-        found = list(_candidates(socket, ranges))
-        managed = empty_ranges() if management is None else management
-        chosen = selected(found, ranges, allow, managed)
-        return sum(_delete(socket, entry) for entry in chosen)
+    if socket is None:
+        with NetlinkSocket() as own:
+            return kill(ranges, allow=allow, management=management, socket=own)
+    found = list(_candidates(socket, ranges))
+    managed = empty_ranges() if management is None else management
+    chosen = selected(found, ranges, allow, managed)
+    return sum(_delete(socket, entry) for entry in chosen)
 
 
 def selected(
@@ -107,7 +115,7 @@ def _halves(addresses: list[bytes]) -> tuple[NDArray[np.uint64], NDArray[np.uint
 
 def _candidates(socket: NetlinkSocket, lists: Sequence[NDArray[np.void]]) -> Iterator[Entry]:
     """Yield entries that may match, each once: the kernel's filter for few addresses, else all."""
-    if sum(map(len, lists)) > _FILTERED:
+    if sum(map(len, lists)) > _FILTERED or _tracked(socket) <= _READ_WHOLE:
         yield from _dump(socket, codec.message(_GET, DUMP, family=0))
         return
     ranges = np.concatenate([empty_ranges(), *lists])
@@ -125,6 +133,12 @@ def _candidates(socket: NetlinkSocket, lists: Sequence[NDArray[np.void]]) -> Ite
                 if entry.which not in seen:
                     seen.add(entry.which)
                     yield entry
+
+
+def _tracked(socket: NetlinkSocket) -> int:
+    """Return how many connections are tracked."""
+    answer = socket.ask(codec.message(_GET_STATS, codec.ACK, family=0))
+    return codec.be32(codec.attributes(answer.body, 4).get(1)) if answer else _ENTRIES
 
 
 def _filtered(address: bytes) -> Iterator[bytes]:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipwatchd.firewall.layout import Ranges, SetSpec
     from ipwatchd.records.policy import Policy
 
-__all__ = ["Applied", "Diff", "Firewall", "FirewallStatus"]
+__all__ = ["Applied", "Diff", "Firewall", "FirewallStatus", "Victims"]
 
 _MENDABLE: Final = {errno.ENOENT, errno.EEXIST, errno.ENFILE, errno.EBUSY, errno.ENOTEMPTY}
 """What the kernel says where it holds something else than we think: then all is put anew."""
@@ -42,6 +42,14 @@ class Applied(NamedTuple):
     killed: int = 0
     messages: int = 0
     bytes: int = 0
+
+
+class Victims(NamedTuple):
+    """Whose connections are to be ended: ends in `denied`, and in neither of the others."""
+
+    denied: list[NDArray[np.void]]
+    allow: list[NDArray[np.void]]
+    management: NDArray[np.void]
 
 
 class FirewallStatus(msgspec.Struct, kw_only=True, frozen=True):
@@ -72,6 +80,7 @@ class Firewall:
     def __init__(self, settings: FirewallSettings) -> None:
         self.settings = settings
         self._open: NetlinkSocket | None = None
+        self._tracking: NetlinkSocket | None = None
         self._seen_at = self._last_applied = 0.0
         self._last_error = self._drift = ""
         self._rebuilds = self._deltas = 0
@@ -88,6 +97,7 @@ class Firewall:
     def open(self) -> None:
         """Open the socket; PermissionError without CAP_NET_ADMIN. Changes nothing."""
         self._open = NetlinkSocket()
+        self._tracking = NetlinkSocket()
         try:
             self._kernel.generation()
         except BaseException:
@@ -96,9 +106,10 @@ class Firewall:
 
     def close(self) -> None:
         """Close the socket; the rules stay."""
-        if self._open is not None:
-            self._open.close()
-        self._open = None
+        for socket in (self._open, self._tracking):
+            if socket is not None:
+                socket.close()
+        self._open = self._tracking = None
         self._forget()
 
     def __enter__(self) -> Self:
@@ -125,8 +136,13 @@ class Firewall:
         one transaction: no packet meets a table that is half there. Else only the difference of
         elements goes down. The policy's arrays are kept to compare with: don't change them.
         """
+        done, victims = self.put(policy, now)
+        return done._replace(killed=self.kill(victims))
+
+    def put(self, policy: Policy, now: float) -> tuple[Applied, Victims | None]:
+        """Do as `apply` but end no connections: return whose are to be ended with `kill`."""
         try:
-            done = self._apply(policy, now)
+            done, victims = self._put(policy, now)
         except OverflowError as error:
             self._last_error = str(error)
             raise failure(errno.E2BIG, str(error)) from None
@@ -135,23 +151,33 @@ class Firewall:
             raise
         self._last_error = ""
         self._last_applied = now
-        return done
+        return done, victims
 
-    def _apply(self, policy: Policy, now: float) -> Applied:
+    def kill(self, victims: Victims | None) -> int:
+        """End the tracked connections of what was newly denied; any thread may, one at a time.
+
+        It walks the kernel's whole table of connections, tens of milliseconds on a large one. The
+        rules drop their packets already.
+        """
+        if victims is None or self._tracking is None:
+            return 0
+        return conntrack.kill(
+            victims.denied, allow=victims.allow, management=victims.management,
+            socket=self._tracking,
+        )  # fmt: skip
+
+    def _put(self, policy: Policy, now: float) -> tuple[Applied, Victims | None]:
         if policy.mode == "off":
-            return self._turn_off()
+            return self._turn_off(), None
         wanted = self._in_force(policy, now)
         in_sync = self._mode not in {"", "off"} and self.check(now)
         changed = self._change(wanted, policy, now) if in_sync else None
         done, denied = changed or self._rebuild(wanted, policy, now)
         self._seen_at = now
         if self.settings.kill_connections and policy.mode == "enforce" and any(map(len, denied)):
-            killed = conntrack.kill(
-                denied, allow=[wanted["allow"], wanted["bulk_allow"]],
-                management=wanted["management"],
-            )  # fmt: skip
-            done = done._replace(killed=killed)
-        return done
+            allow = [wanted["allow"], wanted["bulk_allow"]]
+            return done, Victims(denied, allow, wanted["management"])
+        return done, None
 
     def _in_force(self, policy: Policy, now: float) -> Ranges:
         """Return what stands at `now`; a list of which nothing has ended comes back as it is."""

@@ -7,6 +7,7 @@ networks always pass; then allow beats deny; what no entry names passes.
 from __future__ import annotations
 
 from ipwatchd.lists.admit import FullError, LockOutError
+from ipwatchd.lists.enter import Imported
 from ipwatchd.lists.formats import Import, Item, Problem
 from ipwatchd.lists.preview import Effect, preview
 from ipwatchd.lists.replace import Replaced
@@ -21,6 +22,7 @@ __all__ = [
     "Effect",
     "FullError",
     "Import",
+    "Imported",
     "Item",
     "Lists",
     "LockOutError",

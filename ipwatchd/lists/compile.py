@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.records.address import V4_PREFIX, network_range
-from ipwatchd.records.policy import RANGE, Policy, empty_ranges
+from ipwatchd.records.policy import RANGE, empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
     from ipwatchd.records.address import IPNetwork
 
-__all__ = ["compile_policy", "drop_expired", "merge", "nanoseconds", "network_ranges", "overlaps"]
+__all__ = ["merge", "nanoseconds", "network_ranges", "overlaps"]
 
 _LENGTHS: Final = frozenset(map(str, range(33)))
 _NEVER: Final = np.iinfo(np.int64).max
@@ -59,31 +59,6 @@ def _v4_ends(network: str | IPNetwork) -> tuple[tuple[int, int], tuple[int, int]
     if hosts < 0 or number & hosts:
         return None
     return (0, V4_PREFIX | number), (0, V4_PREFIX | number | hosts)
-
-
-def compile_policy(
-    mode: str,
-    management: Sequence[str],
-    allow: NDArray[np.void],
-    deny: NDArray[np.void],
-    *,
-    now: float,
-) -> Policy:
-    """Return the policy in force at `now` (epoch seconds) from ranges of any order and overlap."""
-    return Policy(
-        mode=mode,
-        management=merge(network_ranges(management)),
-        allow=merge(drop_expired(allow, now)),
-        deny=merge(drop_expired(deny, now)),
-    )
-
-
-def drop_expired(ranges: NDArray[np.void], now: float) -> NDArray[np.void]:
-    """Return the ranges that still stand at `now`."""
-    standing: NDArray[np.void] = ranges[
-        (ranges["expires"] == 0) | (ranges["expires"] > nanoseconds(now))
-    ]
-    return standing
 
 
 def merge(ranges: NDArray[np.void]) -> NDArray[np.void]:

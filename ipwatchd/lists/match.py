@@ -20,6 +20,7 @@ class Matcher:
     """Sorted, disjoint ranges of one list, indexed by family. Immutable, so any thread may ask."""
 
     def __init__(self, ranges: NDArray[np.void]) -> None:
+        self._many = len(ranges)
         four = is_v4(ranges["first_hi"], ranges["first_lo"])
         self._four_first = np.ascontiguousarray(ranges["first_lo"][four])
         self._four_last = np.ascontiguousarray(ranges["last_lo"][four])
@@ -29,6 +30,9 @@ class Matcher:
             np.ascontiguousarray(six["first_lo"]),
         )
         self._six_last = np.ascontiguousarray(six["last_hi"]), np.ascontiguousarray(six["last_lo"])
+
+    def __bool__(self) -> bool:
+        return bool(self._many)
 
     def __call__(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which addresses lie inside."""
@@ -67,11 +71,11 @@ class View:
         self,
         *,
         management: NDArray[np.void],
-        allow: Sequence[NDArray[np.void]],
-        deny: Sequence[NDArray[np.void]],
+        allow: Sequence[Matcher],
+        deny: Sequence[Matcher],
     ) -> None:
-        self._deny = [Matcher(ranges) for ranges in deny if len(ranges)]
-        self._spared = [Matcher(ranges) for ranges in (management, *allow) if len(ranges)]
+        self._deny = [matcher for matcher in deny if matcher]
+        self._spared = [matcher for matcher in (Matcher(management), *allow) if matcher]
 
     def denied(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which addresses may not pass: denied, and neither allowed nor management."""

@@ -19,6 +19,7 @@ from ipwatchd.lists.match import View
 from ipwatchd.lists.rows import ranges
 from ipwatchd.lists.tier import Tier, is_bulk
 from ipwatchd.records.address import split
+from ipwatchd.records.policy import empty_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -41,6 +42,7 @@ class Memory:
         self.responses = 0
         self.management: tuple[str, ...] = ()
         self._keys: dict[tuple[str, str, str, str], int] = {}
+        self.managed = empty_ranges()
         for entry in entries:
             self._keep(entry)
         ids = np.array([entry.id for entry in entries], np.int64)
@@ -54,6 +56,7 @@ class Memory:
     def protect(self, management: Iterable[str]) -> None:
         """Take these as the management networks."""
         self.management = tuple(canonical(network)[0] for network in management)
+        self.managed = merge(network_ranges(self.management))
         self._look()
 
     def twin(self, entry: ListEntry) -> ListEntry | None:
@@ -78,6 +81,12 @@ class Memory:
             self._keep(entry)
         self._look()
 
+    def may_be_allowed(self, network: str) -> bool:
+        """Tell quickly whether an allow entry may hold this network's first address."""
+        hi, lo = split(ipaddress.ip_network(network).network_address)
+        one = np.array([hi], np.uint64), np.array([lo], np.uint64)
+        return bool(self.live.allows(*one)[0] or self.bulk.allows(*one)[0])
+
     def ended(self, now: float) -> list[ListEntry]:
         """Return the entries whose end has come."""
         moment = nanoseconds(now)
@@ -85,7 +94,7 @@ class Memory:
 
     def next_expiry(self) -> float | None:
         """Return when the next entry ends (epoch seconds), or None."""
-        ends = [tier.next_expiry() for tier in (self.live, self.bulk)]
+        ends = [tier.next_expiry for tier in (self.live, self.bulk)]
         return min((end for end in ends if end), default=0) / 1e9 or None
 
     def holding(self, address: IPAddress) -> list[ListEntry]:
@@ -116,9 +125,9 @@ class Memory:
 
     def _look(self) -> None:
         self.view = View(
-            management=merge(network_ranges(self.management)),
-            allow=(self.live.allow, self.bulk.allow),
-            deny=(self.live.deny, self.bulk.deny),
+            management=self.managed,
+            allow=(self.live.allows, self.bulk.allows),
+            deny=(self.live.denies, self.bulk.denies),
         )
 
 

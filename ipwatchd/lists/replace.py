@@ -55,6 +55,15 @@ def plan(source: str, old: Sequence[ListEntry], wanted: Iterable[ListEntry], *, 
     problems: list[str] = []
     count = 0
     for entry in wanted:
+        # Most of a feed is as it was: what is known by its very text needs no second look.
+        known = standing.get((entry.list, entry.network))
+        if (
+            known is not None
+            and not _differs(entry, known)
+            and (not entry.expires or entry.expires > now)
+        ):
+            new.setdefault((entry.list, entry.network), known)
+            continue
         try:
             ready = _ready(source, entry, now)
         except ValueError as error:

@@ -12,38 +12,26 @@ import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-import msgspec
-import numpy as np
-
 from ipwatchd import sqlite
 from ipwatchd.lists import rows
-from ipwatchd.lists.admit import (
-    ENTRIES,
-    RESPONSES,
-    FullError,
-    LockOutError,
-    admit,
-    canonical,
-    moment,
-    touches,
-    until,
-)
-from ipwatchd.lists.compile import compile_policy
+from ipwatchd.lists.admit import ENTRIES, RESPONSES, FullError, admit, canonical
+from ipwatchd.lists.compile import merge, nanoseconds, network_ranges
+from ipwatchd.lists.enter import Imported, guard, prepare, renewal
 from ipwatchd.lists.memory import Memory
 from ipwatchd.lists.replace import Replaced, plan
 from ipwatchd.lists.schema import MIGRATIONS
-from ipwatchd.lists.tier import is_bulk
+from ipwatchd.lists.tier import is_replaced
 from ipwatchd.lists.why import Why, explain
 from ipwatchd.records.entry import ListEntry
+from ipwatchd.records.policy import Policy
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import aiosqlite
+    import numpy as np
     from numpy.typing import NDArray
-
-    from ipwatchd.records.policy import Policy
 
 __all__ = ["Change", "Lists", "NoEntryError"]
 
@@ -117,14 +105,14 @@ class Lists:
             created=now, expires=expires, scope=scope, source=source, ticket=rows.clean(ticket),
         )  # fmt: skip
         admit(entry, now=now, force=force)
-        guarded = _guard(
+        guarded = guard(
             entry, self._memory.management if management is None else management, force=force
         )
         async with self._writing:
             old = self._memory.twin(entry)
             if old is None:
                 self._make_room(entry)
-            entry, renewed = _renewal(entry, old)
+            entry, renewed = renewal(entry, old)
             async with sqlite.transaction(self._db):
                 [entry] = await rows.write(self._db, [entry])
                 await rows.record(self._db, "renew" if old else "add", [entry], time=now)
@@ -134,6 +122,29 @@ class Lists:
         return Change(
             entry, "; ".join(filter(None, (mended, renewed, guarded, self._eclipse(entry))))
         )
+
+    async def add_all(self, entries: Sequence[ListEntry], *, now: float) -> Imported:
+        """Put many entries on the lists in one transaction; what can't be one is left out, named.
+
+        Entries need no id; one that is there (list, network, scope, source) is renewed. Raises
+        FullError where they are too many.
+        """
+        async with self._writing:
+            if len(entries) + len(self._memory.entries) > ENTRIES:
+                self._refused_full += 1
+                raise FullError(f"{len(entries)} entries more are over {ENTRIES}: remove some")
+            ready = await asyncio.to_thread(
+                prepare, entries, self._memory.management, self._memory.twin, now=now
+            )
+            async with sqlite.transaction(self._db):
+                added = await rows.write(self._db, ready.added)
+                renewed = await rows.write(self._db, ready.renewed)
+                await rows.record(self._db, "add", added, time=now)
+                await rows.record(self._db, "renew", renewed, time=now)
+                before = [self._memory.entries[one.id] for one in renewed]
+                tiers = await asyncio.to_thread(self._memory.tiers, before, [*added, *renewed])
+            self._memory.apply(tiers, before, [*added, *renewed])
+        return Imported(added, renewed, ready.refused)
 
     async def remove(
         self, list: str, network: str, *, author: str, reason: str, now: float
@@ -146,7 +157,7 @@ class Lists:
         network, mended = canonical(network)
         async with self._writing:
             found = [one for one in self._memory.covering(list, network) if one.network == network]
-            gone = [entry for entry in found if not is_bulk(entry.source)]
+            gone = [entry for entry in found if not is_replaced(entry.source)]
             if not gone:
                 raise NoEntryError(self._why_not(list, network, found))
             async with sqlite.transaction(self._db):
@@ -184,7 +195,7 @@ class Lists:
         What can't be an entry is left out and named in `refused`. Raises ValueError where `source`
         is neither feed:NAME nor central, FullError where the lists would be too full.
         """
-        if not is_bulk(source):
+        if not is_replaced(source):
             raise ValueError(f"{source!r} is no feed and not the centre: add entries one by one")
         async with self._writing:
             old = [entry for entry in self._memory.entries.values() if entry.source == source]
@@ -233,13 +244,20 @@ class Lists:
         async with self._writing, sqlite.transaction(self._db):
             return await rows.forget(self._db, before)
 
-    def policy(self, mode: str, management: Sequence[str], *, now: float) -> Policy:
-        """Return what the firewall shall hold at `now`."""
-        return compile_policy(
-            mode, [canonical(network)[0] for network in management],
-            np.concatenate([self._memory.live.allow, self._memory.bulk.allow]),
-            np.concatenate([self._memory.live.deny, self._memory.bulk.deny]),
-            now=now,
+    def policy(
+        self, mode: str, management: Sequence[str], *, now: float, enforce_until: float = 0.0
+    ) -> Policy:
+        """Return what the firewall shall hold at `now`; cheap, whatever the lists hold."""
+        live, bulk, moment = self._memory.live, self._memory.bulk, nanoseconds(now)
+        wanted = tuple(canonical(network)[0] for network in management)
+        managed = self._memory.managed
+        if wanted != self._memory.management:
+            managed = merge(network_ranges(wanted))
+        return Policy(
+            mode=mode, management=managed,
+            allow=live.standing("allow", moment), deny=live.standing("deny", moment),
+            bulk_allow=bulk.standing("allow", moment), bulk_deny=bulk.standing("deny", moment),
+            enforce_until=enforce_until,
         )  # fmt: skip
 
     def denied(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
@@ -289,30 +307,7 @@ class Lists:
 
     def _eclipse(self, entry: ListEntry) -> str:
         """Say where a new deny changes nothing because an allow holds all of it."""
-        allows = self._memory.covering("allow", entry.network) if entry.list == "deny" else []
+        if entry.list != "deny" or not self._memory.may_be_allowed(entry.network):
+            return ""
+        allows = self._memory.covering("allow", entry.network)
         return f"without effect while {allows[0].network} is allowed" if allows else ""
-
-
-def _guard(entry: ListEntry, management: Sequence[str], *, force: bool) -> str:
-    hit = touches(entry.network, management) if entry.list == "deny" else ""
-    if hit and not force:
-        raise LockOutError(
-            f"denying {entry.network} would shut out {hit}, a management network: deny less, or "
-            "use --force (management still passes)"
-        )
-    return f"{hit} is a management network and still passes" if hit else ""
-
-
-def _renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:
-    """Return the entry as a renewal of `old`, and what to say of it.
-
-    A person's word is taken as it is; a response never shortens what stands.
-    """
-    if old is None:
-        return entry, ""
-    expires = entry.expires
-    if entry.source.startswith("response:"):
-        expires = max(expires, old.expires) if expires and old.expires else 0.0
-    renewed = msgspec.structs.replace(entry, id=old.id, created=old.created, expires=expires)
-    note = f"already on the {old.list} list since {moment(old.created)}: now {until(expires)}"
-    return renewed, note

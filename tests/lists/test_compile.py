@@ -11,14 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipwatchd.lists.compile import (
-    compile_policy,
-    drop_expired,
     merge,
     nanoseconds,
     network_ranges,
     overlaps,
 )
 from ipwatchd.lists.match import Matcher
+from ipwatchd.lists.tier import Tier
 from ipwatchd.records.address import address_array, join
 from ipwatchd.records.policy import contains, empty_ranges
 
@@ -122,22 +121,26 @@ def test_expiry_before_and_after_merging_agree(
     """What has ended may be dropped before or after merging: the addresses are the same."""
     parts = [network_ranges([network], nanoseconds(end)) for network, end in entries]
     raw = np.concatenate([empty_ranges(), *parts])
-    assert numbers(merge(drop_expired(raw, now))) == numbers(drop_expired(merge(raw), now))
+    ids = np.arange(len(raw))
+    tier = Tier(ids, np.ones(len(raw), np.bool_), raw)
+    moment = nanoseconds(now)
+    left = raw[(raw["expires"] == 0) | (raw["expires"] > moment)]
+    assert numbers(merge(left)) == numbers(tier.standing("deny", moment))
+    assert tier.ended(moment) == [one for one in ids.tolist() if 0 < raw["expires"][one] <= moment]
 
 
-def test_policy_holds_what_stands_now() -> None:
-    """A policy leaves out what has ended, and keeps the three parts apart."""
+def test_a_list_of_which_nothing_ends_is_one_array() -> None:
+    """Asked again before the next end the very same array comes back, and a part of it after."""
     deny = np.concatenate(
         [
             network_ranges(["203.0.113.0/25"], nanoseconds(10.0)),
             network_ranges(["203.0.113.128/25"], nanoseconds(20.0)),
         ]
     )
-    allow = network_ranges(["203.0.113.7/32"])
-    policy = compile_policy("enforce", ["192.0.2.0/24"], allow, deny, now=10.0)
-    assert policy.mode == "enforce"
-    assert len(policy.management) == len(policy.allow) == len(policy.deny) == 1
-    assert policy.deny["expires"][0] == nanoseconds(20.0)
+    tier = Tier(np.arange(2), np.ones(2, np.bool_), deny)
+    assert tier.standing("deny", nanoseconds(9.0)) is tier.standing("deny", nanoseconds(1.0))
+    assert tier.standing("deny", nanoseconds(10.0))["expires"].tolist() == [nanoseconds(20.0)]
+    assert not len(tier.standing("allow", 0))
 
 
 @given(st.lists(st.one_of(FOUR, SIX), max_size=8), st.one_of(FOUR, SIX))

@@ -11,8 +11,8 @@ def test_management_beats_allow_beats_deny() -> None:
     """Of a denied network only what is neither allowed nor management is denied."""
     view = View(
         management=merge(network_ranges(["203.0.113.8/32"])),
-        allow=[merge(network_ranges(["203.0.113.16/28", "2001:db8::/64"]))],
-        deny=[merge(network_ranges(["203.0.113.0/24"])), merge(network_ranges(["2001:db8::/32"]))],
+        allow=[Matcher(merge(network_ranges(["203.0.113.16/28", "2001:db8::/64"])))],
+        deny=[Matcher(merge(network_ranges([one]))) for one in ("203.0.113.0/24", "2001:db8::/32")],
     )
     asked = address_array([
         "203.0.113.1", "203.0.113.8", "203.0.113.17", "198.51.100.1", "2001:db8::1",

@@ -354,3 +354,35 @@ async def test_what_was_promised_survives_kill_9(tmp_path: Path) -> None:
     edits = await lists.changes(limit=1000)
     assert [edit.network.removesuffix("/32") for edit in reversed(edits)] == held
     await lists.close()
+
+
+async def test_many_at_once_are_one_transaction(tmp_path: Path) -> None:
+    """An import takes the good, names the bad by place, renews what is there, guards management."""
+    lists = await Lists.open(tmp_path, management=["192.0.2.0/24"])
+
+    def entry(network: str, **more: float) -> ListEntry:
+        return ListEntry(
+            id=0, list="deny", network=network, reason="why", author="maria", created=0.0,
+            source="import", expires=more.get("expires", 0.0),
+        )  # fmt: skip
+
+    done = await lists.add_all([entry("203.0.113.1"), entry("203.0.113.9/24")], now=10.0)
+    assert [one.network for one in done.added] == ["203.0.113.1/32", "203.0.113.0/24"]
+    done = await lists.add_all(
+        [
+            entry("203.0.113.1", expires=99.0), entry("nonsense"), entry("192.0.2.7"),
+            entry("198.51.100.1"), entry("198.51.100.1", expires=50.0), entry("0.0.0.0/0"),
+        ],
+        now=20.0,
+    )  # fmt: skip
+    assert [one.expires for one in done.renewed] == [99.0]
+    assert [(one.network, one.expires) for one in done.added] == [("198.51.100.1/32", 50.0)]
+    assert [place for place, _ in done.refused] == [1, 2, 5]
+    assert denied(lists, "198.51.100.1")
+    await lists.remove("deny", "203.0.113.0/24", author="maria", reason="over", now=30.0)
+    await lists.close()
+    again = await Lists.open(tmp_path)
+    assert sorted(one.network for one in again.entries(now=30.0)) == [
+        "198.51.100.1/32", "203.0.113.1/32",
+    ]  # fmt: skip
+    await again.close()
