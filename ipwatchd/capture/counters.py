@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from ipwatchd.capture.dissect import DissectCounters
+from ipwatchd.capture.rich.counters import RichCounters
 
 __all__ = ["CaptureCounters", "ConntrackCounters", "FileReport", "InterfaceCounters"]
 
@@ -63,6 +64,7 @@ class CaptureCounters(msgspec.Struct, kw_only=True):
     kernel_drops: int = 0
     interfaces: list[InterfaceCounters] = []
     dissect: DissectCounters = msgspec.field(default_factory=DissectCounters)
+    rich: RichCounters = msgspec.field(default_factory=RichCounters)
     conntrack: ConntrackCounters | None = None
 
 
@@ -84,3 +86,4 @@ class FileReport(msgspec.Struct, kw_only=True):
     unsupported: int = 0
     warnings: list[str] = []
     dissect: DissectCounters = msgspec.field(default_factory=DissectCounters)
+    rich: RichCounters = msgspec.field(default_factory=RichCounters)

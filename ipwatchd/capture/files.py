@@ -12,6 +12,7 @@ from ipwatchd.capture.counters import FileReport
 from ipwatchd.capture.delivery import Capture, CaptureFileError
 from ipwatchd.capture.dissect import Dissector
 from ipwatchd.capture.meter import Meter
+from ipwatchd.capture.rich.door import Rich
 from ipwatchd.records.flow import empty_flows
 
 if TYPE_CHECKING:
@@ -66,7 +67,9 @@ class FileCapture:
         self._paths = list(paths)
         self._progress = progress
         self._meter = Meter(settings, taps=dissect, wait=True)
-        self._dissector = Dissector() if dissect else None
+        per_second = settings.rich_per_second if dissect else 0
+        self._rich = Rich(per_second, wait=True) if per_second else None
+        self._dissector = Dissector(rich=self._rich) if dissect else None
         self._flows: list[NDArray[np.void]] = []
         self._events: list[AnyEvent] = []
         self._rows = 0
@@ -80,6 +83,13 @@ class FileCapture:
         return next(self._deliveries)
 
     def _run(self) -> Iterator[Capture]:
+        try:
+            yield from self._read()
+        finally:
+            if self._rich:
+                self._rich.close()
+
+    def _read(self) -> Iterator[Capture]:
         total = _bytes_of(self._paths)
         for path in _in_time_order(self._paths):
             reader = BlockReader(path)
@@ -94,6 +104,8 @@ class FileCapture:
             if self._rows >= _ROWS:
                 yield self._deliver()
         self._take()
+        if self._dissector:
+            self._events.extend(self._dissector.finish())
         self._count()
         yield self._deliver()
 
@@ -139,6 +151,8 @@ class FileCapture:
             setattr(self.report, name, counted[name])
         if self._dissector is not None:
             self.report.dissect = self._dissector.counters
+        if self._rich:
+            self.report.rich = self._rich.counters
 
     def _close(self, reader: BlockReader) -> None:
         report = self.report

@@ -13,6 +13,7 @@ from ipwatchd.capture.ahead import load_live
 from ipwatchd.capture.counters import CaptureCounters
 from ipwatchd.capture.delivery import Capture
 from ipwatchd.capture.dissect import DissectCounters, Dissector
+from ipwatchd.capture.rich.door import Rich
 from ipwatchd.capture.ring_socket import PacketRing
 from ipwatchd.capture.worker import Worker
 from ipwatchd.records.flow import empty_flows
@@ -51,7 +52,9 @@ class Ring:
         self._deliver = deliver
         self._queue: queue.Queue[Yield] = queue.Queue(_QUEUE)
         self._workers: list[Worker] = []
-        self._dissector = Dissector()
+        per_second = settings.rich_per_second
+        self._rich = Rich(per_second) if per_second else None
+        self._dissector = Dissector(rich=self._rich)
         self._dissected = DissectCounters()
         self._stopping = threading.Event()
         self._deliverer = threading.Thread(target=self._run, name="capture-deliver", daemon=True)
@@ -97,6 +100,8 @@ class Ring:
     def counters(self) -> CaptureCounters:
         """Return the sums over all interfaces; from any thread."""
         total = CaptureCounters(dissect=self._dissected)
+        if self._rich:
+            total.rich = self._rich.counters
         for worker in self._workers:
             counted = worker.meter.counters()
             for name in (
@@ -111,14 +116,17 @@ class Ring:
         return total
 
     def _run(self) -> None:
-        while not self._stopping.is_set() or not self._queue.empty():
-            try:
+        try:
+            while not self._stopping.is_set() or not self._queue.empty():
                 self._deliver(self._gather())
-            except Exception as error:  # noqa: BLE001 - handed to whoever stops us, see `stop`
-                self.error = error
-                for worker in self._workers:
-                    worker.stop()
-                return
+            self._deliver(Capture(empty_flows(), self._dissector.finish(), time.time()))
+        except Exception as error:  # noqa: BLE001 - handed to whoever stops us, see `stop`
+            self.error = error
+            for worker in self._workers:
+                worker.stop()
+        finally:
+            if self._rich:
+                self._rich.close()
 
     def _gather(self) -> Capture:
         """Collect what the workers hand over for a while; a quiet wire gives an empty delivery."""
@@ -137,5 +145,6 @@ class Ring:
                 flows.append(gathered.flows())
             if len(gathered.taps.index):
                 events.extend(self._dissector.feed(gathered.taps))
+        events.extend(self._dissector.answers())
         self._dissected = self._dissector.counters
         return Capture(np.concatenate(flows), events, time.time())

@@ -7,16 +7,22 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-Seconds = Annotated[float, Meta(gt=0, le=366 * 86400)]
-Count = Annotated[int, Meta(ge=1, le=1 << 40)]
-Port = Annotated[int, Meta(ge=1, le=65535)]
+from ipwatchd.config.detectors import (
+    DeniedContactSettings,
+    DetectSettings,
+    PasswordGuessingSettings,
+    PortScanSettings,
+)
+from ipwatchd.config.section import Count, Port, Seconds, Section
 
+__all__ = [
+    "CaptureSettings", "CentralSettings", "Config", "ControlSettings", "Count",
+    "DeniedContactSettings", "DetectSettings", "FirewallSettings", "GeoSettings",
+    "HistorySettings", "IncidentSettings", "LogSettings", "PasswordGuessingSettings", "Port",
+    "PortScanSettings", "Seconds", "Section", "SiteSettings", "UplinkSettings",
+]  # fmt: skip
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
-
-
-class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A table of the file; an unknown key is an error."""
 
 
 class SiteSettings(Section, frozen=True):
@@ -43,6 +49,7 @@ class CaptureSettings(Section, frozen=True):
     icmp_timeout: Seconds = 30.0
     other_timeout: Seconds = 60.0
     active_timeout: Seconds = 300.0
+    rich_per_second: Annotated[int, Meta(ge=0, le=10_000)] = 200
 
 
 class GeoSettings(Section, frozen=True):
@@ -65,38 +72,6 @@ class HistorySettings(Section, frozen=True):
     rollup_days: Count = 400
     archive_bytes: Count = 20 << 30
     free_bytes: Count = 512 << 20
-
-
-class PortScanSettings(Section, frozen=True):
-    """[detect.port_scan] distinct (address, port) pairs of one source, unanswered or refused."""
-
-    enabled: bool = True
-    targets: Count = 20
-    window: Seconds = 300.0
-
-
-class PasswordGuessingSettings(Section, frozen=True):
-    """[detect.password_guessing] failed logins of one source."""
-
-    enabled: bool = True
-    failures: Count = 10
-    window: Seconds = 600.0
-
-
-class DeniedContactSettings(Section, frozen=True):
-    """[detect.denied_contact] traffic with an address on the deny list."""
-
-    enabled: bool = True
-
-
-class DetectSettings(Section, frozen=True):
-    """[detect] thresholds; `sources` bounds each detector's table of subjects."""
-
-    sources: Count = 65_536
-    quiet: Seconds = 900.0
-    port_scan: PortScanSettings = PortScanSettings()
-    password_guessing: PasswordGuessingSettings = PasswordGuessingSettings()
-    denied_contact: DeniedContactSettings = DeniedContactSettings()
 
 
 class FirewallSettings(Section, frozen=True):
@@ -165,7 +140,7 @@ class Config(Section, frozen=True):
 
     site: SiteSettings = SiteSettings()
     capture: CaptureSettings = CaptureSettings()
-    zones: dict[str, tuple[str, ...]] = {}
+    zones: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     geo: GeoSettings = GeoSettings()
     history: HistorySettings = HistorySettings()
     detect: DetectSettings = DetectSettings()

@@ -35,6 +35,9 @@ if TYPE_CHECKING:
         def collect(self) -> Sequence[tuple[Origin, AnyEvent]]:
             """Return what has been answered since."""
 
+        def finish(self) -> Sequence[tuple[Origin, AnyEvent]]:
+            """Wait for the answers under way and return them."""
+
 
 __all__ = ["DissectCounters", "Dissector"]
 
@@ -121,11 +124,17 @@ class Dissector:
         self._collect(events)
         return events
 
+    def answers(self) -> list[AnyEvent]:
+        """Return what the child has made of messages since; nothing is waited for."""
+        events: list[AnyEvent] = []
+        self._collect(events)
+        return events
+
     def finish(self) -> list[AnyEvent]:
         """Return what streams hold that will get no more bytes: the end of a capture."""
         events: list[AnyEvent] = []
         self._expire(float("inf"), events)
-        self._collect(events)
+        self._collect(events, last=True)
         return events
 
     def _give(
@@ -138,9 +147,11 @@ class Dissector:
             else:
                 self._rich.submit(name, data, (key, proto, now), now)
 
-    def _collect(self, events: list[AnyEvent]) -> None:
+    def _collect(self, events: list[AnyEvent], *, last: bool = False) -> None:
         """Add what the child has made of messages, now or earlier."""
-        for (key, proto, now), event in self._rich.collect() if self._rich else ():
+        if self._rich is None:
+            return
+        for (key, proto, now), event in self._rich.finish() if last else self._rich.collect():
             events.append(_stamp(event, key, proto, now))
             self._count_event(event)
 

@@ -38,6 +38,9 @@ UNREAD: Final = {
     "zeek__pbb": "ARP inside a provider backbone bridge",
 }
 
+SETTINGS: Final = CaptureSettings(rich_per_second=0)
+"""Rich protocols are tests/capture/rich's."""
+
 TUNNEL_NAMES: Final = 4
 """Names of nDPI__dns-tunnel-iodine whose bytes tshark's UTF-8 decoder groups in another way."""
 
@@ -68,7 +71,7 @@ class Captures:
         """Return the events of a capture in their order."""
         if file not in self._events:
             try:
-                deliveries = list(read_files([self._shared / file], CaptureSettings()))
+                deliveries = list(read_files([self._shared / file], SETTINGS))
             except CaptureFileError as error:
                 pytest.fail(str(error))
             self._events[file] = [event for one in deliveries for event in one.events]

@@ -1,0 +1,85 @@
+"""How the child gives up what it could do: network, files, capabilities, memory, processes.
+
+Numbers are of linux/prctl.h, linux/sched.h and linux/capability.h.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+from pathlib import Path
+from typing import Final
+
+__all__ = ["MEMORY", "confine", "isolate", "renew_time"]
+
+MEMORY: Final = 256 << 20
+"""Bytes of address space beyond what the imports took. Stops a packet that unfolds without end."""
+_MESSAGE_SECONDS: Final = 5
+_NOBODY: Final = 65534
+
+_PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 4, 38, 47
+_CAP_AMBIENT_CLEAR_ALL: Final = 4
+_CLONE_NEWUSER, _CLONE_NEWNET, _CLONE_NEWIPC = 0x10000000, 0x40000000, 0x08000000
+_CAPABILITY_VERSION_3: Final = 0x20080522
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def isolate() -> None:
+    """Die with the parent and leave its network; before the imports, which may take a while.
+
+    Where no namespace may be made, the limit on file descriptors (`confine`) keeps sockets away.
+    """
+    _die_with_parent()
+    if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC):
+        _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
+
+
+def confine() -> None:
+    """Give up the rest: nothing more can be opened, started, gained or grown after this."""
+    os.closerange(3, 1 << 16)
+    used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+    if os.geteuid() == 0:
+        # In a user namespace of our own without a map there is no nobody, and no root either.
+        with contextlib.suppress(OSError):
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+    _drop_capabilities()
+    _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+    _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
+    memory = used * resource.getpagesize() + MEMORY
+    for limit, value in (
+        (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_NOFILE, 3),
+    ):  # fmt: skip
+        resource.setrlimit(limit, (value, value))
+    renew_time()
+    # The kernel forgets this when the user changes (prctl(2)).
+    _die_with_parent()
+
+
+def renew_time() -> None:
+    """Allow some seconds of CPU from now on; SIGXCPU ends what takes more."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(usage.ru_utime + usage.ru_stime) + _MESSAGE_SECONDS
+    _, hard = resource.getrlimit(resource.RLIMIT_CPU)
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
+
+
+def _die_with_parent() -> None:
+    parent = os.getppid()
+    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent or parent == 1:
+        os._exit(0)
+
+
+def _drop_capabilities() -> None:
+    _libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
+    nothing = (ctypes.c_uint32 * 6)()
+    if _libc.capset(header, nothing):
+        raise OSError(ctypes.get_errno(), "capabilities could not be given up")
