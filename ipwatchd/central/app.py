@@ -79,7 +79,8 @@ class Collector:
         events = _BATCH.decode(await _body(request))
         if any(event.site != site for event in events):
             return _refuse(403, f"this token is for site {site} and no other")
-        why = await asyncio.to_thread(flaw, site, events)
+        key = await self._store.key_of(site)
+        why = await asyncio.to_thread(flaw, site, events, key)
         if why:
             return _refuse(400, why)
         return _answer(await self._store.receive(site, events, self._clock()))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipwatchd.incidents.chain import Head, check
+from ipwatchd.incidents.chain import Head, after, check
+from ipwatchd.incidents.signing import fingerprint, is_signed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -40,15 +41,26 @@ MAX_SEQ: Final = 1 << 62
 Decision = Accept | Gap | Conflict
 
 
-def flaw(site: str, events: Sequence[IncidentEvent]) -> str:
-    """Return why a batch can't be a piece of a site's chain, "" where it can."""
+def flaw(site: str, events: Sequence[IncidentEvent], key: str = "") -> str:
+    """Return why a batch can't be a piece of a site's chain, "" where it can.
+
+    `key` is the public key that the site showed first: the last signature vouches for the batch.
+    """
     if not events:
         return ""
     first = events[0]
     if not 1 <= first.seq <= MAX_SEQ:
         return f"event {first.seq} can't be: the first is 1"
     _, broken = check(site, events, Head(first.seq - 1, first.previous))
-    return broken.why if broken else ""
+    if broken:
+        return broken.why
+    last = events[-1]
+    if key and not is_signed(key, last.hash, last.signature):
+        return (
+            f"event {last.seq} is not signed with the key that this site showed first "
+            f"({fingerprint(key)})"
+        )
+    return ""
 
 
 def decide(head: Head, held: Mapping[int, str], events: Sequence[IncidentEvent]) -> Decision:
@@ -66,4 +78,4 @@ def decide(head: Head, held: Mapping[int, str], events: Sequence[IncidentEvent])
         return Accept((), head)
     if fresh[0].previous != head.hash:
         return Conflict(head.seq, head.hash, fresh[0].previous)
-    return Accept(fresh, Head(fresh[-1].seq, fresh[-1].hash))
+    return Accept(fresh, after(fresh[-1]))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
+from ipwatchd.incidents.signing import fingerprint
 from ipwatchd.records.entry import ListEntry
 from ipwatchd.records.incident import IncidentEvent
 
@@ -37,6 +38,8 @@ class SiteState(msgspec.Struct, frozen=True, kw_only=True):
     drift: float
     unreadable: int
     conflict: str
+    key: str = ""
+    """The fingerprint of the key that it signs with, as first shown."""
 
 
 class TokenRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,7 +63,7 @@ def event_of(row: sqlite3.Row) -> IncidentEvent:
     return IncidentEvent(
         site=row["site"], seq=row["seq"], time=row["time"], incident=row["incident"],
         actor=row["actor"], kind=row["kind"], body=msgspec.json.decode(row["body"]),
-        previous=row["previous"], hash=row["hash"],
+        previous=row["previous"], hash=row["hash"], signature=row["signature"],
     )  # fmt: skip
 
 
@@ -83,8 +86,14 @@ def site_state_of(row: sqlite3.Row, now: float) -> SiteState:
         if row["conflict_seq"] is not None
         else ""
     )
+    if row["other_key"]:
+        conflict = conflict or (
+            f"shows another key than at first ({fingerprint(row['other_key'])}): its state folder "
+            "was lost, or somebody speaks for it; give the site a new name to go on"
+        )
+    key = fingerprint(row["public_key"]) if row["public_key"] else ""
     return SiteState(
-        site=row["site"], seq=seq, last_contact=contact,
+        site=row["site"], key=key, seq=seq, last_contact=contact,
         waiting=max(0, (row["announced"] or 0) - seq), open_incidents=row["open"],
         silent_since=contact if now - contact > SILENT_SECONDS else 0.0,
         drift=row["drift"] or 0.0, unreadable=row["unreadable"] or 0, conflict=conflict,

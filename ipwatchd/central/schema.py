@@ -66,4 +66,9 @@ MIGRATIONS: Final = (
         newest REAL NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE events ADD COLUMN signature TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sites ADD COLUMN public_key TEXT NOT NULL DEFAULT '';
+    ALTER TABLE sites ADD COLUMN other_key TEXT NOT NULL DEFAULT '';
+    """,
 )

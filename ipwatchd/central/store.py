@@ -27,6 +27,7 @@ from ipwatchd.central.rows import (
 from ipwatchd.central.schema import MIGRATIONS
 from ipwatchd.incidents.chain import START, Broken, Head, Verdict, check
 from ipwatchd.incidents.fold import FoldError, apply
+from ipwatchd.incidents.signing import fingerprint, is_signed
 from ipwatchd.records.incident import OPEN_STATES, Incident
 from ipwatchd.sqlite import connect, transaction
 
@@ -96,11 +97,19 @@ class Store:
         """Note that a site is alive; return the newest event of it that is held."""
         async with self._write() as db:
             await self._contact(db, site, now)
+            # The first key that is shown counts; another one is kept beside it for people to see.
             await db.execute(
-                "UPDATE sites SET announced = ?, drift = ? WHERE site = ?",
-                (beat.seq, beat.time - now, site),
+                "UPDATE sites SET announced = ?1, drift = ?2, "
+                "other_key = CASE WHEN public_key IN ('', ?3) THEN other_key ELSE ?3 END, "
+                "public_key = CASE public_key WHEN '' THEN ?3 ELSE public_key END WHERE site = ?4",
+                (beat.seq, beat.time - now, beat.key, site),
             )
             return (await self._head(db, site)).seq
+
+    async def key_of(self, site: str) -> str:
+        """Return the public key that a site showed first, "" where it showed none."""
+        rows = await _rows(self._reader, "SELECT public_key FROM sites WHERE site = ?", (site,))
+        return str(rows[0]["public_key"]) if rows else ""
 
     async def site_of(self, token_digest: str) -> str | None:
         """Return the site that a valid token speaks for."""
@@ -134,6 +143,7 @@ class Store:
         """Return every site that has a token or was ever heard."""
         query = """
             SELECT n.site, s.seq, s.last_contact, s.announced, s.drift, s.unreadable,
+                coalesce(s.public_key, '') AS public_key, coalesce(s.other_key, '') AS other_key,
                 c.seq AS conflict_seq,
                 (SELECT count(*) FROM incidents i WHERE i.site = n.site AND i.open = 1) AS open
             FROM (SELECT site FROM tokens UNION SELECT site FROM sites) n
@@ -227,11 +237,12 @@ class Store:
 
     async def _append(self, db: aiosqlite.Connection, site: str, accept: Accept) -> None:
         await db.executemany(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             [
                 (
                     one.site, one.seq, one.time, one.incident, one.actor, one.kind,
-                    msgspec.json.encode(one.body), one.previous, one.hash,
+                    msgspec.json.encode(one.body, order="deterministic"), one.previous, one.hash,
+                    one.signature,
                 )
                 for one in accept.fresh
             ],
@@ -294,6 +305,12 @@ class Store:
             head, broken = await asyncio.to_thread(_follow, site, rows, head)
         if broken is None and head != end:
             broken = Broken(head.seq + 1, f"event {head.seq + 1} to {end.seq} are missing")
+        key = await self.key_of(site)
+        if broken is None and key and count:
+            (last,) = await self.events(site, head.seq - 1, 1)
+            if not is_signed(key, last.hash, last.signature):
+                why = f"event {last.seq} is not signed with the site's key {fingerprint(key)}"
+                broken = Broken(last.seq, why)
         return Verdict(count, *broken) if broken else Verdict(count)
 
 

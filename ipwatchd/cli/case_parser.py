@@ -58,6 +58,8 @@ def add_incidents(inner: Commands) -> None:
         "show", "show one with its timeline", "incidents show site-000001", actions.incident
     )
     show.add_argument("id")
+    text = "check chain and signatures of the log; status 1 where a link does not hold"
+    inner.add("verify", text, "incidents verify", cases.verify)
     for name, (text, example) in _MOVES.items():
         _on_one(inner, name, text, f"incidents {name} site-000001 {example}".strip(), cases.act)
     _add_judging(inner)

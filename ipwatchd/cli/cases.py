@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.control.client import Client
 
-__all__ = ["act", "assess", "classes", "classify", "questions", "sops"]
+__all__ = ["act", "assess", "classes", "classify", "questions", "sops", "verify"]
 
 _DETAILS: Final = ("priority", "sop", "step", "target")
 
@@ -83,6 +83,17 @@ def _asked(
         if value:
             answers[str(question["id"])] = value
     return answers
+
+
+def verify(client: Client, arguments: argparse.Namespace) -> int:
+    """Check the chain and the signatures; status 1 where a link does not hold."""
+    found = client.verify()
+    bad = found.get("first_bad_seq")
+    text = f"{found['events']:,} events hold together, signed with {found['key'] or 'no key'}"
+    _sentence(
+        arguments, found, text if bad is None else f"event {bad} does not hold: {found['why']}"
+    )
+    return 0 if bad is None else 1
 
 
 def classes(client: Client, arguments: argparse.Namespace) -> int:

@@ -123,7 +123,9 @@ def sites(options: argparse.Namespace) -> int:
 
     async def show(store: Store) -> int:
         rows = [msgspec.to_builtins(row) for row in await store.sites(time.time())]
-        columns = ("site", "seq", "waiting", "open_incidents", "last_contact", "silent_since")
+        columns = (
+            "site", "seq", "waiting", "open_incidents", "last_contact", "silent_since", "key",
+        )  # fmt: skip
         _show(options, rows, columns)
         for row in rows:
             if row["conflict"]:

@@ -281,6 +281,10 @@ class Client:
         path = f"incidents/{quote(identity, safe='')}/{quote(action, safe='')}"
         return self._call(dict[str, Any], "POST", path, body={"reason": reason, **details})
 
+    def verify(self) -> dict[str, Any]:
+        """Return what a check of the incident log's chain and signatures found."""
+        return self._call(dict[str, Any], "GET", "incidents/verify")
+
     def policy(self) -> dict[str, Any]:
         """Return the taxonomy, the impact questions and the SOPs."""
         return self._call(dict[str, Any], "GET", "policy")

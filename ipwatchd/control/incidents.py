@@ -10,13 +10,14 @@ from msgspec import Meta
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import IncidentDetail, Page
+from ipwatchd.incidents.signing import fingerprint
 from ipwatchd.records.incident import OPEN_STATES, STATES, Report
 
 if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
-__all__ = ["act", "listed", "policy", "report", "show"]
+__all__ = ["act", "listed", "policy", "report", "show", "verify"]
 
 
 class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -64,6 +65,16 @@ async def show(house: House, call: Call) -> IncidentDetail:
         incident=msgspec.to_builtins(incident),
         timeline=tuple(msgspec.to_builtins(event) for event in events),
     )
+
+
+async def verify(house: House, call: Call) -> dict[str, Any]:
+    """Answer GET incidents/verify: chain and signatures of the whole log."""
+    del call
+    incidents = house.stores.incidents
+    verdict = await incidents.verify()
+    key = incidents.public_key
+    built: dict[str, Any] = msgspec.to_builtins(verdict)
+    return built | {"key": fingerprint(key) if key else ""}
 
 
 async def policy(house: House, call: Call) -> dict[str, Any]:

@@ -75,6 +75,7 @@ ROUTES: Final = (
     Route("POST", "firewall/rollback", "admin", firewall.rollback, "firewall-rollback"),
     Route("GET", "policy", "viewer", incidents.policy),
     Route("GET", "incidents", "viewer", incidents.listed),
+    Route("GET", "incidents/verify", "viewer", incidents.verify),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
     Route("POST", "incidents/{id}/{action}", "operator", incidents.act, "incident"),
     Route("POST", "reports", "operator", incidents.report, "report"),

@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from ipwatchd.records.incident import GENESIS, IncidentEvent, event_hash
+from ipwatchd.records.incident import GENESIS, IncidentEvent, event_hash, link_hash
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
-__all__ = ["MAX_BODY", "START", "Broken", "Head", "Verdict", "canonical", "check", "link", "plain"]
+__all__ = [
+    "MAX_BODY", "START", "Broken", "Head", "Verdict", "after", "canonical", "check", "link",
+    "plain",
+]  # fmt: skip
 
 MAX_BODY: Final = 256 << 10
 """Bytes of one event's body: a detector gone wild or a huge report can't fill disk and line."""
@@ -21,7 +24,7 @@ MAX_ACTOR: Final = 200
 
 
 class Head(NamedTuple):
-    """The newest link of a chain."""
+    """The newest link of a chain; `hash` is what the next event names as `previous`."""
 
     seq: int
     hash: str
@@ -85,15 +88,21 @@ def _scrubbed(value: Any) -> Any:
 
 def link(
     site: str, head: Head, *, time: float, incident: str, actor: str, kind: str,
-    body: Mapping[str, Any] | msgspec.Struct,
+    body: Mapping[str, Any] | msgspec.Struct, sign: Callable[[str], str] | None = None,
 ) -> IncidentEvent:  # fmt: skip
-    """Return the event that comes after `head`, with its hash."""
+    """Return the event that comes after `head`, with its hash and, given `sign`, its signature."""
     event = IncidentEvent(
         site=site, seq=head.seq + 1, time=float(time), incident=incident,
         actor=_scrubbed(actor[:MAX_ACTOR]), kind=kind,
         body=canonical(body), previous=head.hash, hash="",
     )  # fmt: skip
-    return msgspec.structs.replace(event, hash=event_hash(event))
+    digest = event_hash(event)
+    return msgspec.structs.replace(event, hash=digest, signature=sign(digest) if sign else "")
+
+
+def after(event: IncidentEvent) -> Head:
+    """Return the head of the chain that ends with an event."""
+    return Head(event.seq, link_hash(event.hash, event.signature))
 
 
 def check(
@@ -104,7 +113,7 @@ def check(
         why = _flaw(site, event, head)
         if why:
             return head, Broken(event.seq, why)
-        head = Head(event.seq, event.hash)
+        head = after(event)
     return head, None
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.incidents.chain import START, Head, link
+from ipwatchd.incidents.chain import START, Head, after, link
 from ipwatchd.incidents.fold import apply
-from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent
+from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent, link_hash
 from ipwatchd.sqlite import CorruptStoreError, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
     import aiosqlite
@@ -56,6 +56,11 @@ MIGRATIONS: Final = (
         id TEXT PRIMARY KEY, incident TEXT NOT NULL, seq INTEGER NOT NULL
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE events ADD COLUMN signature TEXT NOT NULL DEFAULT '';
+    CREATE TRIGGER events_are_kept BEFORE DELETE ON events
+        BEGIN SELECT RAISE(ABORT, 'incident events are never removed'); END;
+    """,
 )
 
 _FULL: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
@@ -80,20 +85,23 @@ async def owned_by(
 
 
 async def _head(db: aiosqlite.Connection) -> Head:
-    async with db.execute("SELECT seq, hash FROM events ORDER BY seq DESC LIMIT 1") as rows:
+    query = "SELECT seq, hash, signature FROM events ORDER BY seq DESC LIMIT 1"
+    async with db.execute(query) as rows:
         row = await rows.fetchone()
-    return Head(row["seq"], row["hash"]) if row else START
+    return Head(row["seq"], link_hash(row["hash"], row["signature"])) if row else START
 
 
 @asynccontextmanager
-async def writing(db: aiosqlite.Connection, path: Path, site: str) -> AsyncIterator[Batch]:
+async def writing(
+    db: aiosqlite.Connection, path: Path, site: str, sign: Callable[[str], str] | None = None
+) -> AsyncIterator[Batch]:
     """Append events in one durable transaction: all of them or none.
 
     Raises OSError (ENOSPC on a full disk) where the file can't be written.
     """
     try:
         async with transaction(db):
-            yield Batch(db, site, await _head(db))
+            yield Batch(db, site, await _head(db), sign)
     except sqlite3.OperationalError as error:
         code = _FULL.get(error.sqlite_errorcode & 0xFF, errno.EIO)
         raise OSError(
@@ -108,8 +116,12 @@ class Batch:
     write before, the next one follows from what the disk holds.
     """
 
-    def __init__(self, db: aiosqlite.Connection, site: str, head: Head) -> None:
+    def __init__(
+        self, db: aiosqlite.Connection, site: str, head: Head,
+        sign: Callable[[str], str] | None = None,
+    ) -> None:  # fmt: skip
         self._db = db
+        self._sign = sign
         self._site = site
         self.head = head
 
@@ -130,12 +142,12 @@ class Batch:
         self, incident: Incident, kind: str, body: Body, *, actor: str, now: float
     ) -> Incident:
         """Append an event to an incident and return how it stands then."""
-        after = await self._event(incident, incident.id, kind, body, actor, now)
+        changed = await self._event(incident, incident.id, kind, body, actor, now)
         await self._db.execute(
             "UPDATE incidents SET state = ?, open = ?, priority = ?, doc = ? WHERE id = ?",
-            (*_columns(after), after.id),
+            (*_columns(changed), changed.id),
         )
-        return after
+        return changed
 
     async def load(self, identity: str) -> Incident | None:
         """Return an incident as it stands."""
@@ -167,18 +179,20 @@ class Batch:
     ) -> Incident:
         event = link(
             self._site, self.head, time=now, incident=identity, actor=actor, kind=kind,
-            body=body,
+            body=body, sign=self._sign,
         )  # fmt: skip
-        after = apply(before, event)
+        incident = apply(before, event)
         await self._db.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 event.seq, event.time, event.incident, event.actor, event.kind,
-                msgspec.json.encode(event.body), event.previous, event.hash,
+                # As it was hashed, so that a check needs not read and write it anew.
+                msgspec.json.encode(event.body, order="deterministic"), event.previous, event.hash,
+                event.signature,
             ),
         )  # fmt: skip
-        self.head = Head(event.seq, event.hash)
-        return after
+        self.head = after(event)
+        return incident
 
 
 def _columns(incident: Incident) -> tuple[str, int, str, bytes]:
@@ -202,5 +216,5 @@ def event_of(site: str, row: sqlite3.Row) -> IncidentEvent:
     return IncidentEvent(
         site=site, seq=row["seq"], time=row["time"], incident=row["incident"], actor=row["actor"],
         kind=row["kind"], body=_BODY.decode(row["body"]), previous=row["previous"],
-        hash=row["hash"],
+        hash=row["hash"], signature=row["signature"],
     )  # fmt: skip

@@ -6,18 +6,21 @@ import asyncio
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.incidents.chain import START, Broken, Head, Verdict, check
 from ipwatchd.incidents.log import event_of, incident_of
+from ipwatchd.incidents.signing import load_public
+from ipwatchd.incidents.verify import verify_file
 from ipwatchd.records.incident import OPEN_STATES, STATES, Incident, IncidentEvent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
+    from pathlib import Path
 
     import aiosqlite
 
+    from ipwatchd.incidents.chain import Verdict
+
 __all__ = ["Events", "IncidentQueries", "Page"]
 
-CHUNK: Final = 10_000
 PAGE: Final = 10_001
 """Rows of one answer at most, one more than a page of the API: it tells whether there is more."""
 
@@ -28,8 +31,9 @@ Page = list[Incident]
 class IncidentQueries:
     """The reading half of a site's incidents."""
 
-    def __init__(self, reader: aiosqlite.Connection, site: str) -> None:
+    def __init__(self, reader: aiosqlite.Connection, site: str, path: Path) -> None:
         self._reader = reader
+        self._path = path
         self._site = site
         self._last_seq = 0
 
@@ -77,18 +81,16 @@ class IncidentQueries:
         rows = await self._rows(query, (seq, limit))
         return [event_of(self._site, row) for row in rows]
 
+    @property
+    def public_key(self) -> str:
+        """Return the key that this site signs with (hex), "" where it never did."""
+        public = load_public(self._path.parent)
+        return public.key if public else ""
+
     async def verify(self) -> Verdict:
         """Follow the whole chain; name the first link that was changed, lost or put in."""
-        head, broken, count = START, None, 0
-        while broken is None:
-            rows = await self._rows(
-                "SELECT * FROM events WHERE seq > ? ORDER BY seq LIMIT ?", (head.seq, CHUNK)
-            )
-            if not rows:
-                return Verdict(count)
-            head, broken = await asyncio.to_thread(_follow, self._site, rows, head)
-            count += len(rows)
-        return Verdict(count, broken.seq, broken.why)
+        public = load_public(self._path.parent)
+        return await asyncio.to_thread(verify_file, self._path, self._site, public)
 
     async def _rows(self, query: str, values: tuple[Any, ...] = ()) -> tuple[sqlite3.Row, ...]:
         try:
@@ -107,7 +109,3 @@ def _where(states: Sequence[str]) -> tuple[str, tuple[str, ...]]:
     if set(states) == set(OPEN_STATES):
         return "WHERE open = 1", ()
     return f"WHERE state IN ({', '.join('?' * len(states))})", tuple(states)
-
-
-def _follow(site: str, rows: Iterable[sqlite3.Row], head: Head) -> tuple[Head, Broken | None]:
-    return check(site, (event_of(site, row) for row in rows), head)

@@ -20,6 +20,7 @@ from ipwatchd.incidents.grouping import Group, opened, opened_by
 from ipwatchd.incidents.log import MIGRATIONS, Batch, incident_of, owned_by, writing
 from ipwatchd.incidents.policy import Policy, load_policy
 from ipwatchd.incidents.queries import IncidentQueries, Page
+from ipwatchd.incidents.signing import Signer
 from ipwatchd.incidents.sops import assigned, matching
 from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.sqlite import connect
@@ -57,9 +58,9 @@ class Incidents(IncidentQueries):
         self, path: Path, site: str, settings: IncidentSettings, reader: aiosqlite.Connection,
         writer: aiosqlite.Connection | None, policy: Policy,
     ) -> None:  # fmt: skip
-        super().__init__(reader, site)
+        super().__init__(reader, site, path)
         self.policy = policy
-        self._path = path
+        self._signer: Signer | None = None
         self._settings = settings
         self._writer = writer
         self._lock = asyncio.Lock()
@@ -87,6 +88,8 @@ class Incidents(IncidentQueries):
             await owned_by(reader, path, site, read_only=True)
             incidents = cls(path, site, settings, reader, writer, policy)
             await incidents.refresh()
+            if writer:
+                incidents._signer = Signer.open(path.parent, incidents.last_seq)
         except BaseException:
             for db in (reader, writer):
                 if db:
@@ -312,7 +315,8 @@ class Incidents(IncidentQueries):
         if self._writer is None:
             raise OSError(f"{self._path} was opened for reading only")
         try:
-            async with writing(self._writer, self._path, self._site) as batch:
+            sign = self._signer.sign if self._signer else None
+            async with writing(self._writer, self._path, self._site, sign) as batch:
                 yield batch
         except OSError:
             self.counters["write_errors"] += 1

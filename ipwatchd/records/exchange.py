@@ -58,11 +58,12 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A site is alive: its newest event and its clock (epoch s), so that drift can be seen."""
+    """A site is alive: its newest event, its clock (epoch s), and the public key it signs with."""
 
     seq: Seq
     time: float
     version: Annotated[str, Meta(max_length=100)] = ""
+    key: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
 
 
 class Entries(msgspec.Struct, frozen=True):

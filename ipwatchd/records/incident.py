@@ -127,6 +127,7 @@ class IncidentEvent(msgspec.Struct, kw_only=True, frozen=True):
     """One link of a site's chain. `incident` is the id it belongs to, `body` what `kind` needs.
 
     `signature` is the site's over the hash (Ed25519, hex); empty where a log is older than its key.
+    `previous` is the hash and the signature of the event before, one after the other.
     """
 
     site: str
@@ -206,7 +207,5 @@ def event_hash(event: IncidentEvent) -> str:
 
 
 def link_hash(hash_: str, signature: str) -> str:
-    """Return what the next event names as `previous`: it covers this one's signature too."""
-    if not signature:
-        return hash_
-    return hashlib.sha256(f"{hash_}{signature}".encode()).hexdigest()
+    """Return what the next event names as `previous`: both, so that its hash covers both."""
+    return hash_ + signature

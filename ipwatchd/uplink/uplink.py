@@ -49,6 +49,10 @@ class Source(Protocol):
     def last_seq(self) -> int:
         """Return the number of the newest event."""
 
+    @property
+    def public_key(self) -> str:
+        """Return the key that events are signed with (hex), or ""."""
+
     async def after(self, seq: int, limit: int) -> list[IncidentEvent]:
         """Return events after a number, in order."""
 
@@ -152,7 +156,9 @@ class Uplink:
             reply = await self._ask(session, "POST", EVENTS, _batch(events))
             return held_of(reply.status, reply.body)
         if isinstance(command, Beat):
-            beat = Heartbeat(seq=self._source.last_seq, time=self._clock())
+            beat = Heartbeat(
+                seq=self._source.last_seq, time=self._clock(), key=self._source.public_key
+            )
             reply = await self._ask(session, "POST", HEARTBEAT, msgspec.json.encode(beat))
             return held_of(reply.status, reply.body)
         reply = await self._ask(session, "GET", LISTS, b"", tag=command.tag)
