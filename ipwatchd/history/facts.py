@@ -8,7 +8,22 @@ import msgspec
 
 from ipwatchd.history.rollup import HOUR, pack
 from ipwatchd.records.address import split
-from ipwatchd.records.event import Api, Arp, Auth, Blocked, Dhcp, Dns, Http, Sip, Tls
+from ipwatchd.records.event import (
+    Api,
+    Arp,
+    Auth,
+    Blocked,
+    Certificate,
+    Dhcp,
+    Dns,
+    Http,
+    Kerberos,
+    Ndp,
+    Quic,
+    Radius,
+    Sip,
+    Tls,
+)
 from ipwatchd.records.flow import protocol_number
 
 if TYPE_CHECKING:
@@ -146,26 +161,44 @@ def _learn(facts: Facts, event: AnyEvent, orig: bytes, resp: bytes, packed: _Pac
     match event:
         case Dns(response=True, rcode="" | "NOERROR"):
             _learn_answers(facts, event, packed)
-        case Tls() if event.name:
-            _count(facts.names, (resp, clip(event.name).lower(), "tls"), event.ts)
+        case Tls(response=False) | Quic() | Certificate() if event.name:
+            source = str(event.__struct_config__.tag)
+            _count(facts.names, (resp, clip(event.name).lower(), source), event.ts)
         case Http() if event.name:
             _count(facts.names, (resp, clip(event.name).lower(), "http"), event.ts)
             _learn_call(facts, event, orig, "")
         case Api():
             _learn_call(facts, event, orig, clip(event.key))
-        case Sip() if event.user and event.method and not event.status:
-            _count(facts.agents, (clip(event.user), orig, "sip"), event.ts)
-        case Auth(result="success") if event.user:
-            _count(facts.agents, (clip(event.user), orig, clip(event.service)), event.ts)
+        case Sip() | Auth() | Kerberos() | Radius() if event.user:
+            _learn_agent(facts, event, orig, packed)
         case Dhcp(message="ACK" | "ack") if event.address:
             _learn_device(facts, packed(event.address), event.mac, event.hostname, event.ts)
-        case Arp() if event.address:
+        case Arp() | Ndp() if event.address and event.mac:
             _learn_device(facts, packed(event.address), event.mac, "", event.ts)
         case Blocked():
             hour = int(event.ts // HOUR) * HOUR
             _count(facts.blocked, (hour, orig, resp, clip(event.action)), event.ts)
             key = (orig, resp, _protocol(event.proto), event.resp_port)
             _count(facts.denied, key, event.ts)
+        case _:
+            pass
+
+
+def _learn_agent(
+    facts: Facts, event: Sip | Auth | Kerberos | Radius, orig: bytes, packed: _Packer
+) -> None:
+    """Bind a user to an address where the login was granted; who only tried proves nothing."""
+    user = clip(event.user)
+    match event:
+        case Sip() if event.method and not event.status:
+            _count(facts.agents, (user, orig, "sip"), event.ts)
+        case Auth(result="success"):
+            _count(facts.agents, (user, orig, clip(event.service)), event.ts)
+        # A name that ends in $ is a machine's own account.
+        case Kerberos(message="AS-REP") if not user.endswith("$"):
+            _count(facts.agents, (user, orig, "kerberos"), event.ts)
+        case Radius(message="access-accept" | "accounting-request") if event.address:
+            _count(facts.agents, (user, packed(event.address), "radius"), event.ts)
         case _:
             pass
 

@@ -155,7 +155,7 @@ class Kerberos(Event, tag="kerberos", frozen=True):
 class Radius(Event, tag="radius", frozen=True):
     """A RADIUS message (RFC 2865, RFC 2866): `station` called, `address` is what it was given.
 
-    `status` is Acct-Status-Type: Start, Stop, Interim-Update …
+    `accounting` is Acct-Status-Type: Start, Stop, Interim-Update …
     """
 
     message: str
@@ -163,7 +163,7 @@ class Radius(Event, tag="radius", frozen=True):
     station: str = ""
     address: str = ""
     nas: str = ""
-    status: str = ""
+    accounting: str = ""
 
 
 class Ldap(Event, tag="ldap", frozen=True):

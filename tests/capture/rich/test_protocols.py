@@ -112,7 +112,7 @@ def test_radius(child: Any, scapy: Any, samples: dict[str, bytes]) -> None:
     for number, status in ((1, "Start"), (2, "Stop"), (3, "Interim-Update")):
         data = layer.Radius(code=4, attributes=[layer.RadiusAttr_Acct_Status_Type(value=number)])
         (event,) = child.radius(bytes(data))
-        assert (event.message, event.status) == ("accounting-request", status)
+        assert (event.message, event.accounting) == ("accounting-request", status)
     (event,) = child.radius(bytes(layer.Radius(code=3)))
     assert event.message == "access-reject"
     assert child.radius(bytes(layer.Radius(code=99))) == []

@@ -87,7 +87,7 @@ def radius(data: bytes) -> list[Event]:
             address=_address(found.get(_FRAMED, b"")) or _address(found.get(_FRAMED6, b"")),
             nas=_text(found.get(_NAS_NAME, b"")) or _address(found.get(_NAS, b""))
             or _address(found.get(_NAS6, b"")),
-            status=_ACCOUNTING.get(status) or str(status or ""),
+            accounting=_ACCOUNTING.get(status) or str(status or ""),
         )
     ]  # fmt: skip
 
