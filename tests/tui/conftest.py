@@ -342,6 +342,8 @@ class StandIn:
         self._release.set()
         if self._runner is not None:
             await self._runner.cleanup()
+            # A connection taken up in the last moment is closed by its own callbacks.
+            await asyncio.sleep(0.05)
             self._runner = None
         with suppress(FileNotFoundError):
             self.path.unlink()
