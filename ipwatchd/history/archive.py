@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -22,12 +22,13 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
+    from ipwatchd.history.columns import Columns
     from ipwatchd.records.place import Place
 
 __all__ = ["Archive", "Names", "Segment", "about", "table"]
 
 ROW_GROUP: Final = 65_536
-_LEVEL: Final = 3
+_LEVEL: Final = 1
 _DAY_NS: Final = 86_400 * 1_000_000_000
 _TEMPORARY: Final = ".part"
 _SERVICE_NAMES: Final = [*SERVICES, *("" for _ in range(256 - len(SERVICES)))]
@@ -44,6 +45,10 @@ _DICTIONARY: Final = [
     "orig_country", "resp_country", "orig_asn", "resp_asn", "resp_port", "orig_flags",
     "resp_flags", "icmp_type", "icmp_code", "orig_hi", "resp_hi", "orig_lo", "resp_lo",
 ]  # fmt: skip
+_DELTA: Final = dict.fromkeys(
+    ("start", "end", "orig_port", "orig_packets", "orig_bytes", "resp_packets", "resp_bytes"),
+    "DELTA_BINARY_PACKED",
+)
 # Lets a reader skip a row group for a responder, which the sort order does not cluster.
 _BLOOM: Final = {"resp_lo": {"ndv": 16_384, "fpp": 0.01}}
 
@@ -69,21 +74,22 @@ class Segment(NamedTuple):
 def _strings(indices: NDArray[np.integer], names: Sequence[str]) -> pa.DictionaryArray:
     import pyarrow as pa
 
-    used, place = np.unique(indices, return_inverse=True)
+    used = np.flatnonzero(np.bincount(indices))
+    place = np.zeros(int(used[-1]) + 1 if len(used) else 1, np.int32)
+    place[used] = np.arange(len(used))
     words = [names[index] if index < len(names) else "" for index in used.tolist()]
-    return pa.DictionaryArray.from_arrays(pa.array(place.astype(np.int32)), pa.array(words))
+    return pa.DictionaryArray.from_arrays(pa.array(place[indices]), pa.array(words, pa.string()))
 
 
 def _places(
-    flows: NDArray[np.void], side: str, places: dict[bytes, Place]
+    hi: NDArray[np.uint64], lo: NDArray[np.uint64], places: dict[bytes, Place]
 ) -> tuple[pa.DictionaryArray, pa.Array]:
     """Return the country and AS number of one end of each flow, as far as they are known."""
     import pyarrow as pa
 
-    from ipwatchd.history.rollup import keys
-    from ipwatchd.records.address import unique_addresses
+    from ipwatchd.history.rollup import factorise, keys
 
-    distinct, row = unique_addresses(flows[f"{side}_hi"], flows[f"{side}_lo"])
+    distinct, row = factorise(hi, lo)
     found = [places.get(key) for key in keys(distinct)]
     countries = sorted({place.country for place in found if place})
     rank = {country: index for index, country in enumerate(countries)}
@@ -94,26 +100,45 @@ def _places(
     return pa.DictionaryArray.from_arrays(pa.array(codes), words), pa.array(numbers)
 
 
-def table(flows: NDArray[np.void], names: Names) -> pa.Table:
-    """Return flows (records.flow) as the columns of the archive, in the order given."""
+def _order(flows: Columns) -> NDArray[np.intp]:
+    """Return the order by originator, responder and start.
+
+    Two sorts of one number each: many times faster than a sort by five columns.
+    """
+    from ipwatchd.history.rollup import factorise
+
+    _, orig = factorise(flows["orig_hi"], flows["orig_lo"])
+    _, resp = factorise(flows["resp_hi"], flows["resp_lo"])
+    pair = orig.astype(np.int64) * (int(resp.max(initial=0)) + 1) + resp
+    _, rank = np.unique(pair, return_inverse=True)
+    # Microseconds in 43 bits are 101 days, a segment is a day of starts; ranks fit in the 20 above.
+    since = (flows["start"] - flows["start"].min()) // 1000
+    return np.argsort(rank.astype(np.int64) << 43 | np.minimum(since, (1 << 43) - 1))
+
+
+def table(flows: Columns, names: Names, order: NDArray[np.intp] | None = None) -> pa.Table:
+    """Return flows (records.flow) as the columns of the archive, in an order or as they are."""
     import pyarrow as pa
 
+    def column(name: str) -> NDArray[Any]:
+        return flows[name] if order is None else flows[name][order]
+
     columns = {
-        name: pa.array(flows[name] // 1000).cast(pa.timestamp("us", "UTC"))
+        name: pa.array(column(name) // 1000).cast(pa.timestamp("us", "UTC"))
         for name in ("start", "end")
     }
-    columns |= {name: pa.array(np.ascontiguousarray(flows[name])) for name in _PLAIN}
-    columns["proto"] = _strings(flows["proto"], _PROTOCOL_NAMES)
-    columns["state"] = _strings(flows["state"], _STATE_NAMES)
-    columns["service"] = _strings(flows["service"], _SERVICE_NAMES)
-    columns["direction"] = _strings(flows["direction"], _DIRECTION_NAMES)
-    columns["orig_zone"] = _strings(flows["orig_zone"], names.zones)
-    columns["resp_zone"] = _strings(flows["resp_zone"], names.zones)
-    columns["iface"] = _strings(flows["iface"], names.interfaces)
+    plain = {name: column(name) for name in _PLAIN}
+    columns |= {name: pa.array(values) for name, values in plain.items()}
+    for name, words in (
+        ("proto", _PROTOCOL_NAMES), ("state", _STATE_NAMES), ("service", _SERVICE_NAMES),
+        ("direction", _DIRECTION_NAMES), ("orig_zone", names.zones), ("resp_zone", names.zones),
+        ("iface", names.interfaces),
+    ):  # fmt: skip
+        columns[name] = _strings(column(name), words)
     for side in ("orig", "resp"):
-        country, asn = _places(flows, side, names.places)
+        country, asn = _places(plain[f"{side}_hi"], plain[f"{side}_lo"], names.places)
         columns[f"{side}_country"], columns[f"{side}_asn"] = country, asn
-    columns["partial"] = pa.array(flows["partial"] != 0)
+    columns["partial"] = pa.array(column("partial") != 0)
     return pa.table(columns)
 
 
@@ -158,27 +183,23 @@ class Archive:
             last = max(last, end.max.timestamp())
         return Segment(name, footer.num_rows, path.stat().st_size, first, last)
 
-    def write(self, flows: NDArray[np.void], names: Names, mark: str) -> Iterator[Segment]:
+    def write(self, flows: Columns, names: Names, mark: str) -> Iterator[Segment]:
         """Seal flows, a segment for each day (UTC) they start in; OSError where the disk refuses.
 
         `mark` makes the names unique: no two calls for one folder may use the same.
         """
         days = flows["start"] // _DAY_NS
         for day in np.unique(days).tolist():
-            rows = flows[days == day]
-            order = np.lexsort((
-                rows["start"], rows["resp_lo"], rows["resp_hi"], rows["orig_lo"], rows["orig_hi"],
-            ))  # fmt: skip
-            yield self._seal(rows[order], names, _date(day), mark)
+            yield self._seal(flows.where(days == day), names, _date(day), mark)
 
-    def _seal(self, flows: NDArray[np.void], names: Names, date: str, mark: str) -> Segment:
+    def _seal(self, flows: Columns, names: Names, date: str, mark: str) -> Segment:
         folder = self.folder / f"date={date}"
         folder.mkdir(parents=True, exist_ok=True, mode=0o750)
         first, last = int(flows["start"].min()), int(flows["end"].max())
         final = folder / f"{first // 1_000_000}-{mark}.parquet"
         part = folder / f"{final.stem}{_TEMPORARY}"
         try:
-            _write(table(flows, names), part)
+            _write(table(flows, names, _order(flows)), part)
             part.rename(final)
             _sync(folder)
         except BaseException:
@@ -240,7 +261,7 @@ def _write(rows: pa.Table, path: Path) -> None:
         pq.write_table(
             rows, file, row_group_size=ROW_GROUP, compression="zstd", compression_level=_LEVEL,
             use_dictionary=_DICTIONARY, bloom_filter_options=_BLOOM, version="2.6",
-            column_encoding={"start": "DELTA_BINARY_PACKED", "end": "DELTA_BINARY_PACKED"},
+            column_encoding=_DELTA,
         )  # fmt: skip
         file.flush()
         os.fsync(file.fileno())

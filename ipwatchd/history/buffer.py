@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ipwatchd.records.flow import NO_ZONE, empty_flows
+from ipwatchd.records.flow import NO_ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.records.event import AnyEvent
 
-__all__ = ["Buffer", "ZoneNames", "joined"]
+__all__ = ["Buffer", "ZoneNames"]
 
 # Each is what a full disk or a flood may fill the memory with: 120 bytes a flow, about 1 kB an
 # event, two columns of flows.
@@ -115,8 +115,3 @@ class Buffer:
         """Forget the oldest batches: they are in a segment."""
         for _ in range(batches):
             self.unsealed_rows -= len(self.unsealed.popleft())
-
-
-def joined(batches: Sequence[NDArray[np.void]]) -> NDArray[np.void]:
-    """Return batches as one."""
-    return np.concatenate(batches) if batches else empty_flows()

@@ -11,7 +11,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.history.archive import Names, table
-from ipwatchd.history.buffer import joined
+from ipwatchd.history.columns import Columns
 from ipwatchd.history.lake import FLOWS, FlowQuery, Segment
 from ipwatchd.history.rollup import HOUR, pack, unpack
 from ipwatchd.history.sql import compile_filter, like
@@ -169,7 +169,7 @@ class Queries:
         if not self._buffer.unsealed:
             return None
         names = Names(tuple(self._zones.names), tuple(self.interfaces), self._places.known())
-        return table(joined(self._buffer.unsealed), names)
+        return table(Columns.of(self._buffer.unsealed), names)
 
     async def _resolve(self, query: Filter, keys: frozenset[str]) -> dict[Term, Sequence[Value]]:
         """Return the addresses that agents, lists and names of a filter stand for."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipwatchd.history.columns import Columns
     from ipwatchd.records.address import IPAddress
 
 __all__ = ["HOUR", "Summary", "keys", "pack", "summarise", "unpack"]
@@ -27,6 +28,7 @@ _NS: Final = 1_000_000_000
 MAX_GROUPS: Final = 200_000
 # A scan of 65,535 ports is one row a target (port 0) once it tried more than this in one flush.
 MAX_UNANSWERED_PORTS: Final = 16
+_DENSE: Final = 8
 # SQLite's integers are signed; a counter that high was forged or is broken.
 _MOST: Final = (1 << 62) - 1
 
@@ -82,7 +84,7 @@ def keys(addresses: NDArray[np.void]) -> list[bytes]:
     return found
 
 
-def summarise(flows: NDArray[np.void], zones: Sequence[str], limit: int = MAX_GROUPS) -> Summary:
+def summarise(flows: Columns, zones: Sequence[str], limit: int = MAX_GROUPS) -> Summary:
     """Return what a batch of flows (records.flow) adds, zones by name."""
     distinct, ends = _ends(flows)
     names = keys(distinct)
@@ -95,9 +97,10 @@ def summarise(flows: NDArray[np.void], zones: Sequence[str], limit: int = MAX_GR
     )  # fmt: skip
 
 
-def _distinct(
+def factorise(
     hi: NDArray[np.uint64], lo: NDArray[np.uint64]
 ) -> tuple[NDArray[np.void], NDArray[np.intp]]:
+    """Return the distinct addresses in order (dtype ADDRESS) and each row's place among them."""
     if hi.any():
         return unique_addresses(hi, lo)
     low, place = np.unique(lo, return_inverse=True)  # IPv4 alone: one key to sort
@@ -106,15 +109,15 @@ def _distinct(
     return distinct, place
 
 
-def _ends(flows: NDArray[np.void]) -> tuple[NDArray[np.void], _Ends]:
+def _ends(flows: Columns) -> tuple[NDArray[np.void], _Ends]:
     both = np.concatenate
-    distinct, place = _distinct(
+    distinct, place = factorise(
         both([flows["orig_hi"], flows["resp_hi"]]), both([flows["orig_lo"], flows["resp_lo"]])
     )
-    amount = {
-        name: np.minimum(flows[name], _MOST).astype(np.int64)
+    packets_out, bytes_out, packets_in, bytes_in = (
+        np.minimum(flows[name], _MOST).astype(np.int64)
         for name in ("orig_packets", "orig_bytes", "resp_packets", "resp_bytes")
-    }
+    )
     return distinct, _Ends(
         place=place,
         start=np.tile(flows["start"], 2),
@@ -123,11 +126,49 @@ def _ends(flows: NDArray[np.void]) -> tuple[NDArray[np.void], _Ends]:
         peer_zone=both([flows["resp_zone"], flows["orig_zone"]]),
         direction=np.tile(flows["direction"], 2),
         service=np.tile(flows["service"], 2),
-        packets_in=both([amount["resp_packets"], amount["orig_packets"]]),
-        packets_out=both([amount["orig_packets"], amount["resp_packets"]]),
-        bytes_in=both([amount["resp_bytes"], amount["orig_bytes"]]),
-        bytes_out=both([amount["orig_bytes"], amount["resp_bytes"]]),
+        packets_in=both([packets_in, packets_out]),
+        packets_out=both([packets_out, packets_in]),
+        bytes_in=both([bytes_in, bytes_out]),
+        bytes_out=both([bytes_out, bytes_in]),
     )
+
+
+def totals(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the sum of each group, exactly; much faster than sorting the rows first."""
+    found = np.zeros(groups, np.int64)
+    np.add.at(found, place, values)
+    return found
+
+
+def least(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the smallest value of each group."""
+    found = np.full(groups, np.iinfo(np.int64).max)
+    np.minimum.at(found, place, values)
+    return found
+
+
+def greatest(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the largest value of each group."""
+    found = np.full(groups, np.iinfo(np.int64).min)
+    np.maximum.at(found, place, values)
+    return found
+
+
+def _ranks(column: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
+    """Return a column of small numbers as ranks of those that occur, and how many these are."""
+    used = np.flatnonzero(np.bincount(column))
+    rank = np.zeros(int(used[-1]) + 1, np.int64)
+    rank[used] = np.arange(len(used))
+    return rank[column], len(used)
+
+
+def _distinct_codes(code: NDArray[np.int64]) -> tuple[int, NDArray[np.intp]]:
+    """Return how many distinct codes there are and each row's place among them, in order."""
+    if int(code.max()) < _DENSE * len(code):  # few possible codes: counting beats sorting
+        seen = np.bincount(code) > 0
+        return int(seen.sum()), (np.cumsum(seen) - 1)[code]
+    distinct, place = np.unique(code, return_inverse=True)
+    return len(distinct), place
 
 
 def _groups(code: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
@@ -156,14 +197,15 @@ def _addresses(
 ) -> tuple[list[Row], NDArray[np.float64], list[str], int]:
     if not len(distinct):
         return [], np.zeros(0), [], 0
-    order, first = _groups(ends.place)
-    amount = (ends.bytes_in + ends.bytes_out)[order]
-    octets = np.add.reduceat(amount, first)
-    packets = np.add.reduceat((ends.packets_in + ends.packets_out)[order], first)
-    start = np.minimum.reduceat(ends.start[order], first) / _NS
-    seen = np.maximum.reduceat(ends.end[order], first) / _NS
-    flows = np.diff(np.append(first, len(order)))
-    zone_names = _named(ends.zone[order][first], zones)
+    many = len(distinct)
+    octets = totals(ends.place, many, ends.bytes_in + ends.bytes_out)
+    packets = totals(ends.place, many, ends.packets_in + ends.packets_out)
+    start = least(ends.place, many, ends.start) / _NS
+    seen = greatest(ends.place, many, ends.end) / _NS
+    flows = np.bincount(ends.place, minlength=many)
+    zone = np.zeros(many, np.uint16)
+    zone[ends.place] = ends.zone
+    zone_names = _named(zone, zones)
     kept, shed = _most(octets, limit)
     rows = zip(
         [names[place] for place in kept.tolist()], [zone_names[place] for place in kept.tolist()],
@@ -178,34 +220,43 @@ def _rollups(
 ) -> tuple[list[Row], int]:
     if not len(ends.place):
         return [], 0
-    hours, hour = np.unique(ends.start // (HOUR * _NS), return_inverse=True)
-    peers, peer = np.unique(ends.peer_zone, return_inverse=True)
-    code = (ends.place * len(hours) + hour) * len(DIRECTIONS) + ends.direction
-    order, first = _groups((code * len(peers) + peer) * 256 + ends.service)
+    hour = ends.start // (HOUR * _NS)
+    # The hour above all: rows come out in the table's own order, neighbours share a page.
+    code = (hour - int(hour.min())) * len(names) + ends.place
+    for column in (ends.direction, ends.service, ends.peer_zone):
+        rank, many = _ranks(column)
+        code = code * many + rank
+    groups, group = _distinct_codes(code)
     total = {
-        name: np.add.reduceat(getattr(ends, name)[order], first)
+        name: totals(group, groups, getattr(ends, name))
         for name in ("packets_in", "packets_out", "bytes_in", "bytes_out")
     }
     kept, shed = _most(total["bytes_in"] + total["bytes_out"], limit)
-    row = order[first][kept]
-    flows = np.diff(np.append(first, len(order)))[kept]
+    row = np.empty(groups, np.intp)
+    row[group] = np.arange(len(group))
+    row = row[kept]
+    flows = np.bincount(group, minlength=groups)[kept]
     rows = zip(
-        (hours[hour[row]] * HOUR).tolist(), [names[place] for place in ends.place[row].tolist()],
+        (hour[row] * HOUR).tolist(), [names[place] for place in ends.place[row].tolist()],
         _named(ends.direction[row], DIRECTIONS), _named(ends.peer_zone[row], zones),
         _named(ends.service[row], SERVICES), flows.tolist(),
         *(column[kept].tolist() for column in total.values()), strict=True,
     )  # fmt: skip
-    # In the table's own order: neighbouring rows share a page.
-    return sorted(rows), shed
+    return list(rows), shed
 
 
-def _incoming(flows: NDArray[np.void], place: NDArray[np.intp], names: list[bytes]) -> list[Row]:
+_INCOMING: Final = (
+    "start", "end", "resp_packets", "orig_bytes", "resp_bytes", "proto", "resp_port", "service",
+)  # fmt: skip
+
+
+def _incoming(flows: Columns, place: NDArray[np.intp], names: list[bytes]) -> list[Row]:
     """Return who reached which service: source, target, protocol, port and the sums."""
     rows = np.flatnonzero(flows["direction"] == Direction.INCOMING)
     if not len(rows):
         return []
     source, target = place[rows], place[rows + len(flows)]
-    batch = flows[rows]
+    batch = {name: flows[name][rows] for name in _INCOMING}
     _, pair = np.unique(source * len(names) + target, return_inverse=True)
     answered = batch["resp_packets"] > 0
     service = pair << 24 | batch["proto"].astype(np.int64) << 16
@@ -241,19 +292,20 @@ def _scanned(
     return many
 
 
-def _minutes(flows: NDArray[np.void]) -> list[Row]:
+def _minutes(flows: Columns) -> list[Row]:
     """Return each minute's totals, a flow counted in the minute of its end."""
     return list(_minute_rows(flows)) if len(flows) else []
 
 
-def _minute_rows(flows: NDArray[np.void]) -> Iterator[Row]:
-    minutes, place = np.unique(flows["end"] // (MINUTE * _NS), return_inverse=True)
-    columns = [np.bincount(place, minlength=len(minutes))]
+def _minute_rows(flows: Columns) -> Iterator[Row]:
+    minute = flows["end"] // (MINUTE * _NS)
+    many, place = _distinct_codes(minute - int(minute.min()))
+    minutes = np.empty(many, np.int64)
+    minutes[place] = minute
+    columns = [np.bincount(place, minlength=many)]
     for what in ("packets", "bytes"):
         both = flows[f"orig_{what}"] + flows[f"resp_{what}"]
-        total = np.zeros(len(minutes), np.int64)
-        np.add.at(total, place, np.minimum(both, _MOST).astype(np.int64))
-        columns.append(total)
+        columns.append(totals(place, many, np.minimum(both, _MOST).astype(np.int64)))
     yield from zip(
         (minutes * MINUTE).tolist(), *(column.tolist() for column in columns), strict=True
     )

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.records.address import unique_addresses
+from ipwatchd.history.rollup import factorise, greatest, least, totals
 from ipwatchd.records.flow import SERVICES, STATES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from ipwatchd.history.columns import Columns
 
 __all__ = ["SESSION", "Merged", "changed", "merge", "no_sessions", "number", "service_names"]
 
@@ -70,11 +72,11 @@ def service_names(mask: int) -> str:
 
 
 def merge(
-    sessions: NDArray[np.void], flows: NDArray[np.void], now: float, gap: float,
+    sessions: NDArray[np.void], flows: Columns, now: float, gap: float,
     limit: int = MAX_OPEN,
 ) -> Merged:  # fmt: skip
     """Add flows (records.flow) to the open sessions; `now` is the capture clock."""
-    rows = np.concatenate([sessions, _rows(flows)])
+    rows = np.concatenate([sessions, _rows(flows, int(gap * 1000))])
     if not len(rows):
         return Merged(rows, rows, 0)
     joined, group = _join(rows, int(gap * 1000))
@@ -103,24 +105,51 @@ def changed(before: NDArray[np.void], after: NDArray[np.void]) -> NDArray[np.voi
     return after[~stood]
 
 
-def _rows(flows: NDArray[np.void]) -> NDArray[np.void]:
-    """Return a row for each end of each flow that both sides took part in."""
+def _rows(flows: Columns, gap: int) -> NDArray[np.void]:
+    """Return rows for the ends of the flows that both sides took part in.
+
+    Flows of one address that all lie within a gap are one row: there is no break between them.
+    """
     two_way = _TWO_WAY[np.minimum(flows["state"], len(STATES) - 1)] & (flows["resp_packets"] > 0)
-    flows = flows[two_way]
-    rows = np.zeros(2 * len(flows), SESSION)
-    for half, side in ((rows[: len(flows)], "orig"), (rows[len(flows) :], "resp")):
-        half["hi"], half["lo"] = flows[f"{side}_hi"], flows[f"{side}_lo"]
-        half["start"], half["end"] = flows["start"] // _MS, flows["end"] // _MS
-        half["flows"] = 1
-        half["packets"] = np.minimum(flows["orig_packets"] + flows["resp_packets"], _MOST)
-        half["bytes"] = np.minimum(flows["orig_bytes"] + flows["resp_bytes"], _MOST)
-        half["services"] = _BIT[flows["service"]]
+    column = {name: flows[name][two_way] for name in _USED}
+    both = np.concatenate
+    distinct, place = factorise(
+        both([column["orig_hi"], column["resp_hi"]]), both([column["orig_lo"], column["resp_lo"]])
+    )
+    many = len(distinct)
+    start, end = (np.tile(column[name] // _MS, 2) for name in ("start", "end"))
+    first, last = least(place, many, start), greatest(place, many, end)
+    whole = last - first <= gap
+    apart = np.flatnonzero(~whole[place])
+    # A place for each address that is one row, then one for each row of the others.
+    target = (np.cumsum(whole) - 1)[place]
+    target[apart] = int(whole.sum()) + np.arange(len(apart))
+    groups = int(whole.sum()) + len(apart)
+    rows = np.zeros(groups, SESSION)
+    packets, octets = (
+        np.tile(np.minimum(column[f"orig_{what}"] + column[f"resp_{what}"], _MOST), 2)
+        for what in ("packets", "bytes")
+    )
+    rows["hi"][target], rows["lo"][target] = distinct["hi"][place], distinct["lo"][place]
+    rows["start"], rows["end"] = least(target, groups, start), greatest(target, groups, end)
+    rows["flows"] = np.bincount(target, minlength=groups)
+    rows["packets"] = totals(target, groups, packets.astype(np.int64))
+    rows["bytes"] = totals(target, groups, octets.astype(np.int64))
+    services = np.zeros(groups, np.uint64)
+    np.bitwise_or.at(services, target, np.tile(_BIT[column["service"]], 2))
+    rows["services"] = services
     return rows
+
+
+_USED: Final = (
+    "orig_hi", "orig_lo", "resp_hi", "resp_lo", "start", "end", "orig_packets", "resp_packets",
+    "orig_bytes", "resp_bytes", "service",
+)  # fmt: skip
 
 
 def _join(rows: NDArray[np.void], gap: int) -> tuple[NDArray[np.void], NDArray[np.intp]]:
     """Return the sessions that rows make, in order of address and start, and each one's address."""
-    _, place = unique_addresses(rows["hi"], rows["lo"])
+    _, place = factorise(rows["hi"], rows["lo"])
     # The address's rank above, the time below: one number sorts rows, one running maximum serves
     # all addresses. Times count from the batch's first, in 42 bits of milliseconds (139 years).
     zero = int(rows["start"].min())

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 from ipwatchd import sqlite
 from ipwatchd.history import erasure, sessions, writing
 from ipwatchd.history.archive import Archive, Names, Segment
-from ipwatchd.history.buffer import Buffer, ZoneNames, joined
+from ipwatchd.history.buffer import Buffer, ZoneNames
+from ipwatchd.history.columns import Columns
 from ipwatchd.history.facts import Facts, clip, extract
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.places import Places
@@ -48,6 +49,11 @@ __all__ = ["Erased", "History"]
 # An hour of a busy site's roll-ups stays in memory between flushes.
 _CACHE_KB: Final = 65_536
 MOST: Final = 10_000
+# Rows that wait: from the first number on, tables are written every few seconds, at the second at
+# once.
+BUSY_ROWS: Final = 100_000
+MOST_ROWS: Final = 500_000
+BUSY_SECONDS: Final = 5.0
 FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
 _STEPS: Final = (
     "",
@@ -96,6 +102,7 @@ class History(Streams):
         self._next_session = 1
         self._now = 0.0
         self._sealed = 0.0
+        self._written = 0.0
         self._level = FULL
         self._trouble = ""
         self.removed: dict[str, int] = {}
@@ -188,7 +195,8 @@ class History(Streams):
                 return
             try:
                 self._look_at_disk()
-                await self._write(now)
+                if self._is_write_due(now):
+                    await self._write(now)
                 if self._is_segment_due(now):
                     await self._seal(now)
             except (OSError, sqlite3.Error) as error:
@@ -209,7 +217,7 @@ class History(Streams):
         batches, events, changes = len(buffer.flows), list(buffer.events), list(buffer.changes)
         if not (batches or events or changes or len(self._sessions)):
             return
-        work = await asyncio.to_thread(self._work_out, joined(buffer.flows), events, now)
+        work = await asyncio.to_thread(self._work_out, list(buffer.flows), events, now)
         async with sqlite.transaction(self._db) as db:
             await self._write_all(db, work, changes)
         buffer.drop_flows(batches)
@@ -220,8 +228,11 @@ class History(Streams):
         self._places.keep(work.sightings)
         self._sessions, self._next_session = work.merged.open, work.next_session
 
-    def _work_out(self, flows: NDArray[np.void], events: Sequence[AnyEvent], now: float) -> _Work:
+    def _work_out(
+        self, batches: Sequence[NDArray[np.void]], events: Sequence[AnyEvent], now: float
+    ) -> _Work:
         """Return what a flush will write; changes nothing, so that a failed flush can be redone."""
+        flows = Columns.of(batches)
         summary = summarise(flows, self._zones.names)
         facts = extract(events, keep=self._level < NO_EVENTS)
         facts.denied = {key: row for key, row in facts.denied.items() if self._is_outside(key[0])}
@@ -250,6 +261,19 @@ class History(Streams):
         await writing.write_changes(db, changes)
         await writing.write_unsealed(db, self._buffer.unsealed_rows)
 
+    def _is_write_due(self, now: float) -> bool:
+        """Tell whether the tables are written now: under load only every few seconds.
+
+        Rows of the same hour, address and service are then added up in memory, which is cheaper.
+        """
+        due = not (
+            BUSY_ROWS <= self._buffer.flow_rows < MOST_ROWS
+            and self._written <= now < self._written + BUSY_SECONDS
+        )
+        if due:
+            self._written = now
+        return due
+
     def _is_segment_due(self, now: float) -> bool:
         if not self._buffer.unsealed_rows:
             self._sealed = now
@@ -269,7 +293,7 @@ class History(Streams):
         names = Names(tuple(self._zones.names), tuple(self.interfaces), self._places.known())
         made: list[Segment] = []
         try:
-            await asyncio.to_thread(self._write_segments, joined(buffer.unsealed), names, made)
+            await asyncio.to_thread(self._write_segments, list(buffer.unsealed), names, made)
             async with sqlite.transaction(self._db) as db:
                 await writing.write_segments(db, made)
                 await writing.write_unsealed(db, 0)
@@ -279,8 +303,10 @@ class History(Streams):
             raise
         buffer.drop_unsealed(batches)
 
-    def _write_segments(self, flows: NDArray[np.void], names: Names, made: list[Segment]) -> None:
-        for segment in self._archive.write(flows, names, secrets.token_hex(4)):
+    def _write_segments(
+        self, batches: Sequence[NDArray[np.void]], names: Names, made: list[Segment]
+    ) -> None:
+        for segment in self._archive.write(Columns.of(batches), names, secrets.token_hex(4)):
             made.append(segment)  # noqa: PERF402 - what was made before a failure is removed
 
     async def retain(self, now: float) -> None:
@@ -298,6 +324,7 @@ class History(Streams):
 
     async def close(self, now: float) -> None:
         """Write everything that waits, seal it, and close. Raises nothing of a disk."""
+        self._written = 0.0
         try:
             await self.flush(now)
             await self._seal_last(now)

@@ -8,6 +8,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipwatchd.history.columns import Columns
 from ipwatchd.history.rollup import HOUR, pack, summarise, unpack
 from ipwatchd.records.address import split
 from ipwatchd.records.flow import DIRECTIONS, SERVICES, empty_flows
@@ -52,7 +53,7 @@ def test_the_same_sums_as_one_flow_at_a_time(flows: np.ndarray) -> None:
                      for side in (other, mine)),
             ]  # fmt: skip
             expected[key] = [a + b for a, b in zip(expected[key], amounts, strict=True)]
-    summary = summarise(flows, ZONES)
+    summary = summarise(Columns.of([flows]), ZONES)
     assert {row[:5]: list(row[5:]) for row in summary.rollups} == expected
     assert len(summary.rollups) == len(expected)
     total = sum(int(one[f"{side}_bytes"]) for one in flows for side in ("orig", "resp"))
@@ -68,7 +69,7 @@ def test_incoming_names_source_service_and_answer() -> None:
              packets=(1, 0), octets=(60, 0), state="S0"),
         flow(),
     ])  # fmt: skip
-    rows = summarise(batch, ZONES).incoming
+    rows = summarise(Columns.of([batch]), ZONES).incoming
     assert len(rows) == 1
     source, target, proto, port, service, first, last, count, answered, octets = rows[0]
     assert (source, target) == (pack(*split("203.0.113.9")), pack(*split("10.30.0.1")))
@@ -85,7 +86,7 @@ def test_a_port_scan_is_one_row() -> None:
         for port in range(1, 1001)
     ]
     tries.append(flow("203.0.113.9", "10.30.0.1", direction="incoming", port=80))
-    rows = summarise(np.concatenate(tries), ZONES).incoming
+    rows = summarise(Columns.of(tries), ZONES).incoming
     assert sorted((row[3], row[7]) for row in rows) == [(0, 1000), (80, 1)]
 
 
@@ -94,7 +95,7 @@ def test_too_many_groups_keep_the_heaviest() -> None:
     batch = np.concatenate([
         flow(f"203.0.{number // 200}.{number % 200}", octets=(number, 0)) for number in range(500)
     ])  # fmt: skip
-    summary = summarise(batch, ZONES, limit=100)
+    summary = summarise(Columns.of([batch]), ZONES, limit=100)
     assert len(summary.addresses) == len(summary.rollups) == 100
     assert summary.shed == 2 * (501 - 100)
     assert pack(*split("203.0.2.99")) in {row[0] for row in summary.addresses}
@@ -103,7 +104,7 @@ def test_too_many_groups_keep_the_heaviest() -> None:
 def test_absurd_counters_fit() -> None:
     """A forged counter near 2**64 becomes the largest that the store holds."""
     batch = flow(octets=(2**64 - 1, 5))
-    summary = summarise(batch, ZONES)
+    summary = summarise(Columns.of([batch]), ZONES)
     assert all(int(str(row[-1])) < 2**63 for row in summary.rollups)
 
 
