@@ -8,6 +8,8 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -27,13 +29,12 @@ DENY = ("deny", "add", "203.0.113.7", "--reason", "scan")
 
 
 @pytest.fixture(scope="module")
-def agent(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Agent]:
+def agent() -> Iterator[Agent]:
     """Return a daemon whose roles belong to groups that every machine has."""
-    folder = tmp_path_factory.mktemp("roles")
-    for path in (folder, *folder.parents[:2]):
-        path.chmod(0o755)
-    with Namespace("gateway") as gateway:
-        one = Agent(gateway, folder, CONFIG)
+    # Not pytest's folder: every session that starts shuts other users out of it again.
+    with tempfile.TemporaryDirectory() as folder, Namespace("gateway") as gateway:
+        Path(folder).chmod(0o755)
+        one = Agent(gateway, Path(folder), CONFIG)
         text = one.path.read_text()
         keys = "".join(f'{role}s = "{name}"\n' for role, name in GROUPS.items())
         one.path.write_text(text.replace("[control]\n", f"[control]\n{keys}"))
