@@ -285,9 +285,9 @@ def test_events_of_real_captures(shared: Path, tmp_path: Path) -> None:
         seen["kept"] += len(kept)
         seen["events"] += whole.total()
         seen["lost"] += (whole - some).total()
-    assert seen["events"] > 150, seen
+    assert seen["events"] > 100, seen
     assert seen["lost"] <= seen["events"] // 50, seen
-    assert seen["kept"] < seen["packets"] * 0.6, seen
+    assert seen["kept"] < seen["packets"] * 0.2, seen
 
 
 def test_the_kernel_agrees(namespace: Callable[[str], Namespace]) -> None:

@@ -1,0 +1,87 @@
+"""Which source a box gets, and a router's two sources as one."""
+
+from __future__ import annotations
+
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from ipwatchd.capture.conntrack import Conntrack
+from ipwatchd.capture.ring import Ring
+from ipwatchd.capture.source import Routed, choose, open_source
+from ipwatchd.config import CaptureSettings
+from ipwatchd.lab.netns import veth
+from ipwatchd.records.event import Dns
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ipwatchd.capture.delivery import Capture
+    from ipwatchd.lab.netns import Namespace
+
+AUTO = CaptureSettings(source="auto", interfaces=("lo",))
+QUERY = b"\x12\x34\x01\0\0\1\0\0\0\0\0\0\7example\3com\0\0\1\0\1"
+
+
+def test_auto(namespace: Callable[[str], Namespace]) -> None:
+    """A box that forwards and tracks reads connection tracking; every other has the ring."""
+    box = namespace("box")
+    with box.inside():
+        assert choose(AUTO, tracked=True) == "ring"
+    box.forwarding()
+    with box.inside():
+        assert choose(AUTO, tracked=False) == "ring"
+        assert choose(AUTO, tracked=True) == "conntrack"
+        assert choose(CaptureSettings(source="none"), tracked=True) == "none"
+
+
+def test_open() -> None:
+    """Without interfaces there is no metadata, but a router's flows; a ring needs one."""
+    settings = CaptureSettings(source="conntrack")
+    assert isinstance(open_source(settings, print), Conntrack)
+    assert open_source(CaptureSettings(source="none"), print) is None
+    ring = open_source(CaptureSettings(source="ring", interfaces=("lo",)), print)
+    assert isinstance(ring, Ring)
+    with pytest.raises(ValueError, match="name what to watch"):
+        open_source(CaptureSettings(source="ring"), print)
+
+
+def test_no_flow_is_told_twice(namespace: Callable[[str], Namespace], tmp_path: Path) -> None:
+    """Flows come from connection tracking alone, events from the wire."""
+    box, peer = namespace("box"), namespace("peer")
+    veth(box, "eth0", peer, "eth0")
+    box.address("eth0", "10.9.0.1/24")
+    peer.address("eth0", "10.9.0.2/24")
+    box.run(["nft", "add table ip t"])
+    box.run(["nft", "add chain ip t in { type filter hook input priority 0 ; }"])
+    box.run(["nft", "add rule ip t in ct state invalid drop"])
+    got: list[Capture] = []
+    settings = CaptureSettings(source="conntrack", interfaces=("eth0",), flows=1024)
+    with box.inside():
+        source = open_source(settings, got.append, tmp_path)
+        assert isinstance(source, Routed)
+        source.start()
+        server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        server.bind(("10.9.0.1", 53))
+    with peer.inside(), server, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.sendto(QUERY, ("10.9.0.1", 53))
+        _, address = server.recvfrom(100)
+        server.sendto(QUERY, address)
+        client.recv(100)
+        end = time.monotonic() + 10
+        while not any(one.events for one in got):
+            assert time.monotonic() < end, "no event came"
+            time.sleep(0.05)
+    source.stop()
+    flows = np.concatenate([one.flows for one in got])
+    asked = flows[flows["resp_port"] == 53]
+    assert (asked["orig_packets"].tolist(), asked["resp_packets"].tolist()) == ([1], [1])
+    names = {event.name for one in got for event in one.events if isinstance(event, Dns)}
+    assert names == {"example.com"}
+    counters = source.counters()
+    assert [one.name for one in counters.interfaces] == ["conntrack", "eth0"]
+    assert counters.flows == len(flows[flows["partial"] == 0])
