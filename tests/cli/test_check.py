@@ -1,0 +1,94 @@
+"""`ipwatchd check`: a good file, what is allowed and probably not meant, and each fault."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.cli.conftest import Done
+
+GOOD = '[capture]\ninterfaces = ["lo"]\n[zones]\nagents = ["10.20.0.0/16"]\n'
+
+
+def _check(run: Callable[..., Done], folder: Path, text: str) -> tuple[Path, Done]:
+    path = folder / "ipwatchd.toml"
+    path.write_text(text)
+    return path, run("check", "--config", path)
+
+
+def test_a_good_file(daemon_command: Callable[..., Done], tmp_path: Path) -> None:
+    """Status 0 and one line that says what it will do; nothing on standard error."""
+    path, done = _check(daemon_command, tmp_path, GOOD)
+    assert done == (0, f"{path}: good (site site, firewall observe)\n", "")
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ('[geo]\ncity = "/none.mmdb"\n', "geo.city: /none.mmdb is not there"),
+        ('[firewall]\nmode = "enforce"\n', "firewall.management: is empty while enforcing"),
+        ('[uplink]\nurl = "http://c"\ntoken_file = "t"\n', "uplink.url: is not encrypted"),
+        ('[uplink]\nurl = "https://c"\n', "uplink.token_file: is empty"),
+        ('[logs]\nfiles = ["/none.log"]\n', "logs.files: /none.log is not there yet"),
+    ],
+)
+def test_warnings(
+    daemon_command: Callable[..., Done], tmp_path: Path, more: str, words: str
+) -> None:
+    """What is allowed and probably not meant: a warning with the key, and still status 0."""
+    path, done = _check(daemon_command, tmp_path, GOOD + more)
+    assert done.status == 0
+    assert done.err.startswith(f"{path}: {words}")
+    assert done.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (GOOD.replace('"lo"', '"wan9"'), "capture.interfaces: wan9 is not on this machine"),
+        (GOOD.replace('["lo"]', "[]"), "capture.interfaces: is empty"),
+        (GOOD.partition("[zones]")[0], "zones: none is named"),
+    ],
+)
+def test_warnings_of_what_is_missing(
+    daemon_command: Callable[..., Done], tmp_path: Path, text: str, words: str
+) -> None:
+    """An interface that is not here, none at all, no zones: named, status 0."""
+    _, done = _check(daemon_command, tmp_path, text)
+    assert done.status == 0
+    assert words in done.err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[firewal]\n", (".toml:1: ", "firewal", "did you mean firewall?")),
+        ('\n[capture]\nintrefaces = ["lo"]\n', (".toml:3: ", "did you mean interfaces?")),
+        ("[capture]\nsnap = 5\n", (".toml:2: ", "snap")),
+        ("[capture]\nsnap = 'x'\n", (".toml:2: ", "snap")),
+        ('[firewall]\nmode = "on"\n', (".toml:2: ", "mode")),
+        ('[zones]\nagents = ["10.20.0.0/99"]\n', (".toml:2: ", "10.20.0.0/99")),
+        ("[capture\n", (".toml:1: ", "is not TOML")),
+    ],
+)
+def test_faults(
+    daemon_command: Callable[..., Done], tmp_path: Path, text: str, words: tuple[str, ...]
+) -> None:
+    """A fault is one sentence with file, line and key, status 2."""
+    path, done = _check(daemon_command, tmp_path, text)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.count("\n") == 1
+    for word in (str(path), *words):
+        assert word in done.err
+
+
+def test_no_file(daemon_command: Callable[..., Done], tmp_path: Path) -> None:
+    """A file that is not there is named, status 2."""
+    done = daemon_command("check", "--config", tmp_path / "none.toml")
+    assert done.status == 2
+    assert f"{tmp_path / 'none.toml'}: no such file" in done.err
