@@ -62,6 +62,29 @@ def packet() -> type[Packet]:
     return Packet
 
 
+class KeepingDoor:
+    """A door to a child that is not there: it keeps what is handed in."""
+
+    def __init__(self) -> None:
+        self.given: list[tuple[str, bytes]] = []
+
+    def submit(self, kind: str, data: bytes, *_origin_and_now: Any) -> None:
+        """Keep a message."""
+        self.given.append((kind, data))
+
+    def collect(self) -> list[Any]:
+        """Return nothing."""
+        return []
+
+    finish = collect
+
+
+@pytest.fixture(scope="session")
+def keeping_door() -> type[KeepingDoor]:
+    """Return the door that keeps."""
+    return KeepingDoor
+
+
 @pytest.fixture(scope="session")
 def scapy() -> Any:
     """Return scapy's layers; what it warns of while it is imported is not ours to mend."""

@@ -27,9 +27,22 @@ DHCP = (
     b"\x35\x01\x03\x34\x01\x03\x0c\x02pc\x51\x05\0\0\0ab\xff"
 )
 ARP = bytes.fromhex("0001080006040001" + "020000000001" + "c0000201" + "00" * 6 + "c0000202")
+NTLM = b"NTLMSSP\0\3\0\0\0" + bytes(64)
+SMB = b"\xfeSMB\x40\0\0\0\0\0\0\0\1\0" + bytes(60) + NTLM
 SAMPLES = {
     Kind.DNS: DNS, Kind.SIP: SIP, Kind.HTTP: HTTP, Kind.DHCP: DHCP, Kind.ARP: ARP,
     Kind.SSH: b"hello\r\nSSH-2.0-OpenSSH_9.6\r\n",
+    Kind.QUIC: b"\xc0\0\0\0\1\x08abcdefgh\0\0\x40\x40" + bytes(64),
+    Kind.NDP: b"\x87\0\0\0\0\0\0\0\xfe\x80" + bytes(14) + b"\1\1\2\0\0\0\0\1",
+    Kind.KERBEROS: b"\0\0\0\x0c\x7e\x0a\x30\x08\xa0\x03\2\1\5\xa1\1\0",
+    Kind.RADIUS: b"\1\1\0\x18" + bytes(16) + b"\1\4ab",
+    Kind.LDAP: b"\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0",
+    Kind.SMB: b"\0" + len(SMB).to_bytes(3, "big") + SMB,
+    Kind.RDP: b"\3\0\0\x24\x1f\xe0" + bytes(5) + b"Cookie: mstshash=maria\r\n",
+    Kind.IKE: bytes(4) + b"initiate" + bytes(8) + b"\x21\x20\x22\x08\0\0\0\0\0\0\0\x1c",
+    Kind.OPENVPN: b"\0\x0e\x38sessions\0" + bytes(4),
+    Kind.WIREGUARD: b"\1".ljust(148, b"\0"),
+    Kind.LLDP: b"\2\7\4\0\1\2\3\4\5\4\4\5eth\6\2\0\x78\0\0",
 }  # fmt: skip
 
 
@@ -116,6 +129,11 @@ def test_random_packets(
         (Kind.TLS, b"\x16\x03\x01\0\x01\x01" * 10_000),
         (Kind.SSH, b"\n" * 60_000),
         (Kind.DHCP, DHCP[:240] + b"\x0c\0" * 30_000),
+        (Kind.TLS, b"\x16\x03\x03\0\x04\x02\0\0\0" * 7_000),
+        (Kind.LDAP, b"\x30\x03\2\1\1" * 12_000),
+        (Kind.SMB, (b"\0\0\0\x20\xfeSMB" + bytes(28)) * 1_800),
+        (Kind.NDP, SAMPLES[Kind.NDP][:24] + b"\x0e\1\0\0\0\0\0\0" * 8_000),
+        (Kind.QUIC, SAMPLES[Kind.QUIC] * 600),
     ],
 )
 def test_largest_and_worst(taps: Any, packet: Any, kind: int, data: bytes) -> None:
