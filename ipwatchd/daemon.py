@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from ipwatchd.capture import Ring
+from ipwatchd.capture import open_source
 from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
 from ipwatchd.control.messages import Rates
@@ -84,16 +84,15 @@ class Daemon:
 
     def _start_capture(self) -> None:
         settings = self.config.capture
-        if settings.source == "none":
-            return
-        if not settings.interfaces:
-            raise ValueError(
-                f"{self._config_path}: capture.interfaces: is empty: name what to watch, for "
-                'example ["eth1"], or set source = "none"'
-            )
-        ring = Ring(settings.interfaces, settings, self._inbox.put)
-        ring.start()
-        self.live.ring = ring
+        # Our rules look at the state of connections, which makes the kernel track them.
+        tracked = self.live.firewall is not None and self.config.firewall.mode != "off"
+        try:
+            source = open_source(settings, self._inbox.put, self.stores.state_dir, tracked=tracked)
+        except ValueError as error:
+            raise ValueError(f"{self._config_path}: {error}") from None
+        if source:
+            source.start()
+        self.live.ring = source
         self.stores.history.rename(interfaces=settings.interfaces)
 
     def _start_uplink(self) -> None:

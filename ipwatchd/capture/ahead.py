@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ipwatchd.capture import pcap, pcapng
+from ipwatchd.capture.conntrack_warm import warm_conntrack
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.packet import PACKET, Batch
 from ipwatchd.capture.ring_socket import index_block
@@ -15,6 +16,7 @@ __all__ = ["load_all", "load_live"]
 
 def load_all() -> None:
     """Call every entry of the compiled code with the very types that capture calls it with."""
+    warm_conntrack()
     data = np.zeros(64, np.uint8)
     packets = np.zeros(2, PACKET)
     pcap.index_pcap(data, 0, 0, False, 1000, 1, 16, packets)

@@ -30,7 +30,7 @@ i64: Callable[[Any], int] = cast("Callable[[Any], int]", np.int64)
 u64: Callable[[Any], int] = cast("Callable[[Any], int]", np.uint64)
 """Widen to an unsigned 64-bit number. Never mix with signed ones: numba makes floats of that."""
 
-_CONSTANTS: Final = frozenset({"packet.py", "ports.py", "tap.py"})
+_CONSTANTS: Final = frozenset({"conntrack_entry.py", "packet.py", "ports.py", "tap.py"})
 """Files without compiled code whose numbers are frozen into it."""
 
 CACHE_ROOT: Final = Path(__file__).resolve().parent / "__pycache__"

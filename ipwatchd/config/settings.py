@@ -35,7 +35,7 @@ class SiteSettings(Section, frozen=True):
 class CaptureSettings(Section, frozen=True):
     """[capture] packets → flows. Timeouts are seconds without a packet after which a flow ends."""
 
-    source: Annotated[str, Meta(pattern="^(ring|none)$")] = "ring"
+    source: Annotated[str, Meta(pattern="^(auto|conntrack|ring|none)$")] = "ring"
     interfaces: tuple[str, ...] = ()
     promiscuous: bool = True
     snap: Annotated[int, Meta(ge=128, le=65535)] = 2048

@@ -8,7 +8,7 @@ from ipwatchd.control.exports import Exports
 from ipwatchd.control.messages import Rates
 
 if TYPE_CHECKING:
-    from ipwatchd.capture import Ring
+    from ipwatchd.capture import Source
     from ipwatchd.enforcement import Enforcement
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.logs import Follower
@@ -27,7 +27,7 @@ class Live:
         self.pid = pid
         self.started = started
         self.rates = Rates()
-        self.ring: Ring | None = None
+        self.ring: Source | None = None
         self.firewall: Firewall | None = None
         self.enforcement: Enforcement | None = None
         self.blocked: BlockedReader | None = None
