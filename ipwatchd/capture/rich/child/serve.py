@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.records.event import Event
 
-__all__ = ["READY", "serve"]
+__all__ = ["READY", "dissect", "serve"]
 
 READY: Final = b"ready"
 _RETIRE_CPU: Final = 600.0
@@ -34,14 +34,15 @@ def serve(protocols: Mapping[str, Callable[[bytes], Sequence[Event]]]) -> None:
         for body in frames.feed(data):
             number, kind, message = decoder.decode(body)
             renew_time()
-            events = _dissect(protocols[kind], message)
+            events = dissect(protocols[kind], message)
             _write(frame(encoder.encode((number, events))))
         usage = resource.getrusage(resource.RUSAGE_SELF)
         if usage.ru_utime + usage.ru_stime > _RETIRE_CPU:
             return
 
 
-def _dissect(protocol: Callable[[bytes], Sequence[Event]], message: bytes) -> Sequence[Event]:
+def dissect(protocol: Callable[[bytes], Sequence[Event]], message: bytes) -> Sequence[Event]:
+    """Return a message's events, none where it is malformed; MemoryError ends the process."""
     try:
         return protocol(message)
     except MemoryError:
