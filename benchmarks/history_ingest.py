@@ -1,7 +1,7 @@
 """History's ingest: flows a second of CPU into both stores, and bytes a flow on disk.
 
-Flows of a site of 1,000 agents are made from a fixed seed; beside ours stands the same flows in
-one plain SQLite table with an index on each address.
+Flows of a site of 1,000 agents are made from a fixed seed; the same flows go into one SQLite table
+with an index on each address, a gzip conn.log and nfcapd.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import sqlite3
 import statistics
 import tempfile
 import time
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from history_peers import gzip_logs, nfcapd, plain
 
 from ipwatchd.config import HistorySettings
 from ipwatchd.history import History
@@ -92,55 +92,51 @@ async def ours(folder: Path, batches: list[NDArray[np.void]]) -> dict[str, float
     }
 
 
-def plain(folder: Path, batches: list[NDArray[np.void]]) -> dict[str, float]:
-    """Put the same flows into one SQLite table with two indexes."""
-    path = folder / "plain.db"
-    db = sqlite3.connect(path)
-    names = [name for name in batches[0].dtype.names or () if name != "partial"]
-    db.execute(f"CREATE TABLE flow ({', '.join(names)})")
-    db.execute("CREATE INDEX orig ON flow (orig_lo, start)")
-    db.execute("CREATE INDEX resp ON flow (resp_lo, start)")
-    before = time.process_time()
-    for batch in batches:
-        rows = zip(*(batch[name].tolist() for name in names), strict=True)
-        marks = ", ".join("?" * len(names))
-        db.executemany(f"INSERT INTO flow VALUES ({marks})", rows)  # noqa: S608 - our own columns
-        db.commit()
-    rate = sum(map(len, batches)) / (time.process_time() - before)
-    db.close()
-    size = path.stat().st_size / sum(map(len, batches))
-    return {"flows_per_cpu_second": rate, "bytes_per_flow": size}
-
-
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--flows", type=int, default=100_000, help="flows a flush")
+    parser.add_argument("--flows", type=int, default=300_000, help="flows a flush")
     parser.add_argument("--flushes", type=int, default=5)
+    parser.add_argument("--peers", type=int, default=500_000, help="flows that peers get, at most")
     asked = parser.parse_args()
     batches = [make(asked.flows, second) for second in range(asked.flushes)]
-    with tempfile.TemporaryDirectory() as folder:
-        mine = asyncio.run(ours(Path(folder), batches))
-        peer = plain(Path(folder), batches)
+    some = batches[: max(1, asked.peers // asked.flows)]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        mine = asyncio.run(ours(folder, batches))
+        peers = {
+            "sqlite_two_indexes": plain(folder / "plain.db", some),
+            "gzip_conn_log": gzip_logs(folder / "conn.log.gz", some),
+            "nfdump": nfcapd(folder / "nfcapd", some, T0),
+        }
+    archive = mine["archive_bytes_per_flow"]
+    sizes = peers["nfdump"]["bytes_per_flow"]
     answer: dict[str, Any] = {
         "flows": asked.flows * asked.flushes,
         "ipwatchd": mine,
-        "sqlite_two_indexes": peer,
-        "archive_to_sqlite_bytes": mine["archive_bytes_per_flow"] / peer["bytes_per_flow"],
+        **peers,
+        "archive_to_sqlite_bytes": archive / peers["sqlite_two_indexes"]["bytes_per_flow"],
+        "archive_to_nfdump_zstd_bytes": archive / sizes["zstd"],
     }
     if asked.json:
         print(json.dumps(answer))
         return
-    print(f"{answer['flows']} flows, {asked.flows} a flush")
+    print(f"{answer['flows']} flows, {asked.flows} a flush; peers {sum(map(len, some))}")
     print(
         f"  both stores          {mine['flows_per_cpu_second']:>10,.0f} flows/s of CPU, "
-        f"flush {mine['flush_median_seconds']:.2f} s in the median"
+        f"archive {archive:.1f} B a flow, roll-ups {mine['database_bytes_per_flow']:.1f}"
     )
-    print(f"  plain SQLite, 2 idx  {peer['flows_per_cpu_second']:>10,.0f} flows/s of CPU")
-    print(f"  archive {mine['archive_bytes_per_flow']:.1f} B a flow, roll-ups "
-          f"{mine['database_bytes_per_flow']:.1f}, plain SQLite {peer['bytes_per_flow']:.1f} "
-          f"(archive is {answer['archive_to_sqlite_bytes']:.2f} of it)")  # fmt: skip
+    for peer in ("sqlite_two_indexes", "gzip_conn_log"):
+        one = peers[peer]
+        print(f"  {peer:<20} {one['flows_per_cpu_second']:>10,.0f} flows/s of CPU, "
+              f"{one['bytes_per_flow']:.1f} B a flow")  # fmt: skip
+    forms = ", ".join(
+        f"{name} {sizes[name]:.1f}" for name in ("uncompressed", "lz4", "bz2", "zstd")
+    )
+    print(f"  nfdump ({sizes['stored']:.1%} arrived)  B a flow: {forms}")
+    print(f"  archive is {answer['archive_to_sqlite_bytes']:.2f} of plain SQLite, "
+          f"{answer['archive_to_nfdump_zstd_bytes']:.2f} of nfdump's through zstd")  # fmt: skip
 
 
 if __name__ == "__main__":
