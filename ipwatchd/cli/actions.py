@@ -202,6 +202,20 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def feeds(client: Client, arguments: argparse.Namespace) -> int:
+    """Show the feeds; status 1 where one is in trouble."""
+    rows = client.feeds()
+    _rows(arguments, "feeds", rows)
+    return 1 if any(row["error"] for row in rows) else 0
+
+
+def refresh_feed(client: Client, arguments: argparse.Namespace) -> int:
+    """Look at a feed now."""
+    done = client.refresh_feed(arguments.name, force=arguments.force)
+    words = "changed" if done["changed"] else "is as it was"
+    return _sentence(arguments, done, f"{done['name']} {words}: {done['entries']} entries")
+
+
 def firewall(client: Client, arguments: argparse.Namespace) -> int:
     """Show the kernel's side."""
     state = client.firewall()

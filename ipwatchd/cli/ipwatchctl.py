@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_privacy(commands)
     for name in ("deny", "allow"):
         _add_list(commands, name)
+    _add_feeds(commands)
     _add_firewall(commands)
     about = "list and work on incidents"
     add_incidents(_Commands(commands.add("incidents", about, "incidents list")))
@@ -206,6 +207,16 @@ def _add_list(commands: _Commands, name: str) -> None:
     )
     why.add_argument("address")
     parser.set_defaults(list=name)
+
+
+def _add_feeds(commands: _Commands) -> None:
+    inner = _Commands(commands.add("feeds", "show the lists that others keep", "feeds list"))
+    inner.add("list", "show each feed and its last success", "feeds list", actions.feeds)
+    look = inner.add(
+        "refresh", "look at a feed now", "feeds refresh spamhaus-drop", actions.refresh_feed
+    )
+    look.add_argument("name")
+    look.add_argument("--force", action="store_true", help="take it whatever its size")
 
 
 def _add_firewall(commands: _Commands) -> None:

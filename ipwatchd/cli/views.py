@@ -103,6 +103,11 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("count", "COUNT", count, right=True), Column("first_seen", "FIRST SEEN", when),
         Column("title", "TITLE"),
     ),
+    "feeds": (
+        Column("name", "FEED"), Column("entries", "ENTRIES"), Column("skipped", "SKIPPED"),
+        Column("success", "LAST GOOD", when), Column("next", "NEXT", when),
+        Column("error", "TROUBLE"),
+    ),
     "zones": (Column("name", "ZONE"), Column("networks", "NETWORKS", _words)),
     "audit": (
         Column("time", "TIME", when), Column("actor", "WHO"), Column("action", "ACTION"),

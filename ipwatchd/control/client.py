@@ -239,6 +239,15 @@ class Client:
         """Return which entry decides on an address."""
         return self._call(dict[str, Any], "GET", f"why/{quote(address, safe='')}")
 
+    def feeds(self) -> list[dict[str, Any]]:
+        """Return what is known of each feed."""
+        return self._call(list[dict[str, Any]], "GET", "feeds")
+
+    def refresh_feed(self, name: str, *, force: bool = False) -> dict[str, Any]:
+        """Look at a feed now; `force` takes it whatever its size."""
+        path = f"feeds/{quote(name, safe='')}/refresh"
+        return self._call(dict[str, Any], "POST", path, body={"force": force})
+
     def firewall(self) -> FirewallState:
         """Return the kernel's side."""
         return self._call(FirewallState, "GET", "firewall")

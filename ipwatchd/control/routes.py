@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from ipwatchd.control import exports, firewall, incidents, lists, overview, privacy, records
+from ipwatchd.control import exports, feeds, firewall, incidents, lists, overview, privacy, records
 from ipwatchd.control.call import (
     ROLES,
     Call,

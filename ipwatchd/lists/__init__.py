@@ -8,7 +8,10 @@ from __future__ import annotations
 
 from ipwatchd.lists.admit import FullError, LockOutError
 from ipwatchd.lists.enter import Imported
+from ipwatchd.lists.escalate import ban_seconds
+from ipwatchd.lists.feeds import FeedState
 from ipwatchd.lists.formats import Import, Item, Problem
+from ipwatchd.lists.keeper import FeedKeeper
 from ipwatchd.lists.preview import Effect, preview
 from ipwatchd.lists.replace import Replaced
 from ipwatchd.lists.rows import Edit
@@ -20,6 +23,8 @@ __all__ = [
     "Change",
     "Edit",
     "Effect",
+    "FeedKeeper",
+    "FeedState",
     "FullError",
     "Import",
     "Imported",
@@ -30,5 +35,6 @@ __all__ = [
     "Problem",
     "Replaced",
     "Why",
+    "ban_seconds",
     "preview",
 ]

@@ -1,4 +1,4 @@
-"""Lists as files: plain text (netset), CSV and JSON, in and out. Pure.
+"""Lists as files: plain text (netset), CSV, JSON and others, in and out. Pure.
 
 A feed's file is hostile until read: BYTES and JSON_BYTES bound what is decoded at all, LINE a line,
 ENTRIES the count; a page of HTML or a disk image is refused as what it is, early.
@@ -15,15 +15,24 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from ipwatchd.lists.admit import ENTRIES, canonical
+from ipwatchd.lists.indicators import (
+    is_misp,
+    is_stix,
+    is_tweetfeed,
+    misp_rows,
+    stix_rows,
+    tweetfeed_rows,
+)
 from ipwatchd.lists.rows import clean
 from ipwatchd.records.entry import LISTS, ListEntry
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["FORMATS", "Import", "Item", "Problem", "entries_of", "export", "parse"]
+__all__ = ["FEED_FORMATS", "FORMATS", "Import", "Item", "Problem", "entries_of", "export", "parse"]
 
 FORMATS: Final = ("plain", "csv", "json")
+FEED_FORMATS: Final = (*FORMATS, "stix", "misp", "tweetfeed")
 BYTES: Final = 64 << 20
 JSON_BYTES: Final = 32 << 20  # decoded JSON takes some ten times its text
 LINE: Final = 2048
@@ -82,7 +91,7 @@ def parse(data: bytes | str, format: str = "", *, now: float = 0.0) -> Import:  
     text = _text(data)
     kind = format or _guess(text)
     if kind not in _ROWS:
-        raise ValueError(f"there is no format {kind!r}: use {', '.join(FORMATS)}")
+        raise ValueError(f"there is no format {kind!r}: use {', '.join(FEED_FORMATS)}")
     result = Import([], [], [], 0)
     problems = 0
     for row in _ROWS[kind](text):
@@ -157,6 +166,8 @@ def _guess(text: str) -> str:
     start = text[:4096].lstrip()
     if start[0] in "[{":
         return "json"
+    if is_tweetfeed(start.partition("\n")[0]):
+        return "tweetfeed"
     header = {name.strip() for name in start.partition("\n")[0].lower().split(",")}
     return "csv" if len(header) > 1 and header & {*_NETWORK_NAMES} else "plain"
 
@@ -189,12 +200,29 @@ def _json_rows(text: str) -> Iterator[_Row]:
     """Yield elements of an array, of an object's "list" (MISP warning lists), or of JSON lines."""
     if len(text) > JSON_BYTES:
         raise ValueError(f"the JSON is over {JSON_BYTES} bytes: split it, or give it as plain text")
-    for number, element in enumerate(_elements(text), 1):
+    elements = _elements(text)
+    only = elements[0] if len(elements) == 1 else None
+    if is_stix(only):
+        yield from _numbered(stix_rows(only))
+        return
+    if is_misp(only):
+        yield from _numbered(misp_rows(only))
+        return
+    for number, element in enumerate(elements, 1):
         if isinstance(element, dict):
             if element.get("type") != "metadata":  # the last line of Spamhaus's files
                 yield _Row(number, element)
         else:
             yield _Row(number, {"network": str(element)[:LINE]})
+
+
+def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Row]:
+    for number, row in enumerate(rows, 1):
+        yield _Row(number, row)
+
+
+def _tweetfeed_rows(text: str) -> Iterator[_Row]:
+    yield from _numbered(tweetfeed_rows(text))
 
 
 def _elements(text: str) -> list[Any]:
@@ -207,10 +235,18 @@ def _elements(text: str) -> list[Any]:
             raise ValueError(f"the file is neither JSON nor JSON lines: {error}") from None
     if isinstance(value, dict):
         value = value.get("list", [value])
-    return value if isinstance(value, list) else [value]
+    found = value if isinstance(value, list) else [value]
+    # What `cscli decisions list -o json` prints: alerts that hold their decisions.
+    if found and isinstance(found[0], dict) and isinstance(found[0].get("decisions"), list):
+        return [one for alert in found if isinstance(alert, dict)
+                for one in alert.get("decisions") or ()]  # fmt: skip
+    return found
 
 
-_ROWS: Final = {"plain": _plain_rows, "csv": _csv_rows, "json": _json_rows}
+_ROWS: Final = {
+    "plain": _plain_rows, "csv": _csv_rows, "json": _json_rows, "stix": _json_rows,
+    "misp": _json_rows, "tweetfeed": _tweetfeed_rows,
+}  # fmt: skip
 
 
 def _item(row: _Row, now: float) -> tuple[Item, str]:

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "Edit", "changes", "clean", "delete", "forget", "load", "ranges", "record", "write",
+    "Edit", "changes", "clean", "delete", "forget", "load", "ranges", "record", "responses",
+    "write",
 ]  # fmt: skip
 
 _UPSERT: Final = """
@@ -42,6 +43,10 @@ VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 _CHANGES: Final = """
 SELECT * FROM changes WHERE (?1 = 0 OR seq < ?1) AND (?2 = '' OR network = ?2)
 ORDER BY seq DESC LIMIT ?3
+"""
+_RESPONSES: Final = """
+SELECT count(*) FROM changes
+WHERE network = ? AND time >= ? AND list = 'deny' AND action = 'add' AND source LIKE 'response:%'
 """
 _FORGET: Final = """
 DELETE FROM changes WHERE time < ?
@@ -134,6 +139,13 @@ async def changes(db: aiosqlite.Connection, limit: int, before: int, network: st
     """Return changes, newest first."""
     async with db.execute(_CHANGES, (before, network, limit)) as cursor:
         return [Edit(**dict(row)) for row in await cursor.fetchall()]
+
+
+async def responses(db: aiosqlite.Connection, network: str, since: float) -> int:
+    """Return how often a response has put a network on the deny list since then."""
+    async with db.execute(_RESPONSES, (network, since)) as cursor:
+        row = await cursor.fetchone()
+    return int(row[0]) if row else 0
 
 
 async def forget(db: aiosqlite.Connection, before: float) -> int:

@@ -239,6 +239,12 @@ class Lists:
         async with self._writing:
             return await rows.changes(self._db, limit, before, name)
 
+    async def denied_before(self, network: str, since: float) -> int:
+        """Return how often responses have denied a network since then: how long the next lasts."""
+        name = canonical(network)[0]
+        async with self._writing:
+            return await rows.responses(self._db, name, since)
+
     async def forget(self, before: float) -> int:
         """Delete changes older than `before` of entries no longer in force; return how many."""
         async with self._writing, sqlite.transaction(self._db):

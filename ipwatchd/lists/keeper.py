@@ -1,0 +1,182 @@
+"""Keeps the feeds: looks when one is due, takes what is good, remembers what is known of each."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.lists import formats
+from ipwatchd.lists.feeds import FeedState, checksum, judge, retry_in
+from ipwatchd.lists.fetch import fetch
+from ipwatchd.records.duration import duration_text
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from pathlib import Path
+
+    import aiohttp
+
+    from ipwatchd.config.settings import FeedSettings
+    from ipwatchd.lists.fetch import Fetched
+    from ipwatchd.lists.store import Lists
+
+__all__ = ["FeedKeeper"]
+
+_LOOK: Final = 1.0
+
+
+class FeedKeeper:
+    """The feeds of one site. What is known survives in feeds.json of the state folder."""
+
+    def __init__(
+        self, feeds: Mapping[str, FeedSettings], lists: Lists, state_dir: Path,
+        *, own: Sequence[str] = (),
+    ) -> None:  # fmt: skip
+        """Take feeds by name; `own` are the site's networks, which no feed may deny."""
+        self._lists = lists
+        self._path = state_dir / "feeds.json"
+        self._states = _read(self._path)
+        self._busy = asyncio.Lock()
+        self._session: aiohttp.ClientSession | None = None
+        self.adopt(feeds, own)
+
+    def adopt(self, feeds: Mapping[str, FeedSettings], own: Sequence[str]) -> None:
+        """Take other settings (reload): new feeds are due at once, feeds that went go."""
+        self._feeds = dict(feeds)
+        self._own = tuple(own)
+
+    async def run(
+        self, stop: asyncio.Event, clock: Callable[[], float],
+        changed: Callable[[], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        """Look after the feeds until `stop`; `changed` is called when entries came or went."""
+        try:
+            while not stop.is_set():
+                if await self.step(clock()):
+                    await changed()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(stop.wait(), _LOOK)
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close what is open to servers."""
+        if self._session is not None:
+            await self._session.close()
+        self._session = None
+
+    async def step(self, now: float) -> bool:
+        """Do what is due; tell whether any entries changed."""
+        changed = False
+        for name in [name for name in self._states if name not in self._feeds]:
+            changed |= await self._drop(name, now)
+        for name, settings in self._feeds.items():
+            state = self._states.get(name) or FeedState(name=name)
+            # A clock set back far must not silence a feed until it has caught up.
+            if now >= state.next or now < state.tried - settings.every:
+                changed |= await self.refresh(name, now)
+            changed |= await self._let_go(name, settings, now)
+        return changed
+
+    async def refresh(self, name: str, now: float, *, force: bool = False) -> bool:
+        """Look at one feed now; `force` takes it whatever its size. KeyError for no such feed."""
+        settings = self._feeds[name]
+        async with self._busy:
+            state = self._states.setdefault(name, FeedState(name=name))
+            state.tried = now
+            try:
+                changed = await self._take(state, settings, now, force=force)
+            except (ValueError, OSError) as error:
+                state.failures += 1
+                state.error = str(error)
+                state.next = now + retry_in(state.failures, settings.every)
+                changed = False
+            else:
+                state.failures, state.error = 0, ""
+                state.success, state.next = now, now + settings.every
+            self._keep()
+        return changed
+
+    async def _take(
+        self, state: FeedState, settings: FeedSettings, now: float, *, force: bool
+    ) -> bool:
+        session = None if settings.file else self._connected()
+        came = await fetch(session, settings, FeedState(name="") if force else state)
+        if came is None:
+            return False
+        mark = checksum(came.data)
+        if mark == state.checksum and not force:
+            state.etag, state.modified = came.etag, came.modified
+            return False
+        return await self._replace(state, settings, came, now, force=force)
+
+    async def _replace(
+        self, state: FeedState, settings: FeedSettings, came: Fetched, now: float, *, force: bool
+    ) -> bool:
+        parsed = await asyncio.to_thread(formats.parse, came.data, settings.format, now=now)
+        before = 0 if force else state.entries
+        items, skipped = await asyncio.to_thread(judge, parsed, settings, self._own, before)
+        entries = formats.entries_of(
+            [item._replace(list="") for item in items if not item.expires or item.expires > now],
+            list=settings.list, source=f"feed:{state.name}", author=f"feed:{state.name}",
+            reason=f"listed by {state.name}", now=now,
+        )  # fmt: skip
+        done = await self._lists.replace_source(f"feed:{state.name}", entries, now=now)
+        state.checksum, state.etag, state.modified = checksum(came.data), came.etag, came.modified
+        state.entries, state.skipped = len(entries) - done.refused, skipped
+        state.problems = parsed.problem_count + done.refused
+        if done.added or done.removed or done.renewed:
+            state.changed = now
+            return True
+        return False
+
+    async def _let_go(self, name: str, settings: FeedSettings, now: float) -> bool:
+        """Take a feed's entries off that nobody has confirmed for too long."""
+        state = self._states[name]
+        if not state.entries or now - state.success < settings.stale:
+            return False
+        await self._lists.replace_source(f"feed:{name}", [], now=now)
+        state.error = (
+            f"released its {state.entries} entries: no good copy for "
+            f"{duration_text(settings.stale)} ({state.error})"
+        )
+        state.entries, state.checksum, state.etag, state.modified = 0, "", "", ""
+        self._keep()
+        return True
+
+    async def _drop(self, name: str, now: float) -> bool:
+        """Take off what a feed said that is no longer in the configuration."""
+        done = await self._lists.replace_source(f"feed:{name}", [], now=now)
+        del self._states[name]
+        self._keep()
+        return bool(done.removed)
+
+    def _connected(self) -> aiohttp.ClientSession:
+        import aiohttp
+
+        if self._session is None:
+            agent = {"User-Agent": "ipwatchd"}
+            self._session = aiohttp.ClientSession(headers=agent)
+        return self._session
+
+    def _keep(self) -> None:
+        """Write down what is known; a full disk costs the checksums, not the entries."""
+        temporary = self._path.with_suffix(".new")
+        with contextlib.suppress(OSError):
+            temporary.write_bytes(msgspec.json.encode([*self._states.values()]))
+            temporary.replace(self._path)
+
+    def status(self) -> list[FeedState]:
+        """Return what is known of each feed, those not yet looked at too."""
+        return [self._states.get(name) or FeedState(name=name) for name in sorted(self._feeds)]
+
+
+def _read(path: Path) -> dict[str, FeedState]:
+    try:
+        found = msgspec.json.decode(path.read_bytes(), type=list[FeedState])
+    except (OSError, msgspec.MsgspecError):
+        return {}  # every feed is looked at anew
+    return {state.name: state for state in found}
