@@ -6,7 +6,7 @@ Rows are plain objects; addresses text, times epoch seconds, what is unknown emp
 |---|---|
 | incoming | address target proto port service country first_seen last_seen count answered bytes denied |
 | agent | agent address source mac device zone country first_seen last_seen count |
-| session | address agent start end duration open flows packets bytes services zone country |
+| session | address agent start end duration open flows packets bytes services login zone country |
 | list | ts list network action author reason hits |
 | geo | address country city asn operator time_zone built first_seen last_seen |
 | api | address name method status key count rate (a minute) first_seen last_seen |
@@ -132,6 +132,9 @@ RECORDS: Final[dict[str, View]] = {
         "WHERE g.address = s.address AND "
         'g.first_seen <= s."end" AND g.last_seen >= s.start ORDER BY g.last_seen DESC LIMIT 1) '
         'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, s.services, '
+        "coalesce((SELECT min(e.ts) FROM event e WHERE e.orig = s.address AND e.kind = 'auth' "
+        'AND e.ts BETWEEN s.start - 1 AND s."end" + 1 AND '
+        "json_extract(CAST(e.body AS TEXT), '$.result') = 'success'), 0) AS login, "
         f"{_FACTS} FROM session s LEFT JOIN address fact ON fact.address = s.address",
         "s.id DESC",
         {**_about("s.address", "s.start", 's."end"'), "service": words("s.services")},
