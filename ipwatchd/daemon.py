@@ -25,6 +25,7 @@ from ipwatchd.control.server import ControlServer
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import BlockedReader, Firewall
 from ipwatchd.inbox import Inbox
+from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import Follower
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
@@ -145,11 +146,25 @@ class Daemon:
             if self.live.enforcement:
                 self.live.enforcement.stop()
 
+    def _own_networks(self) -> list[str]:
+        """Return what no feed may deny."""
+        zones = self.config.named_zones().values()
+        return [*self.config.firewall.management, *(one for zone in zones for one in zone)]
+
+    async def _feeds_changed(self) -> None:
+        if self.live.enforcement:
+            await self.live.enforcement.sync(time.time())
+        _LOG.info("feeds changed", entries=self.stores.lists.counters()["entries"])
+
     async def _run_parts(self) -> None:
         """Run the loops side by side; when one fails the others are stopped in order."""
         parts: list[Coroutine[None, None, None]] = [self._consume(), self._tick_for_ever()]
         if self.live.uplink:
             parts.append(self.live.uplink.run(self._stopping))
+        feeds = self.live.feeds = FeedKeeper(
+            self.config.feeds, self.stores.lists, self.stores.state_dir, own=self._own_networks()
+        )
+        parts.append(feeds.run(self._stopping, time.time, self._feeds_changed))
         tasks = [asyncio.ensure_future(part) for part in parts]
         stop = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -286,6 +301,9 @@ class Daemon:
         notes = dict(self.live.notes)
         if self.live.enforcement and self.live.enforcement.note:
             notes["firewall"] = self.live.enforcement.note
+        for feed in self.live.feeds.status() if self.live.feeds else ():
+            if feed.error:
+                notes[f"feed {feed.name}"] = f"kept the last good one: {feed.error}"
         if self.pipeline.trouble:
             notes["incidents"] = self.pipeline.trouble
         if self.live.enforcement and self.live.enforcement.unkept:
@@ -328,6 +346,8 @@ class Daemon:
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()
+        if self.live.feeds:
+            self.live.feeds.adopt(self.config.feeds, self._own_networks())
         self.stores.lists.protect(self.config.firewall.management)
         self._follow_logs()
         self._policy_changed = True

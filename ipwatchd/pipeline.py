@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.detect import build
+from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.trouble import sentence
@@ -51,6 +52,8 @@ class Pipeline:
         # turn findings into incidents, or a finding is taken twice.
         self._settling = asyncio.Lock()
         self.findings_shed = 0
+        self.responses_shed = 0
+        self._denials: dict[str, deque[float]] = {}
         self.echoes = 0
         """Contacts with an address that were but the answer to our denying it."""
         self.trouble = ""
@@ -158,11 +161,22 @@ class Pipeline:
         place = self.stores.enricher.place(finding.subject)
         if place is None or place.zone != "internet" or self._denied(finding.subject):
             return
+        if not self._may_deny(finding.rule, now):
+            self.responses_shed += 1
+            reason = f"not denied: {finding.rule} denied {settings.denies_per_minute} in a minute"
+            await self.stores.incidents.act(
+                incident.id, "note", actor="ipwatchd", reason=reason, now=now
+            )
+            return
+        before = await self.stores.lists.denied_before(
+            finding.subject, now - settings.deny_memory_seconds
+        )
+        seconds = ban_seconds(settings, before)
         try:
             change = await self.stores.lists.add(
                 "deny", finding.subject, reason=f"{finding.title} ({incident.id})",
                 author="ipwatchd", source=f"response:{finding.rule}", now=now,
-                expires=now + settings.deny_seconds,
+                expires=now + seconds,
             )  # fmt: skip
         except ValueError as error:
             await self.stores.incidents.act(
@@ -171,10 +185,22 @@ class Pipeline:
             return
         outcome.denied.append(change.entry.network)
         self.note_change(change.entry, "add", "ipwatchd", now)
-        note = f"denied {finding.subject} for {duration_text(settings.deny_seconds)}"
+        note = f"denied {finding.subject} for {duration_text(seconds)}"
+        if before:
+            note += f" (denied {before} times before)"
         await self.stores.incidents.act(
             incident.id, "response", actor="ipwatchd", reason=note, now=now
         )
+
+    def _may_deny(self, rule: str, now: float) -> bool:
+        """Tell whether a rule may deny one more now: a storm of findings must not fill the list."""
+        times = self._denials.setdefault(rule, deque(maxlen=10_000))
+        while times and not now - 60 < times[0] <= now:
+            times.popleft()
+        if len(times) >= self.stores.config.incidents.denies_per_minute:
+            return False
+        times.append(now)
+        return True
 
     def note_change(self, entry: ListEntry, action: str, author: str, now: float) -> None:
         """Put a change of a list on record: action is add, remove or expire."""
@@ -195,7 +221,7 @@ class Pipeline:
 
     def shed(self) -> dict[str, int]:
         """Return what detectors and this pipeline had to let go, by name."""
-        counts = {"findings": self.findings_shed}
+        counts = {"findings": self.findings_shed, "responses": self.responses_shed}
         for detector in self.detectors:
             for name, value in detector.counters().items():
                 if name.endswith("shed"):

@@ -95,8 +95,38 @@ class IncidentSettings(Section, frozen=True):
 
     auto_deny: tuple[str, ...] = ()
     deny_seconds: Seconds = 3600.0
+    deny_factor: Annotated[float, Meta(ge=1, le=100)] = 4.0
+    deny_most_seconds: Seconds = 30 * 86400.0
+    deny_memory_seconds: Seconds = 90 * 86400.0
+    denies_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 60
     reopen_seconds: Seconds = 86400.0
     policy: str = ""
+
+
+class FeedSettings(Section, frozen=True):
+    """[feeds.NAME] a list that somebody else keeps: where, how often, and what is refused of it.
+
+    Either `url` or `file`. `format` empty is told by its look. See docs/lists.md.
+    """
+
+    url: Annotated[str, Meta(pattern="^(https?://.+)?$")] = ""
+    file: Annotated[str, Meta(pattern="^(/.+)?$")] = ""
+    format: Annotated[str, Meta(pattern="^(|plain|csv|json|stix|misp|tweetfeed)$")] = ""
+    list: Annotated[str, Meta(pattern="^(allow|deny)$")] = "deny"
+    every: Seconds = 3600.0
+    stale: Seconds = 14 * 86400.0
+    shrink: Annotated[float, Meta(ge=0, le=1)] = 0.5
+    growth: Annotated[float, Meta(ge=1, le=1e6)] = 10.0
+    max_entries: Annotated[int, Meta(ge=1, le=2_000_000)] = 500_000
+    own: Annotated[str, Meta(pattern="^(refuse|skip)$")] = "refuse"
+
+    def __post_init__(self) -> None:
+        """Refuse a feed from nowhere, or from two places."""
+        if bool(self.url) == bool(self.file):
+            raise ValueError("give either url or file")
+
+
+FeedName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
 class UplinkSettings(Section, frozen=True):
@@ -145,6 +175,7 @@ class Config(Section, frozen=True):
     history: HistorySettings = HistorySettings()
     detect: DetectSettings = DetectSettings()
     firewall: FirewallSettings = FirewallSettings()
+    feeds: dict[FeedName, FeedSettings] = msgspec.field(default_factory=dict)
     incidents: IncidentSettings = IncidentSettings()
     uplink: UplinkSettings = UplinkSettings()
     control: ControlSettings = ControlSettings()

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from ipwatchd.capture import Source
     from ipwatchd.enforcement import Enforcement
     from ipwatchd.firewall import BlockedReader, Firewall
+    from ipwatchd.lists import FeedKeeper
     from ipwatchd.logs import Follower
     from ipwatchd.pipeline import Pipeline
     from ipwatchd.stores import Stores
@@ -33,6 +34,7 @@ class Live:
         self.blocked: BlockedReader | None = None
         self.uplink: Uplink | None = None
         self.follower: Follower | None = None
+        self.feeds: FeedKeeper | None = None
         self.notes: dict[str, str] = {}
         """part → what is wrong with it now, a sentence"""
         self.shed: dict[str, int] = {}

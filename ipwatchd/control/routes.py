@@ -68,6 +68,8 @@ ROUTES: Final = (
     Route("DELETE", "lists/{name}", "operator", lists.remove, "remove"),
     Route("POST", "lists/{name}/import", "admin", lists.import_entries, "import"),
     Route("GET", "lists/{name}/preview", "viewer", lists.preview, "preview"),
+    Route("GET", "feeds", "viewer", feeds.listed),
+    Route("POST", "feeds/{name}/refresh", "admin", feeds.refresh, "feed-refresh"),
     Route("GET", "firewall", "viewer", firewall.state),
     Route("GET", "firewall/diff", "viewer", firewall.diff),
     Route("POST", "firewall/mode", "admin", firewall.set_mode, "firewall-mode"),
