@@ -47,16 +47,33 @@ def cache_folder() -> Path:
     return CACHE_ROOT / f"loop-{digest.hexdigest()[:16]}{checked}"
 
 
-def _use_cache_folder() -> None:
-    """Point numba at our folder where it can be written; else numba falls back to the user's."""
-    folder = cache_folder()
-    writable = os.access(folder if folder.is_dir() else folder.parent, os.W_OK)
-    if "NUMBA_CACHE_DIR" not in os.environ and (folder.is_dir() or writable):
-        numba.config.CACHE_DIR = str(folder)
+def _user_cache() -> Path:
+    given = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")  # noqa: PTH111 - may be no home
+    return Path(given) / "ipwatchd"
 
 
-_use_cache_folder()
+def _may_write(folder: Path) -> bool:
+    while not folder.exists() and folder != folder.parent:
+        folder = folder.parent
+    return os.access(folder, os.W_OK)
 
+
+def _use_cache_folder() -> bool:
+    """Point numba at a folder of ours that can be written; False where there is none.
+
+    Never a shared one like /tmp: whoever can write there could give us code to run.
+    """
+    if "NUMBA_CACHE_DIR" in os.environ:
+        return _may_write(Path(os.environ["NUMBA_CACHE_DIR"]))
+    ours = cache_folder()
+    for folder in (ours, _user_cache() / ours.name):
+        if _may_write(folder):
+            numba.config.CACHE_DIR = str(folder)
+            return True
+    return False
+
+
+_KEPT: Final = _use_cache_folder()
 _OPTIONS: Final = {"nogil": True, "error_model": "numpy", "_nrt": False}
 
 
@@ -67,7 +84,7 @@ def compiled(function: _Function) -> _Function:
     belong to the caller for the whole call, and counting them took two thirds of a packet's time.
     Compiled code can therefore make no arrays, lists or strings.
     """
-    return cast("_Function", numba.njit(cache=True, **_OPTIONS)(function))
+    return cast("_Function", numba.njit(cache=_KEPT, **_OPTIONS)(function))
 
 
 def inlined(function: _Function) -> _Function:
