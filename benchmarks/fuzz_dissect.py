@@ -47,7 +47,7 @@ SEEDS: Final = {
     "kerberos": b"\0\0\0\x0c\x7e\x0a\x30\x08\xa0\3\2\1\5\xa1\1\0",
     "ldap": b"\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0",
     "smb": b"\0\0\0\x8c\xfeSMB" + bytes(60) + _NTLM,
-    "rdp": b"\3\0\0\x24\x1f\xe0" + bytes(5) + b"Cookie: mstshash=maria\r\n",
+    "rdp": b"\3\0\0\x23\x1e\xe0" + bytes(5) + b"Cookie: mstshash=maria\r\n",
     "ike": bytes(4) + b"initiate" + bytes(8) + b"\x21\x20\x22\x08\0\0\0\0\0\0\0\x1c",
     "openvpn": b"\0\x0e\x38sessions\0" + bytes(4),
     "wireguard": b"\1".ljust(148, b"\0"),

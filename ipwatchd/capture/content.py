@@ -8,8 +8,8 @@ import numpy as np
 
 from ipwatchd.capture.jit import compiled, i64, u64
 from ipwatchd.capture.network import ICMP6, TCP
-from ipwatchd.capture.octets import be32, octet
-from ipwatchd.capture.shape import framed_kind, handshake_kind, quic_initial
+from ipwatchd.capture.octets import be16, be32, octet
+from ipwatchd.capture.shape import datagram_kind, framed_kind, quic_initial
 from ipwatchd.capture.table import ORIG_B, Table
 from ipwatchd.capture.tap import KINDS, Kind
 from ipwatchd.records.flow import SERVICES
@@ -17,7 +17,7 @@ from ipwatchd.records.flow import SERVICES
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
-__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "UNWANTED", "datagram", "put", "stream"]
+__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "UNWANTED", "chunk", "datagram", "put", "stream"]
 
 STREAM_TRIES: Final = 12
 """Payload segments of a direction that are looked at for a known beginning: STARTTLS and a
@@ -25,7 +25,8 @@ proxy's CONNECT come after some lines of another protocol."""
 DATAGRAM_TRIES: Final = 2
 _SEGMENTS: Final = 4
 """Segments of a direction that are tapped from a known beginning on."""
-_EVERY: Final = 255
+_CHUNKS: Final = 4
+"""Chunks of an SCTP packet that are looked at for one with data."""
 UNWANTED: Final = 255
 """`tap` of a stream that has shown nothing known."""
 _LONGEST: Final = 16_384
@@ -164,10 +165,36 @@ def datagram(row: Any, side: int, data: Octets, at: int, end: int) -> int:
         row["tap"] = _SIP
         kind = i64(_SIP)
     else:
-        kind = handshake_kind(data, at, end)
+        kind = datagram_kind(data, at, end)
     if kind != _NONE:
         row["service"] = _SERVICE_OF_KIND[kind]
     return kind
+
+
+@compiled
+def chunk(row: Any, side: int, data: Octets, header: Any) -> int:
+    """Return the Kind of the first SCTP DATA chunk (RFC 9260, 3.3.1), or 0.
+
+    Where there is one `at` and `end` of `header` are set to the user's data in it.
+    """
+    at = i64(header["at"])
+    end = i64(header["end"])
+    for _ in range(_CHUNKS):
+        length = be16(data, at + 2, end)
+        if at + 16 > end or length < 4:
+            break
+        if octet(data, at, end) == 0:
+            if row["left"][side] == 0:
+                break
+            row["left"][side] -= 1
+            header["at"] = at + 16
+            header["end"] = min(end, at + max(length, 16))
+            kind = _text_kind(data, at + 16, end, be32(data, at + 16, end))
+            if kind != _NONE:
+                row["service"] = _SERVICE_OF_KIND[kind]
+            return kind
+        at += (length + 3) & ~3
+    return i64(_NONE)
 
 
 @compiled

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.capture.content import DATAGRAM_TRIES, STREAM_TRIES, UNWANTED, datagram, put, stream
+from ipwatchd.capture.content import (
+    DATAGRAM_TRIES,
+    STREAM_TRIES,
+    UNWANTED,
+    chunk,
+    datagram,
+    put,
+    stream,
+)
 from ipwatchd.capture.decode import FOUND_ARP, FOUND_IP, FOUND_LLDP, MALFORMED, decode
 from ipwatchd.capture.evict import make_room
 from ipwatchd.capture.expiry import (
@@ -18,7 +26,7 @@ from ipwatchd.capture.expiry import (
     tick,
 )
 from ipwatchd.capture.jit import compiled, i64, inlined, u64
-from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP
+from ipwatchd.capture.network import ICMP, ICMP6, SCTP, TCP, UDP
 from ipwatchd.capture.ports import KNOWN_TCP, KNOWN_UDP
 from ipwatchd.capture.table import (
     ORIG_B,
@@ -210,6 +218,8 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
             kind = datagram(row, side, data, at, end)
     elif proto == ICMP6 and 133 <= header["icmp_type"] <= 136:
         kind = i64(_NDP)
+    elif proto == SCTP:
+        kind = chunk(row, side, data, header)
     if kind != 0:
         put(table, packet, header, place, side, kind, data)
 

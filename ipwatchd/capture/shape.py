@@ -14,11 +14,12 @@ from ipwatchd.capture.tap import Kind
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
-__all__ = ["framed_kind", "handshake_kind", "quic_initial"]
+__all__ = ["datagram_kind", "framed_kind", "quic_initial"]
 
 _NONE: Final = Kind.NONE
 _DNS: Final = Kind.DNS
 _TLS: Final = Kind.TLS
+_HTTP: Final = Kind.HTTP
 _KERBEROS: Final = Kind.KERBEROS
 _LDAP: Final = Kind.LDAP
 _SMB: Final = Kind.SMB
@@ -30,6 +31,9 @@ _WIREGUARD: Final = Kind.WIREGUARD
 _SMB1: Final = 0xFF534D42
 _SMB2: Final = 0xFE534D42
 _QUIC_2: Final = 0x6B3343CF
+_SSDP_SEARCH: Final = 0x4D2D5345
+_SSDP_NOTIFY: Final = 0x4E4F5449
+"""M-SEARCH and NOTIFY (UPnP Device Architecture 2.0, 1.2 and 1.3): HTTP heads in a datagram."""
 _OPENVPN_RESET: Final = 0x38
 """P_CONTROL_HARD_RESET_CLIENT_V2 (7) with key 0."""
 
@@ -84,6 +88,19 @@ def _dns_query(data: Octets, at: int, end: int) -> bool:
 
 
 @compiled
+def _dns_message(data: Octets, at: int, end: int) -> bool:
+    """Tell a standard query or its response: one question, few records (RFC 1035, 4.1.1)."""
+    flags = be16(data, at + 2, end)
+    answers = be16(data, at + 6, end)
+    rest = be16(data, at + 8, end)
+    if be16(data, at + 4, end) != 1 or flags & 0x7840 != 0 or end - at < 17:
+        return False
+    if flags & 0x8000 == 0 and (answers != 0 or rest != 0 or flags & 0x8F != 0):
+        return False
+    return answers <= 64 and rest <= 16 and be16(data, at + 10, end) <= 16
+
+
+@compiled
 def _openvpn_reset(data: Octets, at: int, end: int) -> bool:
     """Tell the first packet of a client, in clear or with an HMAC: it acknowledges nothing."""
     if octet(data, at, end) != _OPENVPN_RESET or octet(data, end - 5, end) != 0:
@@ -126,8 +143,8 @@ def framed_kind(data: Octets, at: int, end: int) -> int:
 
 
 @compiled
-def handshake_kind(data: Octets, at: int, end: int) -> int:
-    """Return the Kind of a datagram that opens a VPN or a DTLS session, or 0."""
+def datagram_kind(data: Octets, at: int, end: int) -> int:
+    """Return the Kind of a datagram that opens a session or is a message on its own, or 0."""
     word = be32(data, at, end)
     size = end - at
     if (word == 0x01000000 and size == 148) or (word == 0x02000000 and size == 92):
@@ -142,6 +159,8 @@ def handshake_kind(data: Octets, at: int, end: int) -> int:
         and (be32(data, at + 28, end) == size - 4)
     ):
         return i64(_IKE)
+    if word in (_SSDP_SEARCH, _SSDP_NOTIFY):
+        return i64(_HTTP)
     if _openvpn_reset(data, at, end):
         return i64(_OPENVPN)
-    return i64(_NONE)
+    return i64(_DNS if _dns_message(data, at, end) else _NONE)

@@ -38,7 +38,7 @@ SAMPLES = {
     Kind.RADIUS: b"\1\1\0\x18" + bytes(16) + b"\1\4ab",
     Kind.LDAP: b"\x30\x0c\2\1\1\x60\7\2\1\3\4\0\x80\0",
     Kind.SMB: b"\0" + len(SMB).to_bytes(3, "big") + SMB,
-    Kind.RDP: b"\3\0\0\x24\x1f\xe0" + bytes(5) + b"Cookie: mstshash=maria\r\n",
+    Kind.RDP: b"\3\0\0\x23\x1e\xe0" + bytes(5) + b"Cookie: mstshash=maria\r\n",
     Kind.IKE: bytes(4) + b"initiate" + bytes(8) + b"\x21\x20\x22\x08\0\0\0\0\0\0\0\x1c",
     Kind.OPENVPN: b"\0\x0e\x38sessions\0" + bytes(4),
     Kind.WIREGUARD: b"\1".ljust(148, b"\0"),
