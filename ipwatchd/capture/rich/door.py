@@ -27,10 +27,10 @@ QUEUE: Final = 512
 """Messages that wait. Stops a burst from being worked off long after it mattered."""
 _WINDOW: Final = 16
 """Messages written ahead, so that the child need not wait for us."""
-_LIMIT: Final = 2.0
+LIMIT: Final = 2.0
 """Seconds a child may take over one message before it is taken to hang."""
 _START_LIMIT: Final = 30.0
-_LIVES: Final = 8
+LIVES: Final = 8
 """Children that may die in a row; one more is granted a minute. Stops whoever found a packet that
 kills the child from making us start one after the other."""
 _CERTIFICATES: Final = 1024
@@ -58,7 +58,7 @@ class Rich:
         per_second: int,
         *,
         wait: bool = False,
-        limit: float = _LIMIT,
+        limit: float = LIMIT,
         command: Sequence[str] = COMMAND,
     ) -> None:
         self.counters = RichCounters()
@@ -66,7 +66,7 @@ class Rich:
         self._limit = limit
         self._command = command
         self._budget = Budget(per_second, per_second)
-        self._lives = Budget(1 / 60, _LIVES)
+        self._lives = Budget(1 / 60, LIVES)
         self._child: Child | None = None
         self._frames = Frames()
         self._ready = False
