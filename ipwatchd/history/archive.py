@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.history.columns import Columns
 from ipwatchd.records.flow import DIRECTIONS, PROTOCOLS, SERVICES, STATES
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from ipwatchd.history.columns import Columns
     from ipwatchd.records.place import Place
 
 __all__ = ["Archive", "Names", "Segment", "about", "table"]
@@ -45,6 +45,7 @@ _DICTIONARY: Final = [
     "orig_country", "resp_country", "orig_asn", "resp_asn", "resp_port", "orig_flags",
     "resp_flags", "icmp_type", "icmp_code", "orig_hi", "resp_hi", "orig_lo", "resp_lo",
 ]  # fmt: skip
+_SORTED: Final = ("orig_hi", "orig_lo", "resp_hi", "resp_lo")
 _DELTA: Final = dict.fromkeys(
     ("start", "end", "orig_port", "orig_packets", "orig_bytes", "resp_packets", "resp_bytes"),
     "DELTA_BINARY_PACKED",
@@ -207,6 +208,45 @@ class Archive:
             raise
         name = f"{folder.name}/{final.name}"
         return Segment(name, len(flows), final.stat().st_size, first / 1e9, last / 1e9)
+
+    def merge(self, names: Sequence[str], mark: str) -> Path | None:
+        """Write segments of one day as one, under a name that no reader looks at; return that.
+
+        None where one of them is damaged.
+        """
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        paths = [self.folder / name for name in names]
+        try:
+            tables = [pq.read_table(path, partitioning=None) for path in paths]
+            rows = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+        except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
+            return None
+        fields = {name: rows[name].to_numpy() for name in _SORTED}
+        fields["start"] = rows["start"].cast(pa.int64()).to_numpy() * 1000
+        order = _order(Columns(fields, len(rows)))
+        first = int(fields["start"].min()) // 1_000_000
+        part = paths[0].with_name(f"{first}-{mark}{_TEMPORARY}")
+        try:
+            _write(rows.take(order), part)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return part
+
+    def final(self, part: Path) -> str:
+        """Return the name that a merged segment will bear."""
+        return f"{part.parent.name}/{part.stem}.parquet"
+
+    def reveal(self, part: Path) -> None:
+        """Give a merged segment its name."""
+        try:
+            part.rename(part.with_suffix(".parquet"))
+            _sync(part.parent)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
 
     def without(self, name: str, key: bytes) -> tuple[Segment | None, int]:
         """Write a segment anew without an address; return it as it is then and the rows that went.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ipwatchd.history.compaction import recover
 from ipwatchd.history.sessions import SESSION
 from ipwatchd.history.writing import write_segments, write_unsealed
 from ipwatchd.sqlite import transaction
@@ -25,6 +26,7 @@ async def register(db: aiosqlite.Connection, archive: Archive) -> dict[str, int]
     `segments_unfinished` a crash left, `segments_bad` can't be read (set aside as *.bad),
     `segments_gone` were deleted by hand, `flows_lost` were in no segment when the last run died.
     """
+    await recover(db, archive)
     found = {"segments_unfinished": archive.clean()}
     async with db.execute("SELECT name FROM segment") as rows:
         known = {str(row[0]) async for row in rows}

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.history.archive import Names, table
 from ipwatchd.history.columns import Columns
-from ipwatchd.history.lake import FLOWS, FlowQuery, Segment
+from ipwatchd.history.lake import FLOWS, Answer, FlowQuery, Segment
 from ipwatchd.history.rollup import HOUR, pack, unpack
 from ipwatchd.history.sql import compile_filter, like
 from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View, address_of
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ipwatchd.history.archive import Archive
     from ipwatchd.history.buffer import Buffer, ZoneNames
     from ipwatchd.history.places import Places
+    from ipwatchd.history.sql import Where
     from ipwatchd.records.filter import Value
 
 __all__ = ["Queries"]
@@ -141,21 +142,26 @@ class Queries:
         where = compile_filter(
             query, FLOWS, "flows", await self._resolve(query, frozenset({"agent", "list", "name"}))
         )
+        answer = await self._newest(query, where, max(limit, 0))
+        if any(not path.exists() for path in answer.skipped):
+            answer = await self._newest(query, where, max(limit, 0))  # merged meanwhile
+        self.segments_skipped = tuple(answer.skipped)
+        return answer.rows
+
+    async def _newest(self, query: Filter, where: Where, limit: int) -> Answer:
         segments = await self._segments(query)
         asked = FlowQuery()
         work = asyncio.ensure_future(
-            asyncio.to_thread(asked.newest, segments, self._unsealed(), where, max(limit, 0))
+            asyncio.to_thread(asked.newest, segments, self._unsealed(), where, limit)
         )
         try:
-            answer = await asyncio.shield(work)
+            return await asyncio.shield(work)
         except asyncio.CancelledError:
             asked.db.interrupt()  # nobody waits for the answer any more
             await asyncio.wait([work])
             raise
         finally:
             asked.close()
-        self.segments_skipped = tuple(answer.skipped)
-        return answer.rows
 
     async def _segments(self, query: Filter) -> list[Segment]:
         """Return the segments that a filter's times reach, the newest first."""
@@ -194,6 +200,21 @@ class Queries:
                 0, str(term.values[0]),
             )  # fmt: skip
         return found
+
+    async def addresses_of(self, key: str, word: str, since: float, most: int) -> list[str]:
+        """Return the addresses that DNS gave for a name, or that an agent worked from, since then.
+
+        `key` is name or agent; at most so many, the latest seen. A name that a client only asked a
+        server for (TLS, HTTP) binds nothing: whoever connects chooses it.
+        """
+        where = "name = ? AND source = 'dns'" if key == "name" else "agent = ?"
+        table = "name" if key == "name" else "agent"
+        rows = await self._rows(
+            f"SELECT DISTINCT address FROM {table} WHERE {where} AND last_seen >= ?"  # noqa: S608 - fixed words
+            " ORDER BY last_seen DESC LIMIT ?",
+            (word, since, most),
+        )
+        return [str(_host(row[0])) for row in rows]
 
     async def _listed(self, name: str) -> list[Value]:
         """Return the networks that are on a list by its last change."""

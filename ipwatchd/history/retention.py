@@ -15,10 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["retain"]
 
 _DAY: Final = 86_400.0
+_LEAP: Final = 1.5 * _DAY
 # Rows a transaction: a reader or a flush waits for no more than these.
 _CHUNK: Final = 20_000
 # table, its key, its time, and what else must hold
 _EVENTS: Final = (("event", "id", "ts", "1"),)
+# A change that says what is on a list now stays, however old.
+_SUPERSEDED: Final = (
+    "(action <> 'add' OR EXISTS (SELECT 1 FROM list_change later WHERE later.list = "
+    "list_change.list AND later.network = list_change.network AND later.id > list_change.id))"
+)
 _ROLLUPS: Final = (
     ("rollup", "hour, address, direction, zone, service", "hour", "1"),
     ("minute", "minute", "minute", "1"),
@@ -31,13 +37,19 @@ _ROLLUPS: Final = (
     ("device", "address, mac", "last_seen", "1"),
     ("blocked", "hour, orig, resp, action", "hour", "1"),
     ("address", "address", "last_seen", "1"),
+    ("list_change", "id", "ts", _SUPERSEDED),
 )
 
 
 async def retain(
     db: aiosqlite.Connection, archive: Archive, settings: HistorySettings, now: float
 ) -> dict[str, int]:
-    """Delete what is too old or too much at `now`; return how much, by name."""
+    """Delete what is too old or too much at `now`; return how much, by name.
+
+    A clock that leapt ahead deletes nothing by age until it has stood for a day: `doubted` is 1.
+    """
+    if await _is_doubtful(db, now):
+        return {"segments": await _segments(db, archive, settings, float("-inf")), "doubted": 1}
     event_limit = now - settings.event_days * _DAY
     rollup_limit = now - settings.rollup_days * _DAY
     rows = 0
@@ -50,6 +62,33 @@ async def retain(
             rows += await _delete(db, statement, limit)
     segments = await _segments(db, archive, settings, now - settings.flow_days * _DAY)
     return {"rows": rows, "segments": segments}
+
+
+async def _is_doubtful(db: aiosqlite.Connection, now: float) -> bool:
+    """Tell whether `now` is more than a day after the last retention, and remember it.
+
+    A wrong clock (a dead battery, a forged time server) must not delete a month of history: only
+    after a day at the new time is it believed.
+    """
+    async with db.execute(
+        "SELECT key, value FROM meta WHERE key IN ('retained', 'doubted')"
+    ) as rows:
+        known = {str(row[0]): float(row[1]) async for row in rows}
+    last, doubted = known.get("retained", now), known.get("doubted", 0.0)
+    leapt = now - last > _LEAP
+    stood = doubted and _DAY <= now - doubted <= _DAY + _LEAP
+    if leapt and not stood:
+        if not doubted or not 0 <= now - doubted <= _LEAP:
+            await _remember(db, "doubted", now)
+        return True
+    await _remember(db, "doubted", 0.0)
+    await _remember(db, "retained", now)
+    return False
+
+
+async def _remember(db: aiosqlite.Connection, key: str, value: float) -> None:
+    async with transaction(db):
+        await db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, int(value)))
 
 
 async def _delete(db: aiosqlite.Connection, statement: str, limit: float) -> int:

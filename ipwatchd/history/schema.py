@@ -117,4 +117,8 @@ CREATE TABLE segment (
 CREATE INDEX segment_first ON segment (first);
 """
 
-MIGRATIONS: Final = (_FIRST,)
+_MERGES: Final = """
+CREATE TABLE replaced (name TEXT PRIMARY KEY, by TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+MIGRATIONS: Final = (_FIRST, _MERGES)

@@ -18,6 +18,7 @@ from ipwatchd.history import erasure, sessions, writing
 from ipwatchd.history.archive import Archive, Names, Segment
 from ipwatchd.history.buffer import Buffer, ZoneNames
 from ipwatchd.history.columns import Columns
+from ipwatchd.history.compaction import compact, due
 from ipwatchd.history.facts import Facts, clip, extract
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.places import Places
@@ -321,6 +322,20 @@ class History(Streams):
                 return
             for what, count in removed.items():
                 self.removed[what] = self.removed.get(what, 0) + count
+        await self._compact(now)
+
+    async def _compact(self, now: float) -> None:
+        """Merge small segments, one group at a time: flushes go on between them."""
+        rows = await self._rows("SELECT name, rows, bytes, first, last FROM segment")
+        for group in due([Segment(*row) for row in rows], now):
+            if self.reading:  # somebody reads them one by one now; there is another hour
+                return
+            async with self._writing:
+                try:
+                    await compact(self._db, self._archive, group)
+                except (OSError, sqlite3.Error) as error:
+                    self._trouble = f"history can't merge segments: {error}"
+                    return
 
     async def close(self, now: float) -> None:
         """Write everything that waits, seal it, and close. Raises nothing of a disk."""

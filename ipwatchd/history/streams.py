@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
+    from ipwatchd.history.sql import Where
     from ipwatchd.records.filter import Filter
 
 __all__ = ["STREAMS", "Batch", "Streams"]
@@ -46,6 +47,8 @@ class Streams(Queries):
     """The part of History that streams."""
 
     state_dir: Path
+    reading: int = 0
+    """Streams of flows that are open: their segments stay."""
 
     async def stream(self, what: str, query: Filter) -> AsyncIterator[Batch]:
         """Yield all rows of one of STREAMS that match; close the iterator to stop the query.
@@ -99,6 +102,14 @@ class Streams(Queries):
     async def _flow_batches(self, query: Filter) -> AsyncIterator[Batch]:
         resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
         where = compile_filter(query, FLOWS, "flows", resolved)
+        self.reading += 1
+        try:
+            async for batch in self._read_segments(query, where):
+                yield batch
+        finally:
+            self.reading -= 1
+
+    async def _read_segments(self, query: Filter, where: Where) -> AsyncIterator[Batch]:
         files = [segment.path for segment in reversed(await self._segments(query))]
         live = self._unsealed()
         reader = await asyncio.to_thread(FlowReader, where)

@@ -1,0 +1,118 @@
+"""Segments of a minute become segments of an hour, those of an hour one of a day.
+
+Fewer, larger segments sorted by address: a question about one address opens some files a month
+instead of tens of thousands. A crash at any point leaves each flow exactly once: the table
+`replaced` says which segments a merged one stands for before it bears its name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from ipwatchd.history.writing import write_segments
+from ipwatchd.sqlite import transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    import aiosqlite
+
+    from ipwatchd.history.archive import Archive, Segment
+
+__all__ = ["Group", "compact", "due", "recover"]
+
+HOUR: Final = 3600.0
+DAY: Final = 86_400.0
+# What one merge holds in memory, at some 150 bytes a flow twice; a busier hour stays in parts.
+MOST_ROWS: Final = 1_000_000
+# Stragglers: a long flow that ended now began hours ago, and its segment joins that hour.
+_SETTLED: Final = 900.0
+
+
+class Group(NamedTuple):
+    """Segments of one folder that become one."""
+
+    names: tuple[str, ...]
+    rows: int
+
+
+def due(segments: Iterable[Segment], now: float) -> list[Group]:
+    """Return what can be merged at `now`: by day where the day is over and fits, else by hour."""
+    days: dict[str, list[Segment]] = {}
+    for segment in segments:
+        days.setdefault(segment.name.partition("/")[0], []).append(segment)
+    found: list[Group] = []
+    for some in days.values():
+        start = min(segment.first for segment in some) // DAY * DAY
+        whole = sum(segment.rows for segment in some)
+        if start + DAY + _SETTLED <= now and whole <= MOST_ROWS:
+            found += _groups(some, DAY, now)
+        else:
+            found += _groups(some, HOUR, now)
+    return found
+
+
+def _groups(segments: Sequence[Segment], span: float, now: float) -> list[Group]:
+    """Return groups of at least two segments whose flows begin in the same span, filled in order."""  # noqa: E501 - one line says it
+    found: list[Group] = []
+    open_group: list[Segment] = []
+    rows = 0
+    for segment in [*sorted(segments, key=lambda one: (one.first, one.name)), None]:
+        fits = segment is not None and open_group and (
+            segment.first // span == open_group[0].first // span
+            and rows + segment.rows <= MOST_ROWS
+        )  # fmt: skip
+        if open_group and not fits:
+            if len(open_group) > 1:
+                found.append(Group(tuple(one.name for one in open_group), rows))
+            open_group, rows = [], 0
+        if segment is not None and segment.first // span * span + span + _SETTLED <= now:
+            open_group.append(segment)
+            rows += segment.rows
+    return found
+
+
+async def compact(db: aiosqlite.Connection, archive: Archive, group: Group) -> Segment | None:
+    """Merge a group; None where one of its segments is damaged, and all stay as they are.
+
+    Raises OSError or sqlite3.Error where the disk refuses; nothing is lost then.
+    """
+    part = await asyncio.to_thread(archive.merge, group.names, secrets.token_hex(4))
+    if part is None:
+        return None
+    by = archive.final(part)
+    async with transaction(db):
+        await db.executemany(
+            "INSERT OR REPLACE INTO replaced VALUES (?, ?)", [(name, by) for name in group.names]
+        )
+    await asyncio.to_thread(archive.reveal, part)
+    segment = await asyncio.to_thread(archive.inspect, by)
+    await _finish(db, archive, {by: list(group.names)}, [segment])
+    return segment
+
+
+async def recover(db: aiosqlite.Connection, archive: Archive) -> None:
+    """Finish or forget the merges that a crash cut short."""
+    async with db.execute("SELECT name, by FROM replaced") as rows:
+        found: dict[str, list[str]] = {}
+        async for name, by in rows:
+            found.setdefault(str(by), []).append(str(name))
+    made = {by: names for by, names in found.items() if by in archive.names()}
+    await _finish(db, archive, made, [archive.inspect(by) for by in made])
+    async with transaction(db):
+        await db.execute("DELETE FROM replaced")
+
+
+async def _finish(
+    db: aiosqlite.Connection, archive: Archive, made: dict[str, list[str]], new: list[Segment]
+) -> None:
+    old = [(name,) for names in made.values() for name in names]
+    async with transaction(db):
+        await db.executemany("DELETE FROM segment WHERE name = ?", old)
+        await write_segments(db, new)
+    for (name,) in old:
+        archive.remove(name)
+    async with transaction(db):
+        await db.executemany("DELETE FROM replaced WHERE name = ?", old)
