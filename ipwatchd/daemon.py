@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from ipwatchd.bindings import Bindings
 from ipwatchd.capture import open_source
 from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
@@ -77,6 +78,7 @@ class Daemon:
         self.live.enforcement = Enforcement(
             settings, self.stores.lists, firewall, self.stores.state_dir
         )
+        self.live.enforcement.bindings = Bindings(self.stores)
         await self.live.enforcement.sync(now)
         try:
             self.live.blocked = BlockedReader(settings)

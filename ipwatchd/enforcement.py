@@ -20,6 +20,7 @@ from ipwatchd.records.entry import MODES
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ipwatchd.bindings import Bindings
     from ipwatchd.config import FirewallSettings
     from ipwatchd.firewall import Diff, Firewall
     from ipwatchd.lists import Lists
@@ -65,6 +66,8 @@ class Enforcement:
         self._path = state_dir / "firewall.json"
         self._busy = asyncio.Lock()
         self._ending = asyncio.Lock()
+        self.bindings: Bindings | None = None
+        """Who says what countries, operators, names and agents stand for; None: nobody."""
         self._choice = _read(self._path)
         self.note = ""
         """Why the kernel does not hold what the lists say; empty where it does."""
@@ -78,6 +81,8 @@ class Enforcement:
 
     async def sync(self, now: float) -> None:
         """Make the kernel hold what the lists say; a failure is kept in `note` and tried again."""
+        if self.bindings:
+            await self.bindings.refresh(now)
         async with self._busy:
             choice = self.choice(now)
             if choice != self._choice:
@@ -99,7 +104,8 @@ class Enforcement:
 
     async def tick(self, now: float) -> bool:
         """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
-        if self.choice(now) != self._choice or self.note:
+        moved = self.bindings is not None and await self.bindings.tick(now)
+        if moved or self.choice(now) != self._choice or self.note:
             await self.sync(now)
             return False
         try:

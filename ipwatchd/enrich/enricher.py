@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config import GeoSettings
+    from ipwatchd.records.address import IPNetwork
 
 __all__ = ["EnrichStatus", "Enricher"]
 
@@ -67,6 +68,14 @@ class Enricher:
             return self._place(address)
         except ValueError:
             return None
+
+    def networks(self, key: str, word: str) -> list[IPNetwork]:
+        """Return the networks of a country or operator; slow the first time: run it in a thread."""
+        return self._geo.networks(key, word)
+
+    def geo_version(self) -> tuple[object, ...]:
+        """Return what changes when other databases came into use."""
+        return tuple(database.stamp for database in self._geo.databases.values())
 
     def reload(self, zones: Mapping[str, Sequence[str]], geo: GeoSettings) -> None:
         """Take new settings and changed files.

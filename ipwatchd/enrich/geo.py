@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from ipwatchd.config import GeoSettings
-    from ipwatchd.records.address import IPAddress
+    from ipwatchd.records.address import IPAddress, IPNetwork
 
 __all__ = ["ROLES", "Database", "Facts", "Geo", "GeoError", "GeoStatus", "open_database"]
 
@@ -32,6 +32,8 @@ _BROKEN: Final = (
 MAX_BYTES: Final = 2 << 30
 # Hostile databases could name an operator with a megabyte.
 _MAX_TEXT: Final = 200
+# A hostile file could hold a network for every address.
+_MAX_NETWORKS: Final = 8_000_000
 _LATEST_BUILD: Final = 1 << 34
 
 
@@ -87,6 +89,24 @@ class Database:
             return {}
         return record if isinstance(record, dict) else {}
 
+    def networks(self, key: str) -> dict[str, list[IPNetwork]]:
+        """Return all networks by country or operator number, as far as the file can be read."""
+        found: dict[str, list[IPNetwork]] = {}
+        walk = iter(self._reader)
+        for _ in range(_MAX_NETWORKS):
+            try:
+                network, record = next(walk)
+            except StopIteration:
+                break
+            except _BROKEN:
+                self.unreadable += 1
+                break
+            if isinstance(record, dict):
+                word = str(_operator(record)[0] or "") if key == "asn" else _country(record)
+                if word:
+                    found.setdefault(word, []).append(network)
+        return found
+
 
 def open_database(path: str) -> Database:
     """Open a file. Raises GeoError with one sentence."""
@@ -137,6 +157,7 @@ class Geo:
 
     def __init__(self, settings: GeoSettings, last: Geo | None = None) -> None:
         self.databases: dict[str, Database] = {}
+        self._index: dict[str, dict[str, list[IPNetwork]]] = {}
         self.errors: dict[str, str] = {}  # role → what is wrong with its file, a sentence
         self._paths = {role: str(getattr(settings, role)) for role in ROLES}
         for role, path in self._paths.items():
@@ -180,6 +201,17 @@ class Geo:
             built = built if country else database.built
         found = country or city or asn
         return Facts(country, city, time_zone, asn, operator, built) if found else Facts()
+
+    def networks(self, key: str, word: str) -> list[IPNetwork]:
+        """Return the networks of a country (`country`, "RU") or an operator (`asn`, "64500").
+
+        Walks a whole file the first time: seconds for a large one, so not on an event loop.
+        """
+        if key not in self._index:
+            roles = ("asn",) if key == "asn" else ("country", "city")
+            database = next((self.databases[one] for one in roles if one in self.databases), None)
+            self._index[key] = database.networks(key) if database else {}
+        return self._index[key].get(word, [])
 
     def status(self, now: float) -> tuple[GeoStatus, ...]:
         """Return each configured database's state."""

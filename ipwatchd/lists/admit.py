@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from ipwatchd.records.entry import ListEntry
 
 __all__ = [
-    "ENTRIES", "RESPONSES", "FullError", "LockOutError", "Span", "admit", "canonical", "moment",
-    "spans", "touches", "until",
+    "ENTRIES", "RESPONSES", "SELECTORS", "FullError", "LockOutError", "Span", "admit", "canonical",
+    "is_selector", "moment", "selector", "spans", "touches", "until",
 ]  # fmt: skip
 
 ENTRIES: Final = 2_000_000
 RESPONSES: Final = 20_000
 TEXT: Final = 500
+SELECTORS: Final = ("country", "asn", "name", "agent")
+_HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
 _LATEST: Final = 7_258_118_400.0  # 2200-01-01: nanoseconds of it still fit 63 bits
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
@@ -50,10 +52,14 @@ class Span(NamedTuple):
 
 
 def canonical(text: str) -> tuple[str, str]:
-    """Return a network in canonical form and a note on what was mended, or "".
+    """Return a network, a range or a selector in canonical form, and a note on what was mended.
 
     IPv4 written as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) becomes IPv4. Raises ValueError.
     """
+    if ":" in text and (chosen := selector(text)):
+        return chosen, ""
+    if "-" in text:
+        return _range(text)
     network, note = _plain_v4(text) or parse_network(text)
     if not network.startswith("::ffff:"):
         return network, note
@@ -63,6 +69,63 @@ def canonical(text: str) -> tuple[str, str]:
     low = int(parsed.network_address) & 0xFFFF_FFFF
     plain = str(ipaddress.IPv4Network((low, parsed.prefixlen - 96)))
     return plain, f"{text.strip()} is IPv4 in IPv6's clothes: taken as {plain}"
+
+
+def selector(text: str) -> str:
+    """Return country:RU, asn:64500, name:vpn.example.com or agent:maria in canonical form, or "".
+
+    Raises ValueError where the word after such a key can't be right.
+    """
+    key, _, word = text.strip().partition(":")
+    key, word = key.lower(), word.strip()
+    if key not in SELECTORS:
+        return ""
+    if key == "country" and len(word) == 2 and word.isascii() and word.isalpha():
+        return f"country:{word.upper()}"
+    if key == "asn" and (digits := word.upper().removeprefix("AS")).isdecimal():
+        if 0 < int(digits) < 1 << 32:
+            return f"asn:{int(digits)}"
+    elif key == "name" and word:
+        return f"name:{_host(word)}"
+    elif key == "agent" and word and word.isprintable() and len(word) <= 64:
+        return f"agent:{word}"
+    raise ValueError(
+        f"{text.strip()[:80]!r} chooses nobody: write country:RU, asn:64500, name:vpn.example.com "
+        "or agent:maria"
+    )
+
+
+def is_selector(network: str) -> bool:
+    """Tell an entry's network that stands for addresses which change (canonical form)."""
+    return network.partition(":")[0] in SELECTORS
+
+
+def _host(word: str) -> str:
+    """Return a host's name as it stands in DNS: IDNA, small letters, no last dot."""
+    try:
+        name = word.rstrip(".").encode("idna").decode("ascii").lower()
+    except UnicodeError:
+        raise ValueError(f"{word[:80]!r} is no host name that DNS knows (IDNA)") from None
+    if "." not in name or not set(name) <= _HOST:
+        raise ValueError(f"{word[:80]!r} is no host name: write one such as vpn.example.com")
+    return name
+
+
+def _range(text: str) -> tuple[str, str]:
+    """Return first-last, as a network where it is one."""
+    first, _, last = (part.strip() for part in text.partition("-"))
+    try:
+        ends = ipaddress.ip_address(first), ipaddress.ip_address(last)
+    except ValueError:
+        raise ValueError(
+            f"{text.strip()[:80]!r} is no range: write 203.0.113.7-203.0.113.20"
+        ) from None
+    if ends[0].version != ends[1].version or int(ends[0]) > int(ends[1]):
+        raise ValueError(f"{text.strip()} ends before it begins: put the lower address first")
+    whole = [*ipaddress.summarize_address_range(*ends)]
+    if len(whole) == 1:
+        return str(whole[0]), ""
+    return f"{ends[0]}-{ends[1]}", ""
 
 
 def _plain_v4(text: str) -> tuple[str, str] | None:
@@ -81,7 +144,9 @@ def spans(networks: Iterable[str | IPNetwork]) -> list[Span]:
             (first_hi << 64 | first_lo).to_bytes(16, "big"),
             (last_hi << 64 | last_lo).to_bytes(16, "big"),
         )
-        for first_hi, first_lo, last_hi, last_lo, _ in network_ranges(networks).tolist()
+        for first_hi, first_lo, last_hi, last_lo, _ in network_ranges(
+            "::" if isinstance(one, str) and is_selector(one) else one for one in networks
+        ).tolist()
     ]
 
 
@@ -120,7 +185,7 @@ def _admit_times(entry: ListEntry, now: float) -> None:
 
 def touches(network: str, management: Sequence[str]) -> str:
     """Return the first management network that shares an address with `network`, or ""."""
-    if not management:
+    if not management or is_selector(network):
         return ""
     hits = overlaps(network_ranges(management), network_ranges([network])).tolist()
     return next((name for name, hit in zip(management, hits, strict=True) if hit), "")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ipwatchd.records.address import V4_PREFIX, network_range
+from ipwatchd.records.address import V4_PREFIX, network_range, split
 from ipwatchd.records.policy import RANGE, empty_ranges
 
 if TYPE_CHECKING:
@@ -43,7 +43,8 @@ def network_ranges(networks: Iterable[str | IPNetwork], expires: int = 0) -> NDA
     Raises ValueError where a text is no network.
     """
     ends = [
-        _v4_ends(network) or network_range(ipaddress.ip_network(network)) for network in networks
+        _v4_ends(network) or _range_ends(network) or network_range(ipaddress.ip_network(network))
+        for network in networks
     ]
     return np.array([(*first, *last, expires) for first, last in ends], RANGE)
 
@@ -59,6 +60,14 @@ def _v4_ends(network: str | IPNetwork) -> tuple[tuple[int, int], tuple[int, int]
     if hosts < 0 or number & hosts:
         return None
     return (0, V4_PREFIX | number), (0, V4_PREFIX | number | hosts)
+
+
+def _range_ends(network: str | IPNetwork) -> tuple[tuple[int, int], tuple[int, int]] | None:
+    """Return the ends of first-last."""
+    if not isinstance(network, str) or "-" not in network:
+        return None
+    first, _, last = network.partition("-")
+    return split(first), split(last)
 
 
 def merge(ranges: NDArray[np.void]) -> NDArray[np.void]:

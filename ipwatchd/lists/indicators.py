@@ -10,7 +10,7 @@ import csv
 import io
 import re
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -32,12 +32,12 @@ _MISP_TYPES: Final = {"ip-dst", "ip-src", "ip-dst|port", "ip-src|port", "domain|
 _TWEETFEED_TYPES: Final = {"ip", "url", "domain", "md5", "sha256"}
 
 
-def is_stix(document: object) -> bool:
+def is_stix(document: object) -> TypeGuard[Mapping[str, Any]]:
     """Tell a STIX bundle."""
     return isinstance(document, dict) and document.get("type") == "bundle"
 
 
-def is_misp(document: object) -> bool:
+def is_misp(document: object) -> TypeGuard[Mapping[str, Any]]:
     """Tell a MISP event, or a server's answer that holds some."""
     return isinstance(document, dict) and ("Event" in document or "response" in document)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -40,6 +41,8 @@ class FeedKeeper:
         self._path = state_dir / "feeds.json"
         self._states = _read(self._path)
         self._busy = asyncio.Lock()
+        self.trouble = ""
+        """Why the lists could not be written; empty where they could."""
         self._session: aiohttp.ClientSession | None = None
         self.adopt(feeds, own)
 
@@ -55,8 +58,12 @@ class FeedKeeper:
         """Look after the feeds until `stop`; `changed` is called when entries came or went."""
         try:
             while not stop.is_set():
-                if await self.step(clock()):
-                    await changed()
+                try:
+                    if await self.step(clock()):
+                        await changed()
+                    self.trouble = ""
+                except (OSError, sqlite3.Error) as error:
+                    self.trouble = f"feeds can't be written: {error}"
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(stop.wait(), _LOOK)
         finally:
@@ -89,7 +96,7 @@ class FeedKeeper:
             state.tried = now
             try:
                 changed = await self._take(state, settings, now, force=force)
-            except (ValueError, OSError) as error:
+            except (ValueError, OSError, sqlite3.Error) as error:
                 state.failures += 1
                 state.error = str(error)
                 state.next = now + retry_in(state.failures, settings.every)

@@ -8,17 +8,16 @@ at once, so that no task ever sees it half done.
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipwatchd.lists.admit import canonical
+from ipwatchd.lists.admit import canonical, is_selector
 from ipwatchd.lists.compile import merge, nanoseconds, network_ranges
 from ipwatchd.lists.match import View
 from ipwatchd.lists.rows import ranges
 from ipwatchd.lists.tier import Tier, is_bulk
-from ipwatchd.records.address import split
+from ipwatchd.records.address import join, split
 from ipwatchd.records.policy import empty_ranges
 
 if TYPE_CHECKING:
@@ -38,6 +37,10 @@ class Memory:
     """What the store holds, ready to be asked."""
 
     def __init__(self, entries: Sequence[ListEntry], spans: NDArray[np.void]) -> None:
+        self.bindings: dict[str, NDArray[np.void]] = {}
+        """What selectors stand for now, ranges in any order."""
+        self.selected: dict[int, ListEntry] = {}
+        """The entries that are selectors."""
         self.entries: dict[int, ListEntry] = {}
         self.responses = 0
         self.management: tuple[str, ...] = ()
@@ -48,6 +51,9 @@ class Memory:
         ids = np.array([entry.id for entry in entries], np.int64)
         deny = np.array([entry.list == "deny" for entry in entries], np.bool_)
         bulk = np.array([is_bulk(entry.source) for entry in entries], np.bool_)
+        if self.selected:  # they stand for nobody until they are bound
+            plain = np.array([not is_selector(entry.network) for entry in entries], np.bool_)
+            ids, deny, bulk, spans = ids[plain], deny[plain], bulk[plain], spans[plain]
         self.live = Tier(ids[~bulk], deny[~bulk], spans[~bulk])
         self.bulk = Tier(ids[bulk], deny[bulk], spans[bulk])
         self.view: View
@@ -67,8 +73,8 @@ class Memory:
         """Return what live and bulk will be; changes nothing, so another thread may run it."""
         removed, added = [*removed], [*added]
         return (
-            _changed(self.live, removed, added, bulk=False),
-            _changed(self.bulk, removed, added, bulk=True),
+            self._changed(self.live, removed, added, bulk=False),
+            self._changed(self.bulk, removed, added, bulk=True),
         )
 
     def apply(self, tiers: Tiers, removed: Iterable[ListEntry], added: Iterable[ListEntry]) -> None:
@@ -76,6 +82,7 @@ class Memory:
         self.live, self.bulk = tiers
         for entry in removed:
             del self.entries[entry.id], self._keys[_key(entry)]
+            self.selected.pop(entry.id, None)
             self.responses -= entry.source.startswith("response:")
         for entry in added:
             self._keep(entry)
@@ -83,7 +90,9 @@ class Memory:
 
     def may_be_allowed(self, network: str) -> bool:
         """Tell quickly whether an allow entry may hold this network's first address."""
-        hi, lo = split(ipaddress.ip_network(network).network_address)
+        if is_selector(network):
+            return False
+        [(hi, lo, *_)] = network_ranges([network]).tolist()
         one = np.array([hi], np.uint64), np.array([lo], np.uint64)
         return bool(self.live.allows(*one)[0] or self.bulk.allows(*one)[0])
 
@@ -101,26 +110,49 @@ class Memory:
         """Return the entries whose range holds an address."""
         hi, lo = split(address)
         ids = self.live.holding(hi, lo) + self.bulk.holding(hi, lo)
-        return [self.entries[one] for one in ids]
+        return [self.entries[one] for one in dict.fromkeys(ids)]
 
     def covering(self, list: str, network: str) -> list[ListEntry]:
         """Return the entries of a list that hold the whole network, narrowest first."""
-        inner = ipaddress.ip_network(network)
-        outer = [
-            (ipaddress.ip_network(entry.network), entry)
-            for entry in self.holding(inner.network_address)
-            if entry.list == list
-        ]
-        holding = [
-            (-parsed.prefixlen, entry.id, entry)
-            for parsed, entry in outer
-            if parsed.version == inner.version and parsed.prefixlen <= inner.prefixlen
-        ]
+        if is_selector(network):
+            return [one for one in self.selected.values()
+                    if one.network == network and one.list == list]  # fmt: skip
+        [inner] = network_ranges([network]).tolist()
+        holding = []
+        for entry in self.holding(join(inner[0], inner[1])):
+            if entry.list != list or is_selector(entry.network):
+                continue
+            [outer] = network_ranges([entry.network]).tolist()
+            if outer[2:4] >= inner[2:4]:
+                size = (outer[2] - outer[0] << 64) + outer[3] - outer[1]
+                holding.append((size, entry.id, entry))
         return [entry for _, _, entry in sorted(holding, key=lambda row: row[:2])]
+
+    def _changed(
+        self, tier: Tier, removed: Sequence[ListEntry], added: Sequence[ListEntry], *, bulk: bool
+    ) -> Tier:
+        gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
+        new = [entry for entry in added if is_bulk(entry.source) == bulk]
+        if not gone and not new:
+            return tier
+        plain = [entry for entry in new if not is_selector(entry.network)]
+        ids = [entry.id for entry in plain]
+        deny = [entry.list == "deny" for entry in plain]
+        parts = [ranges(plain)]
+        for entry in new:
+            if is_selector(entry.network):
+                bound = self.bindings.get(entry.network, empty_ranges()).copy()
+                bound["expires"] = nanoseconds(entry.expires)
+                parts.append(bound)
+                ids += [entry.id] * len(bound)
+                deny += [entry.list == "deny"] * len(bound)
+        return tier.changed(gone, ids, deny, np.concatenate(parts))
 
     def _keep(self, entry: ListEntry) -> None:
         self.entries[entry.id] = entry
         self._keys[_key(entry)] = entry.id
+        if is_selector(entry.network):
+            self.selected[entry.id] = entry
         self.responses += entry.source.startswith("response:")
 
     def _look(self) -> None:
@@ -133,15 +165,3 @@ class Memory:
 
 def _key(entry: ListEntry) -> tuple[str, str, str, str]:
     return entry.list, entry.network, entry.scope, entry.source
-
-
-def _changed(
-    tier: Tier, removed: Sequence[ListEntry], added: Sequence[ListEntry], *, bulk: bool
-) -> Tier:
-    gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
-    new = [entry for entry in added if is_bulk(entry.source) == bulk]
-    if not gone and not new:
-        return tier
-    return tier.changed(
-        gone, [entry.id for entry in new], [entry.list == "deny" for entry in new], ranges(new)
-    )

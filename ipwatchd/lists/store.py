@@ -12,6 +12,8 @@ import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, NamedTuple, Self
 
+import numpy as np
+
 from ipwatchd import sqlite
 from ipwatchd.lists import rows
 from ipwatchd.lists.admit import ENTRIES, RESPONSES, FullError, admit, canonical
@@ -23,14 +25,13 @@ from ipwatchd.lists.schema import MIGRATIONS
 from ipwatchd.lists.tier import is_replaced
 from ipwatchd.lists.why import Why, explain
 from ipwatchd.records.entry import ListEntry
-from ipwatchd.records.policy import Policy
+from ipwatchd.records.policy import Policy, empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     import aiosqlite
-    import numpy as np
     from numpy.typing import NDArray
 
 __all__ = ["Change", "Lists", "NoEntryError"]
@@ -218,6 +219,26 @@ class Lists:
                 tiers = await asyncio.to_thread(self._memory.tiers, before, [*added, *renewed])
             self._memory.apply(tiers, before, [*added, *renewed])
         return change.replaced()
+
+    def selectors(self) -> set[str]:
+        """Return what entries choose addresses by, such as country:RU or name:vpn.example.com."""
+        return {entry.network for entry in self._memory.selected.values()}
+
+    async def bind(self, bindings: Mapping[str, NDArray[np.void]]) -> bool:
+        """Say which addresses selectors stand for from now on; tell whether that is news."""
+        async with self._writing:
+            memory = self._memory
+            news = {
+                name: ranges for name, ranges in bindings.items()
+                if not np.array_equal(memory.bindings.get(name, empty_ranges()), ranges)
+            }  # fmt: skip
+            if not news:
+                return False
+            memory.bindings.update(news)
+            touched = [one for one in memory.selected.values() if one.network in news]
+            tiers = await asyncio.to_thread(memory.tiers, touched, touched)
+            memory.apply(tiers, touched, touched)
+        return True
 
     def entries(self, list: str | None = None, *, now: float) -> list[ListEntry]:
         """Return the entries in force at `now`, of one list or both, oldest first."""

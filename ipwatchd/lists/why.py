@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.lists.admit import until
+from ipwatchd.lists.admit import is_selector, until
+from ipwatchd.lists.compile import network_ranges
 from ipwatchd.records.entry import ListEntry  # noqa: TC001 (msgspec resolves it at run time)
 
 if TYPE_CHECKING:
@@ -43,9 +44,9 @@ class Why(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
 def explain(
     address: IPAddress, management: Iterable[str], entries: Iterable[ListEntry], *, now: float
 ) -> Why:
-    """Return the verdict on an address from the entries that may hold it."""
+    """Return the verdict on an address from the entries that hold it."""
     holding = sorted(
-        (entry for entry in entries if _holds(entry.network, address) and _stands(entry, now)),
+        (entry for entry in entries if _stands(entry, now)),
         key=_precedence,
     )
     name = str(address)
@@ -79,5 +80,16 @@ def _holds(network: str, address: IPAddress) -> bool:
 
 def _precedence(entry: ListEntry) -> tuple[bool, int, float]:
     """Allow before deny, narrow before wide, late before early (0 is never)."""
-    width = ipaddress.ip_network(entry.network).prefixlen
-    return entry.list != "allow", -width, -entry.expires if entry.expires else float("-inf")
+    return (
+        entry.list != "allow", _size(entry.network),
+        -entry.expires if entry.expires else float("-inf"),
+    )  # fmt: skip
+
+
+def _size(network: str) -> int:
+    """Return how many addresses it names; a selector is wider than any network."""
+    if is_selector(network):
+        return 1 << 129
+    [(first_hi, first_lo, last_hi, last_lo, _)] = network_ranges([network]).tolist()
+    size: int = (last_hi - first_hi << 64) + last_lo - first_lo
+    return size

@@ -1,0 +1,65 @@
+"""Which addresses the selectors of the lists stand for: countries, operators, names, agents."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+from ipwatchd.lists.compile import merge, network_ranges
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipwatchd.stores import Stores
+
+__all__ = ["Bindings"]
+
+_REFRESH: Final = 10.0
+"""Names and agents move; so often it is looked where to."""
+_SEEN: Final = 86_400.0
+"""An answer of DNS or a login older than this binds an address no more."""
+_MOST: Final = 1000
+"""Addresses of one name or agent: whoever answers DNS can name addresses without end."""
+
+
+class Bindings:
+    """Asks geo files and history, and tells the lists."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._stores = stores
+        self._geo: tuple[object, ...] = ()
+        self._fixed: dict[str, NDArray[np.void]] = {}
+        self._looked = 0.0
+
+    async def refresh(self, now: float) -> bool:
+        """Bind what is new, has moved or came with another file; tell whether that is news."""
+        wanted = self._stores.lists.selectors()
+        if not wanted:
+            return False
+        version = self._stores.enricher.geo_version()
+        if version != self._geo:
+            self._geo, self._fixed = version, {}
+        found: dict[str, NDArray[np.void]] = {}
+        for selector in sorted(wanted):
+            key, _, word = selector.partition(":")
+            if key in {"country", "asn"}:
+                if selector not in self._fixed:
+                    self._fixed[selector] = await asyncio.to_thread(self._networks, key, word)
+                found[selector] = self._fixed[selector]
+            else:
+                found[selector] = await self._moving(key, word, now)
+        self._looked = now
+        return await self._stores.lists.bind(found)
+
+    async def tick(self, now: float) -> bool:
+        """Refresh where it is time."""
+        return abs(now - self._looked) >= _REFRESH and await self.refresh(now)
+
+    def _networks(self, key: str, word: str) -> NDArray[np.void]:
+        return merge(network_ranges(self._stores.enricher.networks(key, word)))
+
+    async def _moving(self, key: str, word: str, now: float) -> NDArray[np.void]:
+        addresses = await self._stores.history.addresses_of(key, word, now - _SEEN, _MOST)
+        return merge(network_ranges(ipaddress.ip_network(one) for one in addresses))

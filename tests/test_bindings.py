@@ -1,0 +1,67 @@
+"""Countries, operators and names of the lists become addresses: real files, real history."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ipwatchd.bindings import Bindings
+from ipwatchd.config import Config, GeoSettings
+from ipwatchd.records.address import address_array
+from ipwatchd.records.event import Dns
+from ipwatchd.stores import Stores
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _denied(stores: Stores, *addresses: str) -> list[bool]:
+    asked = address_array(addresses)
+    found: list[bool] = stores.lists.denied(asked["hi"], asked["lo"]).tolist()
+    return found
+
+
+async def test_a_country_and_an_operator_come_from_the_files(tmp_path: Path, shared: Path) -> None:
+    """Every network of the file that has the country is denied, its neighbours are not."""
+    geo = GeoSettings(
+        country=str(shared / "geoip/GeoLite2-Country-Test.mmdb"),
+        asn=str(shared / "geoip/GeoLite2-ASN-Test.mmdb"),
+    )
+    stores = await Stores.open(Config(geo=geo), tmp_path)
+    try:
+        bindings = Bindings(stores)
+        assert not await bindings.refresh(1.0)
+        for network in ("country:GB", "asn:1221"):
+            await stores.lists.add("deny", network, reason="x", author="m", now=1.0)
+        assert await bindings.refresh(1.0)
+        assert not await bindings.refresh(2.0)
+        samples = ("81.2.69.142", "2.125.160.216", "1.128.0.1", "89.160.20.112", "8.8.8.8")
+        assert _denied(stores, *samples) == [True, True, True, False, False]
+        for address in samples:
+            place = stores.enricher.place(address)
+            assert place is not None
+            wanted = place.country == "GB" or place.asn == 1221
+            assert _denied(stores, address) == [wanted]
+    finally:
+        await stores.close(3.0)
+
+
+async def test_a_name_is_what_dns_says_and_no_longer(tmp_path: Path) -> None:
+    """An answer binds its address; a name that nobody has asked for a day binds none."""
+    stores = await Stores.open(Config(), tmp_path)
+    try:
+        bindings = Bindings(stores)
+        await stores.lists.add("deny", "name:bad.example", reason="x", author="m", now=1.0)
+        answer = Dns(
+            ts=10.0, orig="10.0.0.5", orig_port=5353, resp="10.0.0.1", resp_port=53, proto="udp",
+            name="bad.example", qtype="A", rcode="NOERROR", response=True,
+            answers=("203.0.113.77",), ttl=60,
+        )  # fmt: skip
+        stores.history.add_events([answer], 10.0)
+        await stores.history.flush(10.0)
+        assert await bindings.refresh(11.0)
+        assert _denied(stores, "203.0.113.77", "10.0.0.5") == [True, False]
+        assert not await bindings.tick(12.0)
+        assert await bindings.tick(10.0 + 90_000.0)
+        assert _denied(stores, "203.0.113.77") == [False]
+    finally:
+        await stores.close(100_000.0)
