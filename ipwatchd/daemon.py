@@ -23,6 +23,7 @@ from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
 from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
+from ipwatchd.desk import Desk
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import BlockedReader, Firewall
 from ipwatchd.inbox import Inbox
@@ -59,6 +60,7 @@ class Daemon:
         self.live = Live(self.pipeline, pid=os.getpid(), started=time.time())
         self.house = House(stores, self.live)
         self._inbox = Inbox(asyncio.get_running_loop())
+        self._desk = Desk(config.intake, stores, time.time)
         self._stopping = asyncio.Event()
         self._before = (0, 0, 0, time.monotonic())
         self._retained = 0.0
@@ -129,6 +131,7 @@ class Daemon:
         await self._start_firewall(time.time())
         control = ControlServer(self.house, self.config.control, time.time)
         await control.start()
+        await self._desk.start()
         try:
             self._start_capture()
             self._start_uplink()
@@ -141,6 +144,7 @@ class Daemon:
             await self._run_parts()
         finally:
             await control.stop()
+            await self._desk.stop()
             if self.live.follower:
                 self.live.follower.close()
             if self.live.blocked:
@@ -217,6 +221,7 @@ class Daemon:
         await self.stores.history.flush(now)
         with self._part("incident counts"):
             await self.stores.incidents.flush(now)
+            await self._desk.tick(now)
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
             await self.stores.history.retain(now)
@@ -312,6 +317,7 @@ class Daemon:
             notes["firewall mode"] = self.live.enforcement.unkept
         if degraded := self.stores.history.degraded():
             notes["history"] = degraded
+        notes |= {"intake": self._desk.note} if self._desk.note else {}
         for name, note in notes.items():
             if name not in self._said:
                 _LOG.warning(note, part=name)

@@ -125,6 +125,8 @@ class Pipeline:
             self._waiting.popleft()
             if incident is not None:
                 outcome.incidents.append(incident)
+                if incident.opened == incident.updated:
+                    self.stores.casework.note_opened(incident)
                 if finding.rule in self.stores.config.incidents.auto_deny:
                     self._unanswered.append((finding, incident))
 
@@ -221,7 +223,10 @@ class Pipeline:
 
     def shed(self) -> dict[str, int]:
         """Return what detectors and this pipeline had to let go, by name."""
-        counts = {"findings": self.findings_shed, "responses": self.responses_shed}
+        counts = {
+            "findings": self.findings_shed, "responses": self.responses_shed,
+            "evidence": self.stores.casework.shed,
+        }  # fmt: skip
         for detector in self.detectors:
             for name, value in detector.counters().items():
                 if name.endswith("shed"):

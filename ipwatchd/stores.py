@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from ipwatchd.audit import Audit
+from ipwatchd.casework import Casework
 from ipwatchd.config import Config
 from ipwatchd.enrich import Enricher
 from ipwatchd.history import History
@@ -45,6 +46,7 @@ class Stores:
         self.lists: Lists
         self.incidents: Incidents
         self.audit: Audit
+        self.casework = Casework(self)
         self.read_only = False
 
     @classmethod

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ipwatchd.cli import actions, cases
@@ -54,9 +55,7 @@ def add_incidents(inner: Commands) -> None:
         "--state", dest="in_state", default="open", help="open, all, or a state (default: open)"
     )
     listed.add_argument("--limit", type=int, default=100)
-    show = inner.add(
-        "show", "show one with its timeline", "incidents show site-000001", actions.incident
-    )
+    show = inner.add("show", "show one with its timeline", "incidents show site-000001", cases.show)
     show.add_argument("id")
     text = "check chain and signatures of the log; status 1 where a link does not hold"
     inner.add("verify", text, "incidents verify", cases.verify)
@@ -64,6 +63,7 @@ def add_incidents(inner: Commands) -> None:
         _on_one(inner, name, text, f"incidents {name} site-000001 {example}".strip(), cases.act)
     _add_judging(inner)
     _add_steps(inner)
+    _add_responses(inner)
 
 
 def _add_judging(inner: Commands) -> None:
@@ -117,21 +117,57 @@ def _add_steps(inner: Commands) -> None:
     read.add_argument("sop")
 
 
+def _add_responses(inner: Commands) -> None:
+    respond = _on_one(
+        inner, "respond", "carry a response out, or (without one) list those that fit",
+        "incidents respond site-000001 deny --for 24h", cases.respond,
+    )  # fmt: skip
+    respond.add_argument("kind", nargs="?", default="", choices=("", "deny", "watch", "notify"))
+    respond.add_argument("--for", dest="span", default="", metavar="SPAN", help="default: 1h")
+    respond.add_argument("--subject", default="", help="default: the incident's")
+    undo = _on_one(
+        inner, "undo", "take the newest response back, or the one named",
+        "incidents undo site-000001", cases.undo,
+    )  # fmt: skip
+    undo.add_argument("receipt", nargs="?", default="")
+    export = inner.add(
+        "export", "write a case as one archive with a manifest",
+        "incidents export site-000001 -o case.zip", cases.export,
+    )  # fmt: skip
+    export.add_argument("id")
+    export.add_argument("-o", dest="output", type=Path, metavar="FILE", help="default: ID.zip")
+    taken = inner.add(
+        "import", "put old cases in from CSV: title,opened[,text,subject,state,resolution …]",
+        "incidents import old.csv", cases.import_cases,
+    )  # fmt: skip
+    taken.add_argument("file", type=Path)
+
+
 def add_report(commands: Commands) -> None:
     """Add `report`."""
     report = commands.add(
-        "report",
-        "hand in what a person told us",
-        "report 'a caller asked for my password' --from maria",
-        actions.report,
+        "report", "hand in what a person told us",
+        "report --kind phishing-call --lang es --from maria", cases.report,
+    )  # fmt: skip
+    report.add_argument(
+        "text", nargs="?", default="", help="in the reporter's words; - reads standard input"
     )
-    report.add_argument("text", help="what was said, in the caller's words; - reads standard input")
+    report.add_argument(
+        "--kind", default="", help="the script that leads you through the questions"
+    )
+    report.add_argument(
+        "--answer", action="append", default=[], metavar="QUESTION=TEXT", help="instead of asking"
+    )
+    report.add_argument("--attach", action="append", default=[], metavar="FILE")
     report.add_argument("--subject", default="", help="address, agent or system it is about")
     report.add_argument("--from", dest="reporter", default="", metavar="WHO")
+    report.add_argument("--role", choices=("customer", "employee", "client", "system"), default="")
     report.add_argument(
         "--channel", choices=("call", "e-mail", "chat", "web", "api"), default="call"
     )
-    report.add_argument("--language", default="", metavar="CODE")
+    report.add_argument(
+        "--lang", "--language", dest="language", default="", metavar="CODE", help="en, es, tl"
+    )
 
 
 def _on_one(

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import base64
+import csv
+import datetime as dt
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from ipwatchd.cli import views
 from ipwatchd.cli.actions import _json, _sentence
-from ipwatchd.cli.table import Column, print_table, say
+from ipwatchd.cli.table import Column, print_table, say, when
+from ipwatchd.records.duration import parse_duration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ipwatchd.control.client import Client
 
-__all__ = ["act", "assess", "classes", "classify", "questions", "sops", "verify"]
+__all__ = [
+    "act", "assess", "classes", "classify", "export", "import_cases", "questions", "report",
+    "respond", "show", "sops", "undo", "verify",
+]  # fmt: skip
 
+_ATTACHED: Final = 5_000_000
+"""Bytes of a file handed in: the daemon takes 8 MB a request."""
 _DETAILS: Final = ("priority", "sop", "step", "target")
 
 
@@ -23,6 +34,41 @@ def act(client: Client, arguments: argparse.Namespace) -> int:
     """Do something about an incident and say how it stands."""
     details = {name: getattr(arguments, name) for name in _DETAILS if hasattr(arguments, name)}
     return _acted(client, arguments, arguments.reason, details)
+
+
+def show(client: Client, arguments: argparse.Namespace) -> int:
+    """Show an incident: what it is, what is to be done, what was done, its timeline."""
+    detail = client.incident(arguments.id)
+    if arguments.json:
+        return _json(detail)
+    views.print_incident(detail)
+    for line in _case_lines(detail.incident, detail.timeline):
+        say(line)
+    return 0
+
+
+def _case_lines(
+    incident: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    """Return the lines about facts, steps, receipts, claims and duplicates."""
+    yield ""
+    yield _standing(incident)
+    for name, value in incident.get("facts", {}).items():
+        yield f"fact       {name} = {value}"
+    for event in timeline:
+        for one in event["body"].get("facts", ()) if event["kind"] == "checked" else ():
+            yield f"checked    {one['claim']} {one['said']}: {one['fact']}"
+        for one in event["body"].get("duplicates", ()) if event["kind"] == "suggested" else ():
+            yield f"like       {one['id']} ({one['score']:.0%}: {', '.join(one['why'])})"
+    for one in incident.get("tasks", ()):
+        done = f"{when(one['done'])} by {one['by']}" if one.get("done") else "open"
+        must = " (mandatory)" if one.get("mandatory") else ""
+        yield f"step       {one['sop']}/{one['step']}{must}: {done}"
+    for one in incident.get("receipts", ()):
+        undone = f", taken back {when(one['undone'])}" if one.get("undone") else ""
+        yield f"response   {one['id']}: {one['text']} by {one['by']}{undone}"
+    for one in incident.get("exhibits", ()):
+        yield f"evidence   {one['name']}: {one.get('rows', 0)} rows, SHA-256 {one['sha256'][:16]}…"
 
 
 def classify(client: Client, arguments: argparse.Namespace) -> int:
@@ -94,6 +140,112 @@ def verify(client: Client, arguments: argparse.Namespace) -> int:
         arguments, found, text if bad is None else f"event {bad} does not hold: {found['why']}"
     )
     return 0 if bad is None else 1
+
+
+def report(client: Client, arguments: argparse.Namespace) -> int:
+    """Hand in a report: in one text, or led by the script of its kind."""
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    answers: dict[str, str] = {}
+    for word in arguments.answer:
+        name, _, value = word.partition("=")
+        answers[name] = value
+    if arguments.kind and not answers and sys.stdin.isatty():
+        answers = _interviewed(client, arguments.kind, arguments.language or "en")
+    after = client.report(
+        text, subject=arguments.subject, reporter=arguments.reporter, channel=arguments.channel,
+        language=arguments.language, kind=arguments.kind, role=arguments.role, answers=answers,
+        attachments=[_attached(Path(name)) for name in arguments.attach],
+    )  # fmt: skip
+    words = f"kept; incident {after['id']} ({after['priority']}, {after['state']})"
+    if after.get("sops") and not arguments.json:
+        words += f"; what to do: incidents sops {after['id']}"
+    return _sentence(arguments, after, words)
+
+
+def _interviewed(client: Client, kind: str, language: str) -> dict[str, str]:
+    script = next((one for one in client.policy()["scripts"] if one["kind"] == kind), None)
+    if script is None:
+        return {}
+    say(script["title"].get(language) or script["title"]["en"], sys.stderr)
+    answers = {}
+    for question in script["question"]:
+        text = question["text"].get(language) or question["text"]["en"]
+        while not (value := input(f"{text} ").strip()) and question["required"]:
+            pass
+        if value:
+            answers[str(question["id"])] = value
+    return answers
+
+
+def _attached(path: Path) -> dict[str, str]:
+    data = path.read_bytes()
+    if len(data) > _ATTACHED:
+        raise ValueError(f"{path} has {len(data):,} bytes, at most {_ATTACHED:,} can be attached")
+    return {"name": path.name, "data": base64.b64encode(data).decode()}
+
+
+def import_cases(client: Client, arguments: argparse.Namespace) -> int:
+    """Put old cases in from a CSV file."""
+    with arguments.file.open(newline="", encoding="utf-8-sig", errors="replace") as file:
+        rows = [_case(number, row) for number, row in enumerate(csv.DictReader(file), 2)]
+    answer = client.import_cases(rows)
+    return _sentence(arguments, answer, f"{answer['imported']} cases imported")
+
+
+def _case(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
+    title, opened = str(row.get("title") or "").strip(), str(row.get("opened") or "").strip()
+    if not title or not opened:
+        raise ValueError(f"line {line}: needs title and opened (2026-03-01T09:30 or epoch seconds)")
+    try:
+        seconds = float(opened)
+    except ValueError:
+        try:
+            seconds = dt.datetime.fromisoformat(opened).timestamp()
+        except ValueError:
+            raise ValueError(f"line {line}: opened {opened!r} is no time") from None
+    texts = {
+        name: str(row.get(name) or "")
+        for name in ("text", "subject", "reporter", "language", "resolution")
+    }
+    state = str(row.get("state") or "").strip().lower()
+    return {"title": title, "opened": seconds, "closed": state == "closed", **texts}
+
+
+def respond(client: Client, arguments: argparse.Namespace) -> int:
+    """Carry a response out, or show which fit."""
+    if not arguments.kind:
+        offers = client.proposals(arguments.id)
+        if arguments.json:
+            return _json(offers)
+        columns = [Column("kind", "RESPONSE"), Column("subject", "SUBJECT"),
+                   Column("seconds", "SECONDS", right=True), Column("why", "WHY")]  # fmt: skip
+        print_table(columns, offers)
+        return 0
+    after = client.act(
+        arguments.id, "respond", reason=arguments.reason, kind=arguments.kind,
+        seconds=parse_duration(arguments.span) if arguments.span else 3600.0,
+        subject=arguments.subject,
+    )  # fmt: skip
+    newest = after["receipts"][-1]
+    return _sentence(arguments, after, f"{newest['text']}; undo: incidents undo {after['id']}")
+
+
+def undo(client: Client, arguments: argparse.Namespace) -> int:
+    """Take the newest response back, or the one named."""
+    after = client.act(arguments.id, "undo", reason=arguments.reason, receipt=arguments.receipt)
+    gone = max(after["receipts"], key=lambda one: one.get("undone", 0.0))
+    return _sentence(arguments, after, f"taken back: {gone['text']}")
+
+
+def export(client: Client, arguments: argparse.Namespace) -> int:
+    """Write a case as one archive with a manifest."""
+    answer = client.export_case(arguments.id)
+    path = arguments.output or Path(answer["name"])
+    data = base64.b64decode(answer["data"])
+    path.write_bytes(data)
+    return _sentence(
+        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
+    )
 
 
 def classes(client: Client, arguments: argparse.Namespace) -> int:

@@ -40,6 +40,7 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
                 events += len(capture.events)
                 opened |= {one.id: f"{one.priority} {one.title}" for one in outcome.incidents}
                 await stores.history.flush(capture.now)
+                await stores.casework.work(capture.now)
     finally:
         await stores.close(now)
     for warning in source.report.warnings:

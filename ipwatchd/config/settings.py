@@ -129,6 +129,19 @@ class FeedSettings(Section, frozen=True):
 FeedName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
+class IntakeSettings(Section, frozen=True):
+    """[intake] how people and their systems report. `maildir` is polled for mails.
+
+    `listen` is host:port for reports over HTTP; `tokens_file` has a line `NAME TOKEN` for each who
+    may hand them in.
+    """
+
+    maildir: str = ""
+    listen: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
+    tokens_file: str = ""
+    keep_bytes: Annotated[int, Meta(ge=1 << 20)] = 2 << 30
+
+
 class UplinkSettings(Section, frozen=True):
     """[uplink] the centre; an empty URL is a site on its own."""
 
@@ -177,6 +190,7 @@ class Config(Section, frozen=True):
     firewall: FirewallSettings = FirewallSettings()
     feeds: dict[FeedName, FeedSettings] = msgspec.field(default_factory=dict)
     incidents: IncidentSettings = IncidentSettings()
+    intake: IntakeSettings = IntakeSettings()
     uplink: UplinkSettings = UplinkSettings()
     control: ControlSettings = ControlSettings()
     logs: LogSettings = LogSettings()

@@ -298,14 +298,32 @@ class Client:
         """Return the taxonomy, the impact questions and the SOPs."""
         return self._call(dict[str, Any], "GET", "policy")
 
-    def report(self, text: str, *, subject: str = "", reporter: str = "", channel: str = "call",
-               language: str = "") -> dict[str, Any]:  # fmt: skip
-        """Hand in what a person told us; returns the incident it became part of."""
+    def report(
+        self, text: str, *, subject: str = "", reporter: str = "", channel: str = "call",
+        language: str = "", **more: object,
+    ) -> dict[str, Any]:  # fmt: skip
+        """Hand in what a person told us; returns the incident it became.
+
+        `more` may be kind, answers, role and attachments (name, type, base64 data).
+        """
         body = {
             "text": text, "subject": subject, "reporter": reporter, "channel": channel,
-            "language": language,
+            "language": language, **more,
         }  # fmt: skip
         return self._call(dict[str, Any], "POST", "reports", body=body)
+
+    def import_cases(self, rows: list[dict[str, Any]]) -> dict[str, Any]:
+        """Put old cases in; the answer has their new ids."""
+        return self._call(dict[str, Any], "POST", "cases", body={"rows": rows})
+
+    def proposals(self, identity: str) -> list[dict[str, Any]]:
+        """Return the responses that fit an incident now."""
+        path = f"incidents/{quote(identity, safe='')}/responses"
+        return self._call(list[dict[str, Any]], "GET", path)
+
+    def export_case(self, identity: str) -> dict[str, Any]:
+        """Return a case as an archive: its name and base64 data."""
+        return self._call(dict[str, Any], "GET", f"incidents/{quote(identity, safe='')}/export")
 
     def zones(self) -> list[Zone]:
         """Return the zones."""

@@ -1,8 +1,7 @@
-"""Calls that show incidents, work on them, and take what people report."""
+"""Calls that show incidents and work on them."""
 
 from __future__ import annotations
 
-import secrets
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
@@ -11,13 +10,13 @@ from msgspec import Meta
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import IncidentDetail, Page
 from ipwatchd.incidents.signing import fingerprint
-from ipwatchd.records.incident import OPEN_STATES, STATES, Report
+from ipwatchd.records.incident import OPEN_STATES, STATES
 
 if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
-__all__ = ["act", "listed", "policy", "report", "show", "verify"]
+__all__ = ["act", "listed", "policy", "show", "verify"]
 
 
 class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -31,14 +30,6 @@ class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
 
 _MACHINES: Final = ("oblige", "undone")
 """Actions that the machine alone writes: clocks know duties, lists know what was taken back."""
-
-
-class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    text: Annotated[str, Meta(min_length=1, max_length=100_000)]
-    subject: Annotated[str, Meta(max_length=200)] = ""
-    reporter: Annotated[str, Meta(max_length=200)] = ""
-    channel: Annotated[str, Meta(max_length=20)] = "call"
-    language: Annotated[str, Meta(max_length=20)] = ""
 
 
 async def listed(house: House, call: Call) -> Page:
@@ -93,18 +84,5 @@ async def act(house: House, call: Call) -> dict[str, Any]:
         call.names["id"], call.names["action"], actor=call.peer.name, reason=asked.reason,
         now=call.now, details=msgspec.to_builtins(asked),
     )  # fmt: skip
-    built: dict[str, Any] = msgspec.to_builtins(incident)
-    return built
-
-
-async def report(house: House, call: Call) -> dict[str, Any]:
-    """Answer POST reports: kept as received; an incident is opened for it."""
-    asked = msgspec.convert(call.body, _Report)
-    kept = Report(
-        id=secrets.token_hex(8), received=call.now, channel=asked.channel,
-        reporter=asked.reporter or call.peer.name, text=asked.text, language=asked.language,
-        subject=asked.subject,
-    )  # fmt: skip
-    incident = await house.stores.incidents.report(kept, call.now)
     built: dict[str, Any] = msgspec.to_builtins(incident)
     return built

@@ -12,7 +12,17 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
-from ipwatchd.control import exports, feeds, firewall, incidents, lists, overview, privacy, records
+from ipwatchd.control import (
+    cases,
+    exports,
+    feeds,
+    firewall,
+    incidents,
+    lists,
+    overview,
+    privacy,
+    records,
+)
 from ipwatchd.control.call import (
     ROLES,
     Call,
@@ -79,8 +89,13 @@ ROUTES: Final = (
     Route("GET", "incidents", "viewer", incidents.listed),
     Route("GET", "incidents/verify", "viewer", incidents.verify),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
+    Route("GET", "incidents/{id}/responses", "viewer", cases.proposed),
+    Route("GET", "incidents/{id}/export", "operator", cases.export, "incident-export"),
+    Route("POST", "incidents/{id}/respond", "operator", cases.respond, "respond"),
+    Route("POST", "incidents/{id}/undo", "operator", cases.undo, "undo"),
     Route("POST", "incidents/{id}/{action}", "operator", incidents.act, "incident"),
-    Route("POST", "reports", "operator", incidents.report, "report"),
+    Route("POST", "reports", "operator", cases.report, "report"),
+    Route("POST", "cases", "admin", cases.import_cases, "import"),
 )
 
 

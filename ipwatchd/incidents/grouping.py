@@ -13,6 +13,7 @@ import msgspec
 from ipwatchd.incidents.bodies import Grown, Opened
 from ipwatchd.incidents.chain import plain
 from ipwatchd.incidents.fold import LISTED, bounded_union
+from ipwatchd.incidents.taxonomy import UNDETERMINED
 from ipwatchd.incidents.triage import Triage, severity_rank, triage
 from ipwatchd.records.incident import OPEN_STATES, Incident, Report
 
@@ -44,14 +45,14 @@ def opened(finding: Finding) -> Opened:
     )  # fmt: skip
 
 
-def opened_by(report: Report) -> Opened:
+def opened_by(report: Report, classification: str = UNDETERMINED) -> Opened:
     """Return the event body that makes an incident of what a person told us, as yet unjudged."""
     line = report.text.strip().partition("\n")[0]
     return Opened(
         rule="report", subject=report.subject, title=line[:TITLE] or f"report by {report.channel}",
         severity="medium", priority="P3", impact=IMPACT_OF_REPORT, urgency=URGENCY_OF_REPORT,
         first_seen=report.received, last_seen=report.received, count=1,
-        classification="undetermined", report=report,
+        classification=classification, report=report,
     )  # fmt: skip
 
 

@@ -61,6 +61,12 @@ MIGRATIONS: Final = (
     CREATE TRIGGER events_are_kept BEFORE DELETE ON events
         BEGIN SELECT RAISE(ABORT, 'incident events are never removed'); END;
     """,
+    """
+    CREATE TABLE threads (
+        message_id TEXT PRIMARY KEY, incident TEXT NOT NULL, sender TEXT NOT NULL
+    ) WITHOUT ROWID;
+    CREATE INDEX threads_incident ON threads (incident);
+    """,
 )
 
 _FULL: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
@@ -172,6 +178,12 @@ class Batch:
         """Note that a report came in, so that the same one again opens nothing."""
         await self._db.execute(
             "INSERT INTO reports VALUES (?, ?, ?)", (report, incident, self.head.seq)
+        )
+
+    async def remember_thread(self, message_id: str, incident: str, sender: str) -> None:
+        """Note which incident a mail belongs to; the first one counts."""
+        await self._db.execute(
+            "INSERT OR IGNORE INTO threads VALUES (?, ?, ?)", (message_id, incident, sender)
         )
 
     async def _event(

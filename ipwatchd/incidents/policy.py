@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.incidents.impact import Assessment, parse_assessment
+from ipwatchd.incidents.scripts import Script, check_scripts, parse_script
 from ipwatchd.incidents.sops import Sop, check_sops, parse_sop
 from ipwatchd.incidents.taxonomy import Taxonomy, parse_taxonomy
 
@@ -31,6 +32,11 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     taxonomy: Taxonomy
     assessment: Assessment
     sops: tuple[Sop, ...] = ()
+    scripts: tuple[Script, ...] = ()
+
+    def script(self, kind: str) -> Script | None:
+        """Return the intake script of a kind of report."""
+        return next((one for one in self.scripts if one.kind == kind), None)
 
 
 def shipped() -> Path:
@@ -47,8 +53,10 @@ def load_policy(own: str = "") -> Policy:
     taxonomy = parse_taxonomy(*_one(own, "taxonomy/rsit.toml"))
     sops = tuple(parse_sop(*file) for file in _all(own, "sops/*.md"))
     check_sops(sops, taxonomy, own or "config/sops")
+    scripts = tuple(parse_script(*file) for file in _all(own, "intake/*.toml"))
+    check_scripts(scripts, taxonomy, own or "config/intake")
     return Policy(
-        taxonomy=taxonomy, sops=sops,
+        taxonomy=taxonomy, sops=sops, scripts=scripts,
         assessment=parse_assessment(*_one(own, "taxonomy/impact.toml")),
     )  # fmt: skip
 

@@ -52,6 +52,26 @@ class IncidentQueries:
         rows = await self._rows("SELECT doc FROM incidents WHERE id = ?", (id.strip().upper(),))
         return incident_of(rows[0]) if rows else None
 
+    async def of_report(self, report: str) -> Incident | None:
+        """Return the incident that a report is part of."""
+        rows = await self._rows("SELECT incident FROM reports WHERE id = ?", (report,))
+        return await self.incident(rows[0]["incident"]) if rows else None
+
+    async def thread(self, message_ids: Sequence[str]) -> tuple[str, frozenset[str]]:
+        """Return the incident of a mail thread and who wrote in it; ("", nobody) where it is new.
+
+        The newest Message-ID that is known decides.
+        """
+        for message_id in reversed(message_ids):
+            query = "SELECT incident FROM threads WHERE message_id = ?"
+            for row in await self._rows(query, (message_id,)):
+                names = await self._rows(
+                    "SELECT DISTINCT sender FROM threads WHERE incident = ? LIMIT 1000",
+                    (row["incident"],),
+                )
+                return row["incident"], frozenset(one["sender"] for one in names)
+        return "", frozenset()
+
     async def list(
         self, states: Sequence[str] = OPEN_STATES, limit: int = 100, offset: int = 0
     ) -> Page:

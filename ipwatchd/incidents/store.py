@@ -22,6 +22,7 @@ from ipwatchd.incidents.policy import Policy, load_policy
 from ipwatchd.incidents.queries import IncidentQueries, Page
 from ipwatchd.incidents.signing import Signer
 from ipwatchd.incidents.sops import assigned, matching
+from ipwatchd.incidents.taxonomy import UNDETERMINED
 from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.sqlite import connect
 
@@ -134,7 +135,9 @@ class Incidents(IncidentQueries):
                 if known:
                     return known
                 actor = r.reporter or r.channel
-                body = self._with_sops(opened_by(r), kind=r.kind, language=r.language)
+                script = self.policy.script(r.kind)
+                body = opened_by(r, script.classification if script else UNDETERMINED)
+                body = self._with_sops(body, kind=r.kind, language=r.language)
                 incident = await batch.open(body, actor=actor, now=now)
                 await batch.remember(r.id, incident.id)
             self.counters["opened"] += 1
@@ -264,6 +267,11 @@ class Incidents(IncidentQueries):
                 break
             incident = await self.incident(incident.merged_into) or incident
         return incident
+
+    async def remember_thread(self, message_id: str, incident: str, sender: str) -> None:
+        """Note which incident a mail belongs to, so that replies find it."""
+        async with self._lock, self._write() as batch:
+            await batch.remember_thread(message_id, incident, sender)
 
     async def _open(self, f: Finding, now: float) -> Incident:
         async with self._write() as batch:

@@ -1,0 +1,62 @@
+"""What could be done against an incident now: proposals, each with how it is taken back. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ipwatchd.records.incident import OPEN_STATES
+
+if TYPE_CHECKING:
+    from ipwatchd.records.incident import Incident
+
+__all__ = ["Offer", "denial", "proposals"]
+
+HOUR: Final = 3600.0
+SPANS: Final = {"P1": 24 * HOUR, "P2": 24 * HOUR, "P3": 4 * HOUR}
+
+
+class Offer(msgspec.Struct, kw_only=True, frozen=True):
+    """A response that fits: `why` says for what reason, `undo` what takes it back."""
+
+    kind: str
+    subject: str
+    seconds: float
+    why: str
+    undo: str
+
+
+def denial(incident: Incident) -> bool:
+    """Tell whether an incident's subject is an address, which a list could hold."""
+    try:
+        ipaddress.ip_network(incident.subject)
+    except ValueError:
+        return False
+    return True
+
+
+def proposals(incident: Incident, zone: str) -> list[Offer]:
+    """Return what fits, the strongest first; `zone` is the subject's, "" where it has none."""
+    if incident.state not in OPEN_STATES:
+        return []
+    offers = []
+    undo = f"incidents undo {incident.id}"
+    standing = {one.kind for one in incident.receipts if not one.undone}
+    if denial(incident) and zone == "internet" and "deny" not in standing:
+        offers.append(Offer(
+            kind="deny", subject=incident.subject, seconds=SPANS.get(incident.priority, HOUR),
+            why="it comes from outside: nobody of ours is cut off", undo=undo,
+        ))  # fmt: skip
+    if denial(incident) and zone != "internet" and "watch" not in standing:
+        offers.append(Offer(
+            kind="watch", subject=incident.subject, seconds=24 * HOUR,
+            why="it is ours: look what it does before it is cut off", undo=undo,
+        ))  # fmt: skip
+    if incident.personal and "notify" not in standing:
+        offers.append(Offer(
+            kind="notify", subject="privacy officer", seconds=0.0,
+            why="personal data is concerned", undo=undo,
+        ))  # fmt: skip
+    return offers

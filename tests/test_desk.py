@@ -1,0 +1,271 @@
+"""Reports through every door of the house: held against our records, threaded, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import zipfile
+from email.message import EmailMessage
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from ipwatchd.config import Config
+from ipwatchd.config.settings import IntakeSettings, SiteSettings
+from ipwatchd.control.call import Peer
+from ipwatchd.control.house import House
+from ipwatchd.control.routes import dispatch
+from ipwatchd.desk import Desk
+from ipwatchd.pipeline import Pipeline
+from ipwatchd.records.event import Dns
+from ipwatchd.records.finding import Finding
+from ipwatchd.records.incident import Report
+from ipwatchd.stores import Stores
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+TOKEN = "0123456789abcdef-bot"
+
+
+@pytest.fixture
+async def stores(tmp_path: Path) -> AsyncIterator[Stores]:
+    """Return the stores of a site with a mail drop and a door for bots."""
+    maildir = tmp_path / "mail"
+    (maildir / "new").mkdir(parents=True)
+    (tmp_path / "tokens").write_text(f"# who may\nbot {TOKEN}\nshort x\n")
+    config = Config(
+        site=SiteSettings(name="manila"),
+        intake=IntakeSettings(
+            maildir=str(maildir), listen="127.0.0.1:0", tokens_file=str(tmp_path / "tokens")
+        ),
+    )
+    made = await Stores.open(config, tmp_path / "state")
+    yield made
+    await made.close(2000.0)
+
+
+@pytest.fixture
+async def desk(stores: Stores) -> AsyncIterator[Desk]:
+    """Return a front desk that is open."""
+    made = Desk(stores.config.intake, stores, lambda: 1000.0)
+    await made.start()
+    assert made.note == ""
+    yield made
+    await made.stop()
+
+
+def arrive(stores: Stores, name: str, text: str, **headers: str) -> None:
+    """Let a mail arrive."""
+    message = EmailMessage()
+    named = {"From": "ana@client.example", "Subject": "odd call", "Message-ID": f"<{name}@x>"}
+    for key, value in (
+        named | {key.replace("_", "-"): one for key, one in headers.items()}
+    ).items():
+        message[key] = value
+    message.set_content(text)
+    path = stores.state_dir.parent / "mail" / "new" / name
+    path.write_bytes(message.as_bytes())
+
+
+async def ask(stores: Stores, method: str, path: str, **body: Any) -> Any:
+    """Make a call of the control API as an operator; return its answer."""
+    status, data = await dispatch(
+        House(stores), Peer("ben", "operator"), method, f"/v1/{path}",
+        json.dumps(body).encode() if body else b"", 1500.0,
+    )  # fmt: skip
+    answer = json.loads(data)
+    return answer if status == 200 else (status, answer["error"])
+
+
+async def test_a_mail_becomes_a_report_and_its_original_is_kept(stores: Stores, desk: Desk) -> None:
+    """The .eml is there byte for byte under its hash; delivered twice it is one report."""
+    arrive(stores, "1", "they asked for my code")
+    raw = (stores.state_dir.parent / "mail" / "new" / "1").read_bytes()
+    await desk.tick(1000.0)
+    arrive(stores, "1", "they asked for my code")
+    await desk.tick(1001.0)
+    (incident,) = await stores.incidents.list()
+    assert (incident.title, incident.rule) == ("odd call", "report")
+    (first, *_) = await stores.incidents.after(0)
+    assert first.body["report"]["channel"] == "e-mail"
+    digest = first.body["report"]["original"]
+    assert digest == hashlib.sha256(raw).hexdigest()
+    assert stores.casework.reports.get(digest, ".eml") == raw
+    assert not list((stores.state_dir.parent / "mail" / "new").iterdir())
+
+
+async def test_threads_are_followed_and_forged_ones_are_not(stores: Stores, desk: Desk) -> None:
+    """A reply by who wrote before joins the case; a stranger with the same id opens one."""
+    arrive(stores, "1", "they asked for my code")
+    await desk.tick(1000.0)
+    arrive(stores, "2", "they called again", References="<no@x> <1@x>")
+    arrive(stores, "3", "let me in", References="<1@x>", From="mallory@evil.example")
+    arrive(stores, "4", "nothing known", In_Reply_To="<guess@x>")
+    await desk.tick(1001.0)
+    rows = await stores.incidents.list()
+    assert [len(row.reports) for row in reversed(rows)] == [2, 1, 1]
+    assert desk.mail is not None
+    assert desk.mail.counters["forged_threads"] == 1
+
+
+async def test_hostile_mails_all_become_reports(stores: Stores, desk: Desk) -> None:
+    """Garbage, nothing at all, a head without end, a link to elsewhere: none stops the next."""
+    new = stores.state_dir.parent / "mail" / "new"
+    for name, data in {
+        "a": b"", "b": bytes(range(256)) * 50, "c": b"Subject: " + b"x" * 500_000,
+        "d": b"Content-Type: multipart/mixed; boundary=x\n\n" + b"--x\n" * 20_000,
+    }.items():  # fmt: skip
+        (new / name).write_bytes(data)
+    (new / "link").symlink_to("/etc/hostname")
+    arrive(stores, "z", "a real one")
+    await desk.tick(1000.0)
+    rows = await stores.incidents.list()
+    assert len(rows) == 5
+    assert [path.name for path in new.iterdir()] == ["link"]
+    assert (await stores.incidents.verify()).first_bad_seq is None
+
+
+async def test_a_full_store_leaves_mails_where_they_are(stores: Stores, desk: Desk) -> None:
+    """At the limit of kept bytes nothing is lost: the mail waits and the note says why."""
+    stores.casework.reports._most = 10
+    arrive(stores, "1", "hello")
+    await desk.tick(1000.0)
+    assert "keep_bytes" in desk.note
+    assert len(list((stores.state_dir.parent / "mail" / "new").iterdir())) == 1
+    stores.casework.reports._most = 1 << 20
+    await desk.tick(1001.0)
+    assert desk.note == ""
+    assert len(await stores.incidents.list()) == 1
+
+
+async def test_bots_hand_in_reports_with_a_token(stores: Stores, desk: Desk) -> None:
+    """A right token gives an incident, an id twice the same; wrong token, kind, size do not."""
+    assert desk.web is not None
+    url = f"http://127.0.0.1:{desk.web.port}/v1/reports"
+    good = {"Authorization": f"Bearer {TOKEN}"}
+    said = {"text": "Tumawag ang bangko", "id": "chat-7", "channel": "chat", "language": "tl"}
+    async with aiohttp.ClientSession() as session:
+
+        async def post(body: Any, headers: dict[str, str]) -> tuple[int, Any]:
+            async with session.post(url, json=body, headers=headers) as answer:
+                return answer.status, await answer.json()
+
+        status, one = await post(said, good)
+        assert (status, one["incident"]) == (200, "MANILA-000001")
+        assert (await post(said, good))[1] == one
+        assert (await post(said, {}))[0] == 401
+        assert (await post(said, {"Authorization": "Bearer x"}))[0] == 401
+        assert (await post(said | {"kind": "nonsense"}, good))[0] == 400
+        assert (await post(said | {"kind": "phishing-call"}, good))[0] == 400
+        assert (await post({"text": ""}, good))[0] == 400
+        assert (await post({"text": "x" * 200_000}, good))[0] == 400
+        statuses = [(await post({"text": f"flood {n}"}, good))[0] for n in range(70)]
+        assert 429 in statuses
+    assert len(await stores.incidents.list(limit=1000)) < 65
+    (event, *_) = await stores.incidents.after(0)
+    assert event.body["report"]["language"] == "tl"
+
+
+async def test_what_is_claimed_is_held_against_history(stores: Stores) -> None:
+    """An address that we saw is known, another is not; nothing is judged, the facts are noted."""
+    stores.history.add_events(
+        [Dns(ts=900.0, orig="10.20.0.9", orig_port=5353, resp="10.20.0.1", resp_port=53,
+                  name="bank.example")], 900.0,
+    )  # fmt: skip
+    await stores.history.flush(901.0)
+    for number, subject in enumerate(("10.20.0.9", "203.0.113.200", "maria")):
+        await stores.casework.take(
+            Report(id=f"r{number}", received=1000.0, channel="call", reporter="ana", text="x",
+                   subject=subject), 1000.0,
+        )  # fmt: skip
+    checked = [one for one in await stores.incidents.after(0) if one.kind == "checked"]
+    facts = {one.body["facts"][0]["said"]: one.body["facts"][0]["known"] for one in checked}
+    assert facts == {"10.20.0.9": True, "203.0.113.200": False, "maria": False}
+
+
+def scan(subject: str = "203.0.113.7") -> Finding:
+    """Return a port scan."""
+    return Finding(
+        rule="port-scan", subject=subject, key=f"port-scan|{subject}", title=f"{subject} scans",
+        first_seen=1000.0, last_seen=1000.0, count=20, severity="medium",
+        classification="scanner", score=0.9, value=20.0, threshold=20.0,
+    )  # fmt: skip
+
+
+async def test_evidence_is_taken_when_an_incident_opens_and_exported(stores: Stores) -> None:
+    """Taken by itself, hashed, listed; the archive's manifest has every file; a change is named."""
+    pipeline = Pipeline(stores)
+    await pipeline.settle([scan()], 1000.0)
+    await stores.casework.work(1001.0)
+    (incident,) = await stores.incidents.list()
+    names = {one.name for one in incident.exhibits}
+    assert names >= {"lists.json", "place.json"}
+    data = await stores.casework.export(incident.id, 1002.0)
+    assert data is not None
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        manifest = json.loads(archive.read("manifest.json"))
+        for one in manifest["files"]:
+            assert hashlib.sha256(archive.read(one["name"])).hexdigest() == one["sha256"]
+        assert manifest["missing"] == {}
+        assert {"incident.json", "timeline.json"} < set(archive.namelist())
+    one = incident.exhibits[0]
+    stores.casework.evidence.path(one.sha256, ".json").write_bytes(b"forged")
+    data = await stores.casework.export(incident.id, 1003.0)
+    assert data is not None
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        assert json.loads(archive.read("manifest.json"))["missing"]
+
+
+async def test_a_flood_of_incidents_is_worked_off_by_and_by(stores: Stores) -> None:
+    """A thousand openings take a few a tick; what is too much is counted by name."""
+    pipeline = Pipeline(stores)
+    for number in range(1010):
+        incident = await stores.incidents.finding(scan(f"203.0.{number >> 8}.{number & 255}"), 1.0)
+        assert incident is not None
+        stores.casework.note_opened(incident)
+    assert pipeline.shed()["evidence"] == 10
+    assert await stores.casework.work(2.0) == 4
+
+
+async def test_a_response_is_carried_out_has_a_receipt_and_is_undone(stores: Stores) -> None:
+    """Proposed, denied for a time, shown; undo releases it; a second undo has nothing to do."""
+    await Pipeline(stores).settle([scan()], 1000.0)
+    (offer,) = await ask(stores, "GET", "incidents/MANILA-000001/responses")
+    assert (offer["kind"], offer["subject"], offer["seconds"]) == ("deny", "203.0.113.7", 14400.0)
+    done = await ask(stores, "POST", "incidents/MANILA-000001/respond", kind="deny", seconds=7200.0)
+    (receipt,) = done["receipts"]
+    assert receipt["expires"] == 1500.0 + 7200.0
+    (entry,) = stores.lists.entries("deny", now=1501.0)
+    assert (entry.source, entry.ticket) == ("response:port-scan", "MANILA-000001")
+    assert await ask(stores, "GET", "incidents/MANILA-000001/responses") == []
+    undone = await ask(stores, "POST", "incidents/MANILA-000001/undo", reason="our partner")
+    assert undone["receipts"][0]["undone"] == 1500.0
+    assert stores.lists.entries("deny", now=1501.0) == []
+    assert (await ask(stores, "POST", "incidents/MANILA-000001/undo", reason="x"))[0] == 404
+    assert (await ask(stores, "POST", "incidents/MANILA-000001/oblige", reason="x"))[0] == 400
+
+
+async def test_old_cases_come_in_closed_where_they_were(stores: Stores) -> None:
+    """Rows of a CSV become incidents with their own times; only an admin may."""
+    rows = [{"title": "old scan", "opened": 10.0, "closed": True, "resolution": "denied"},
+            {"title": "open one", "opened": 20.0}]  # fmt: skip
+    body = json.dumps({"rows": rows}).encode()
+    status, _ = await dispatch(
+        House(stores), Peer("eve", "operator"), "POST", "/v1/cases", body, 1.0
+    )
+    assert status == 403
+    status, data = await dispatch(
+        House(stores), Peer("ben", "admin"), "POST", "/v1/cases", body, 1.0
+    )
+    assert (status, json.loads(data)["imported"]) == (200, 2)
+    closed, still = [await stores.incidents.incident(one) for one in json.loads(data)["ids"]]
+    assert closed is not None
+    assert still is not None
+    assert (closed.state, closed.resolution, closed.first_seen) == ("CLOSED", "denied", 10.0)
+    assert still.state == "NEW"
+    await asyncio.sleep(0)
