@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.detect import build
+from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from ipwatchd.stores import Stores
 
 __all__ = ["Outcome", "Pipeline"]
+
+_SAVE_SECONDS: Final = 60.0
+"""A crash loses as much of what detectors learned."""
 
 _WAITING: Final = 10_000
 """Findings kept in memory while incidents can't be written (full disk), and responses while lists
@@ -46,6 +49,11 @@ class Pipeline:
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
         self.detectors = self._build()
+        self.silenced = Silenced(stores.config.detect.expected)
+        self._baselines = stores.state_dir / "baselines.bin"
+        self.unlearned = load_baselines(self._baselines, self.detectors)
+        """Why detectors began anew; empty when they did not."""
+        self._saved = 0.0
         self._waiting: deque[Finding] = deque()
         self._unanswered: deque[tuple[Finding, Incident]] = deque(maxlen=_WAITING)
         # Captures, log lines and blocked packets come from tasks of their own: one at a time may
@@ -61,7 +69,10 @@ class Pipeline:
 
     def _build(self) -> list[Detector]:
         stores = self.stores
-        return build(stores.config.detect, denied=stores.lists.denied, zones=stores.enricher.zones)
+        return build(
+            stores.config.detect, denied=stores.lists.denied, zones=stores.enricher.zones,
+            place=stores.enricher.place,
+        )  # fmt: skip
 
     async def take(self, capture: Capture) -> Outcome:
         """Take one delivery of a source through the house."""
@@ -76,12 +87,26 @@ class Pipeline:
         return await self.settle(found, capture.now)
 
     async def take_events(self, events: Sequence[AnyEvent], now: float) -> Outcome:
-        """Take events of logs or of the firewall through the house."""
-        return await self.settle(self._events(events, now) if events else [], now)
+        """Take events of logs or of the firewall through the house; called each second."""
+        found = self._events(events, now) if events else []
+        for detector in self.detectors:
+            found += detector.tick(now)
+        if abs(now - self._saved) >= _SAVE_SECONDS:
+            self._saved = now
+            try:
+                self.save()
+                self.unlearned = ""
+            except OSError as error:
+                self.unlearned = f"can't keep what detectors learned: {sentence(error)}"
+        return await self.settle(found, now)
 
     def _events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         self.stores.history.add_events(events, now)
         return [finding for detector in self.detectors for finding in detector.events(events, now)]
+
+    def save(self) -> None:
+        """Keep what detectors learned. Raises OSError."""
+        save_baselines(self._baselines, self.detectors)
 
     async def settle(self, found: Sequence[Finding], now: float) -> Outcome:
         """Make incidents of findings, and of those that had to wait; respond where configured."""
@@ -89,7 +114,7 @@ class Pipeline:
             return await self._settle(found, now)
 
     async def _settle(self, found: Sequence[Finding], now: float) -> Outcome:
-        for finding in found:
+        for finding in self.silenced.raised(found):
             if self._is_an_echo(finding, now):
                 self.echoes += 1
                 continue
@@ -218,8 +243,13 @@ class Pipeline:
         return bool(self.stores.lists.denied(one["hi"], one["lo"])[0])
 
     def retune(self) -> None:
-        """Take new thresholds after a reload; what detectors had counted starts anew."""
+        """Take new thresholds after a reload; counts start anew, what was learned stays."""
+        learned = {one.rule: state for one in self.detectors if (state := one.remember())}
         self.detectors = self._build()
+        for detector in self.detectors:
+            if detector.rule in learned:
+                detector.recall(learned[detector.rule])
+        self.silenced = Silenced(self.stores.config.detect.expected)
 
     def shed(self) -> dict[str, int]:
         """Return what detectors and this pipeline had to let go, by name."""

@@ -41,11 +41,14 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
                 opened |= {one.id: f"{one.priority} {one.title}" for one in outcome.incidents}
                 await stores.history.flush(capture.now)
                 await stores.casework.work(capture.now)
+            pipeline.save()
     finally:
         await stores.close(now)
     for warning in source.report.warnings:
         print(f"warning: {warning}", file=sys.stderr)
     print(f"{flows} flows, {events} events, {len(opened)} incidents → {state}", file=sys.stderr)
+    for reason, count in pipeline.silenced.counts.items():
+        print(f"  silenced as expected ({reason}): {count} findings", file=sys.stderr)
     for identity, words in sorted(opened.items()):
         print(f"  {identity}  {words}", file=sys.stderr)
     return 0

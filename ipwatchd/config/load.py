@@ -6,25 +6,33 @@ import difflib
 import ipaddress
 import re
 import tomllib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
 
 from ipwatchd.config.position import key_lines
-from ipwatchd.config.settings import Config, Section
+from ipwatchd.config.section import Section
+from ipwatchd.config.settings import Config, DetectSettings
 from ipwatchd.records.finding import RULES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
-__all__ = ["ConfigError", "Fault", "load", "parse"]
+__all__ = ["DETECTORS", "ConfigError", "Fault", "load", "parse", "parse_detectors"]
 
 _MOST = 1 << 20
 """Bytes of a configuration file; more is not one."""
 
+DETECTORS = "detectors.toml"
+"""Name of the file of thresholds, beside the configuration."""
+
+_DAILY = r"([01][0-9]|2[0-3]):[0-5][0-9]-([01][0-9]|2[0-3]):[0-5][0-9]"
+
 Key = tuple[str, ...]
+Kind = TypeVar("Kind", bound=Section)
 
 
 class Fault(NamedTuple):
@@ -50,29 +58,54 @@ def _sentence(name: str, fault: Fault) -> str:
 
 
 def load(path: Path) -> Config:
-    """Read and check a file. Raises ConfigError, or OSError where it can't be read."""
+    """Read and check a file, and DETECTORS beside it where there is one.
+
+    Raises ConfigError, or OSError where one can't be read.
+    """
+    config = parse(_text(path), str(path))
+    beside = path.with_name(DETECTORS)
+    if not beside.is_file():
+        return config
+    detect = parse_detectors(_text(beside), str(beside))
+    if config.detect != DetectSettings():
+        fault = Fault(("detect",), f"thresholds stand in {beside} too: keep them in one place")
+        raise ConfigError(str(path), [fault])
+    return msgspec.structs.replace(config, detect=detect)
+
+
+def parse_detectors(text: str, name: str) -> DetectSettings:
+    """Check the text of a detectors file. Raises ConfigError."""
+    return _parsed(DetectSettings, text, name, _check_detectors)
+
+
+def _text(path: Path) -> str:
     with path.open("rb") as file:
         data = file.read(_MOST + 1)
     if len(data) > _MOST:
         raise ConfigError(str(path), [Fault((), f"has over {_MOST} bytes: is it the right file?")])
     try:
-        text = data.decode()
+        return data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ConfigError(str(path), [Fault((), "is not UTF-8 text", line)]) from None
-    return parse(text, str(path))
 
 
 def parse(text: str, name: str) -> Config:
     """Check the text of a file; `name` stands in the messages. Raises ConfigError."""
+    return _parsed(Config, text, name, _check_meaning)
+
+
+def _parsed(
+    kind: type[Kind], text: str, name: str, check: Callable[[Kind], Iterator[Fault]]
+) -> Kind:
     try:
         tree = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigError(name, [_syntax(str(error))]) from None
-    faults = list(_check_table(Config, tree, ()))
+    faults = list(_check_table(kind, tree, ()))
     if not faults:
-        config = msgspec.convert(tree, Config)
-        faults = list(_check_meaning(config))
+        config = msgspec.convert(tree, kind)
+        faults = list(check(config))
         if not faults:
             return config
     lines = key_lines(text)
@@ -156,11 +189,44 @@ def _check_meaning(config: Config) -> Iterator[Fault]:
         yield Fault(
             ("capture", "interfaces"), "names an interface twice: its packets would count twice"
         )
-    for rule in config.incidents.auto_deny:
-        if rule not in RULES:
-            yield Fault(("incidents", "auto_deny"), _unknown("rule", rule, list(RULES)))
+    yield from _check_rules(config.incidents.auto_deny, ("incidents", "auto_deny"))
+    for fault in _check_detectors(config.detect):
+        yield fault._replace(key=("detect", *fault.key))
     if config.firewall.table in {"filter", "nat", "mangle", "raw"}:
         yield Fault(("firewall", "table"), "is a name that other firewalls use: choose your own")
+
+
+def _check_detectors(detect: DetectSettings) -> Iterator[Fault]:
+    """Yield what is wrong with what detectors expect and allow."""
+    for one in detect.expected:
+        yield from _check_rules(one.rules, ("expected",))
+        for network in one.networks:
+            yield from _check_network(network, ("expected",))
+        for moment in (one.since, one.until):
+            if moment and not _is_moment(moment):
+                yield Fault(("expected",), f"{moment!r} is no time: write 2026-05-01T08:00:00Z")
+        if one.daily and not re.fullmatch(_DAILY, one.daily):
+            yield Fault(("expected",), f"{one.daily!r} are no hours: write 22:00-04:00 (UTC)")
+    for address in (*detect.bypass.resolvers, *detect.lan_spoofing.gateways):
+        if "/" in address:
+            yield Fault((), f"{address!r} is a network: write one address")
+        else:
+            yield from _check_network(address, ("bypass", "resolvers"))
+    for network in detect.bypass.allowed:
+        yield from _check_network(network, ("bypass", "allowed"))
+
+
+def _check_rules(rules: Iterable[str], here: Key) -> Iterator[Fault]:
+    for rule in rules:
+        if rule not in RULES:
+            yield Fault(here, _unknown("rule", rule, list(RULES)))
+
+
+def _is_moment(text: str) -> bool:
+    try:
+        return datetime.fromisoformat(text).tzinfo is not None
+    except ValueError:
+        return False
 
 
 def _check_network(text: str, here: Key) -> Iterator[Fault]:

@@ -1,38 +1,64 @@
 """Batches and events → findings: one detector a file, each with bounded tables and no clock.
 
-`build` makes those that the settings enable. Rules: port-scan, password-guessing, denied-contact.
+`build` makes those that the settings enable; `RULES` are all there are (docs/detectors.md is made
+of what they say of themselves).
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from ipwatchd.detect.about import House, Rule
+from ipwatchd.detect.baselines import load_baselines, save_baselines
+from ipwatchd.detect.beaconing import Beaconing
+from ipwatchd.detect.bypass import Bypass
 from ipwatchd.detect.denied_contact import DeniedContact
 from ipwatchd.detect.detector import Detector
+from ipwatchd.detect.dns_tunnel import DnsTunnel
+from ipwatchd.detect.expected import Silenced
+from ipwatchd.detect.exposed_service import ExposedService
+from ipwatchd.detect.flood import Flood
+from ipwatchd.detect.lan_spoofing import LanSpoofing
+from ipwatchd.detect.neighbour_sweep import NeighbourSweep
 from ipwatchd.detect.password_guessing import PasswordGuessing
 from ipwatchd.detect.port_scan import PortScan
+from ipwatchd.detect.rogue_dhcp import RogueDhcp
+from ipwatchd.detect.unknown_device import UnknownDevice
+from ipwatchd.detect.upload import Upload
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ipwatchd.config.settings import DetectSettings
     from ipwatchd.detect.detector import Denied
+    from ipwatchd.records.agent import Agent
+    from ipwatchd.records.place import Place
 
-__all__ = ["Detector", "build"]
+__all__ = ["RULES", "Detector", "Silenced", "build", "load_baselines", "save_baselines"]
+
+RULES: Final[tuple[type[Rule], ...]] = (
+    PortScan, PasswordGuessing, DeniedContact, Flood, DnsTunnel, Beaconing, Upload, Bypass,
+    ExposedService, LanSpoofing, UnknownDevice, RogueDhcp, NeighbourSweep,
+)  # fmt: skip
 
 
-def build(settings: DetectSettings, *, denied: Denied, zones: Sequence[str]) -> list[Detector]:
+def build(
+    settings: DetectSettings, *, denied: Denied, zones: Sequence[str],
+    place: Callable[[str], Place | None] | None = None, agents: Mapping[str, Agent] | None = None,
+) -> list[Detector]:  # fmt: skip
     """Return the detectors that are enabled.
 
     `denied` tells which addresses of a batch may not pass, `zones` are the names that the flows'
-    zone columns index.
+    zone columns index, `place` is where an address is, `agents` the roster by name.
     """
     del zones  # direction says enough for these rules
+    house = House(place, agents or {}) if place else House(agents=agents or {})
     detectors: list[Detector] = []
-    if settings.port_scan.enabled:
-        detectors.append(PortScan(settings))
-    if settings.password_guessing.enabled:
-        detectors.append(PasswordGuessing(settings))
-    if settings.denied_contact.enabled:
-        detectors.append(DeniedContact(settings, denied))
+    for kind in RULES:
+        if not getattr(settings, kind.section).enabled:
+            continue
+        if kind is DeniedContact:
+            detectors.append(DeniedContact(settings, denied))
+        else:
+            detectors.append(kind(settings, house))
     return detectors

@@ -17,7 +17,7 @@ from ipwatchd.records.flow import STATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ICMP", "ICMP6", "TCP", "UDP", "probes", "successes"]
+__all__ = ["ICMP", "ICMP6", "TCP", "UDP", "probes", "successes", "to_many"]
 
 ICMP: Final = 1
 TCP: Final = 6
@@ -99,7 +99,7 @@ def _udp_probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     probing: NDArray[np.bool_] = (
         (flows["resp_packets"] == 0)
         & (flows["orig_packets"] <= _PROBE_PACKETS)
-        & ~(traceroute | late_answer | fallback | _to_many(flows))
+        & ~(traceroute | late_answer | fallback | to_many(flows))
     )
     return probing
 
@@ -110,10 +110,10 @@ def _echo(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = ((flows["proto"] == ICMP) & (kind == 8)) | (
         (flows["proto"] == ICMP6) & (kind == 128)
     )
-    return found & ~_to_many(flows)
+    return found & ~to_many(flows)
 
 
-def _to_many(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+def to_many(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell multicast and the limited broadcast: nobody need answer."""
     hi, lo = flows["resp_hi"], flows["resp_lo"]
     low = lo & np.uint64(0xFFFF_FFFF)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ipwatchd.detect.about import About, Rule
 from ipwatchd.detect.batch import by_address
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_array, address_text
@@ -48,10 +49,19 @@ class _Contact:
         self.growth = Growth()
 
 
-class DeniedContact:
+class DeniedContact(Rule):
     """Detector of the rule denied-contact."""
 
     rule = "denied-contact"
+    section = "denied_contact"
+    about = About(
+        "Contact with a denied address",
+        "c2-server",
+        "An address on a deny list (an admin's, a feed's, the centre's) came up in traffic, and "
+        "perhaps was answered. Outgoing and answered is the worst: one of ours talks with it.",
+        "Outgoing: look at our machine. Incoming: nothing where the firewall enforces.",
+        "The lists themselves decide: ipwatchctl deny list, allow add.",
+    )
 
     def __init__(self, settings: DetectSettings, denied: Denied) -> None:
         self._denied = denied

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,7 +26,7 @@ class Detector(Protocol):
     same key, when it has grown. Tables are bounded; what they shed is counted.
     """
 
-    rule: str
+    rule: ClassVar[str]
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
         """Take ended flows (dtype FLOW) with zones and direction filled in."""
@@ -34,6 +34,18 @@ class Detector(Protocol):
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         """Take events of the same time."""
+        ...
+
+    def tick(self, now: float) -> list[Finding]:
+        """Look at the clock: what should have come and did not."""
+        ...
+
+    def remember(self) -> Any:
+        """Return what was learned and must survive a restart, of types that msgpack has."""
+        ...
+
+    def recall(self, learned: Any) -> None:
+        """Take back what `remember` gave; ValueError, TypeError or KeyError where it is not."""
         ...
 
     def counters(self) -> dict[str, int]:

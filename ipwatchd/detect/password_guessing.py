@@ -7,10 +7,12 @@ A log is sure, the wire is a guess: encrypted sessions as short and small as a r
 from __future__ import annotations
 
 import math
+from collections import deque
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import by_address, direction_name, slices
 from ipwatchd.detect.sessions import SMALL, attempts, lasting
 from ipwatchd.detect.sources import Growth, Sources
@@ -34,7 +36,6 @@ _USER_LETTERS: Final = 64
 _SHOWN: Final = 16  # users, services and targets named in a finding
 _SLIPS: Final = 5  # failures of a user that their own success explains
 _WEIGHT: Final = 64  # user names and times kept of a source in the mean
-_INSIDE_FACTOR: Final = 2  # inside, scripts log in all day: the wire alone must show more
 
 
 class _Attempts:
@@ -42,8 +43,8 @@ class _Attempts:
 
     __slots__ = (
         "began", "failures", "failures_before", "growth", "known_at", "last", "more_users", "seen",
-        "services", "sessions", "sessions_before", "started", "success", "targets", "users",
-        "weight", "wire_growth", "wire_seen",
+        "services", "sessions", "sessions_before", "started", "success", "targets", "times",
+        "users", "weight", "wire_growth", "wire_seen",
     )  # fmt: skip
 
     def __init__(self, time: int) -> None:
@@ -53,6 +54,7 @@ class _Attempts:
         self.failures = self.failures_before = 0
         self.sessions = self.sessions_before = 0
         self.known_at = 0
+        self.times: deque[int] | None = None
         self.users: dict[str, int] = {}
         self.more_users = 0
         self.services: dict[str, None] = {}
@@ -91,12 +93,24 @@ class _Attempts:
         return max(0.0, 1 - (self.last - self.began) / window)
 
 
-class PasswordGuessing:
+class PasswordGuessing(Rule):
     """Detector of the rule password-guessing."""
 
     rule = "password-guessing"
+    section = "password_guessing"
+    about = About(
+        "Password guessing",
+        "brute-force",
+        "One source failed to log in again and again: as logs say, as SIP, Kerberos, LDAP and "
+        "RADIUS answers say, or as sessions of the size of refusals show (SSH, FTP, Telnet). "
+        "With a success at the end somebody got in.",
+        "Deny the source. After a success: lock the account, end its sessions, see what it did. "
+        "A machine of ours as source is infected or has an old password stored.",
+        "`failures` within `window`. A user's own slips are forgiven by their success.",
+    )
 
-    def __init__(self, settings: DetectSettings) -> None:
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
         self._least = settings.password_guessing.failures
         self._window = round(settings.password_guessing.window * 1e9)
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
@@ -224,8 +238,16 @@ class PasswordGuessing:
         self._sources.weigh(record, len(record.users) + len(record.targets))
         direction = direction_name(flows)
         inside = direction in {"internal", "outgoing"}
-        least = self._least * (_INSIDE_FACTOR if inside else 1)
+        if record.times is None:
+            record.times = deque(maxlen=self._least)
+        record.times.extend(flows["end"].tolist())
         value = record.sessions_within(self._window)
+        least = self._least
+        # Inside, scripts and monitors log in all day: there it takes twice as many, or as many in
+        # half the time.
+        hasty = len(record.times) == least and time - record.times[0] <= self._window // 2
+        if inside and not hasty:
+            least *= 2
         if record.known(self._window) or value < least:
             return None
         if not record.wire_growth.due(record.wire_seen, time):

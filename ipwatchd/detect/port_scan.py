@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name, slices
 from ipwatchd.detect.contact import probes, successes
 from ipwatchd.detect.names import Named
@@ -79,12 +80,24 @@ class _Contacts:
         )  # fmt: skip
 
 
-class PortScan:
+class PortScan(Rule):
     """Detector of the rule port-scan."""
 
     rule = "port-scan"
+    section = "port_scan"
+    about = About(
+        "Port scan",
+        "scanner",
+        "One source tried many ports of one host, one port of many hosts, or a block of both, and "
+        "hardly anybody answered. Somebody looks for a way in, or a machine of ours is looking.",
+        "From the internet: it happens all day; deny it where it goes on, and see whether "
+        "something answered. From inside: look at the machine, it is seldom its owner.",
+        "`targets` that failed within `window`. Failures must outnumber successes two to one; UDP "
+        "takes twice as many. A monitor of your own belongs under [[expected]].",
+    )
 
-    def __init__(self, settings: DetectSettings) -> None:
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
         self._least = settings.port_scan.targets
         self._window = round(settings.port_scan.window * 1e9)
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)

@@ -35,21 +35,25 @@ class Sources(Generic[T]):
         self._make = make
         self._limit = limit
         self._weight_limit = weight_limit
-        self._records: OrderedDict[int, T] = OrderedDict()
+        self._records: OrderedDict[object, T] = OrderedDict()
         self.weight = 0
         self.shed = 0
 
     def __len__(self) -> int:
         return len(self._records)
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[object]:
         return iter(self._records)
 
-    def get(self, source: int) -> T | None:
+    def items(self) -> Iterator[tuple[object, T]]:
+        """Return sources and records, the least recently active first."""
+        return iter(self._records.items())
+
+    def get(self, source: object) -> T | None:
         """Return the record of a source, if there is one; it counts as no activity."""
         return self._records.get(source)
 
-    def active(self, source: int, time: int) -> T:
+    def active(self, source: object, time: int) -> T:
         """Return the record of a source that is active at `time` (epoch ns), made if need be."""
         record = self._records.get(source)
         if record is None:
@@ -68,7 +72,7 @@ class Sources(Generic[T]):
         while self.weight > self._weight_limit and len(self._records) > 1:
             self._evict()
 
-    def drop(self, source: int) -> None:
+    def drop(self, source: object) -> None:
         """Forget a source."""
         self.weight -= self._records.pop(source).weight
 

@@ -8,7 +8,11 @@ import msgspec
 
 __all__ = ["RULES", "SEVERITIES", "Finding"]
 
-RULES = ("port-scan", "password-guessing", "denied-contact", "firewall-tampered")
+RULES = (
+    "port-scan", "password-guessing", "denied-contact", "firewall-tampered", "flood", "beaconing",
+    "dns-tunnel", "unusual-upload", "policy-bypass", "exposed-service", "lan-spoofing",
+    "unknown-device", "rogue-dhcp", "neighbour-sweep",
+)  # fmt: skip
 """Every rule that raises findings: the detectors' and the daemon's own."""
 
 SEVERITIES = ("info", "low", "medium", "high", "critical")

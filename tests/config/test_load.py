@@ -9,28 +9,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.config.load import ConfigError, load, parse
+from ipwatchd.config.load import ConfigError, load, parse, parse_detectors
 from ipwatchd.config.position import key_lines
-from ipwatchd.config.settings import Config, Section
+from ipwatchd.config.settings import Config, DetectSettings, Section
 
 EXAMPLE = Path(__file__).parents[2] / "config" / "ipwatchd.toml"
+DETECTORS = EXAMPLE.with_name("detectors.toml")
 
 
-def test_example_is_the_defaults() -> None:
-    """The shipped file has every key, each with its default."""
+@pytest.mark.parametrize(
+    ("path", "kind", "elsewhere"),
+    [(EXAMPLE, Config, "detect"), (DETECTORS, DetectSettings, "")],
+    ids=["ipwatchd", "detectors"],
+)
+def test_examples_are_the_defaults(path: Path, kind: type[Section], elsewhere: str) -> None:
+    """The shipped files have every key, each with its default; thresholds have their own."""
     assert load(EXAMPLE) == Config()
-    lines = key_lines(EXAMPLE.read_text(encoding="utf-8"))
+    assert parse_detectors(DETECTORS.read_text(encoding="utf-8"), "x") == DetectSettings()
+    lines = key_lines(path.read_text(encoding="utf-8"))
 
     def keys(kind: type[Section], path: tuple[str, ...]) -> list[tuple[str, ...]]:
         found: list[tuple[str, ...]] = []
         for field in msgspec.structs.fields(kind):
             here = (*path, field.name)
             found.append(here)
+            if field.name == elsewhere:
+                continue
             if isinstance(field.type, type) and issubclass(field.type, Section):
                 found += keys(field.type, here)
         return found
 
-    missing = [".".join(key) for key in keys(Config, ()) if key not in lines]
+    missing = [".".join(key) for key in keys(kind, ()) if key not in lines]
     assert not missing
 
 
@@ -74,6 +83,37 @@ def test_all_faults_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         parse("[capture]\nsanp = 1\nflows = 'many'\n[geo]\ncountri = ''\n", "x")
     assert [fault.line for fault in caught.value.faults] == [2, 3, 5]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("[flod]\n", 1, "did you mean flood?"),
+        ("[flood]\nsyns = 0\n", 2, "flood.syns: 0: expected a number >= 1"),
+        ("[[expected]]\nreason = 'x'\nrules = ['port_scan']\n", 1, "did you mean port-scan?"),
+        ("[[expected]]\nreason = 'x'\ndaily = '25:00-04:00'\n", 1, "write 22:00-04:00"),
+        ("[[expected]]\nreason = 'x'\nuntil = 'May'\n", 1, "write 2026-05-01T08:00:00Z"),
+        ("[bypass]\nallowed = ['me']\n", 2, "bypass.allowed: 'me' is no network"),
+    ],
+)
+def test_fault_in_the_detectors_file(tmp_path: Path, text: str, line: int, words: str) -> None:
+    """The file beside the configuration is checked the same way, under its own name."""
+    (tmp_path / "detectors.toml").write_text(text)
+    (tmp_path / "ipwatchd.toml").write_text("")
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path / "ipwatchd.toml")
+    assert f"{tmp_path}/detectors.toml:{line}: " in str(caught.value)
+    assert words in str(caught.value)
+
+
+def test_thresholds_stand_in_one_place(tmp_path: Path) -> None:
+    """Two files that both set thresholds are refused: nobody would know which holds."""
+    (tmp_path / "detectors.toml").write_text("[flood]\nsyns = 7\n")
+    (tmp_path / "ipwatchd.toml").write_text("")
+    assert load(tmp_path / "ipwatchd.toml").detect.flood.syns == 7
+    (tmp_path / "ipwatchd.toml").write_text("[detect.flood]\nsyns = 9\n")
+    with pytest.raises(ConfigError, match="keep them in one place"):
+        load(tmp_path / "ipwatchd.toml")
 
 
 def test_not_text(tmp_path: Path) -> None:

@@ -1,0 +1,187 @@
+"""Beaconing: one address of ours calls the same service again and again at even intervals."""
+
+from __future__ import annotations
+
+from collections import deque
+from itertools import pairwise
+from statistics import median
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.batch import address_hash
+from ipwatchd.detect.contact import TCP, UDP, to_many
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text
+from ipwatchd.records.flow import SERVICES, protocol_name
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.finding import Finding
+
+__all__ = ["Beaconing"]
+
+_KEPT: Final = 64  # latest contacts of a pair
+_SHARE: Final = 0.8  # of the intervals lie near the median; of random arrivals a third does
+_EVEN: Final = 0.8  # of the contacts send about as much: a program's word, not a person's
+_COMMON: Final = 5  # of our addresses that call a service: it is somebody's product, not a beacon
+_BY_CLOCK: Final = np.array([53, 67, 68, 123, 137, 138, 546, 547, 1900, 3478, 5353, 5355])
+"""Ports of protocols that repeat by design: DNS, DHCP, NTP, NetBIOS, SSDP, STUN, mDNS, LLMNR."""
+_LEAVES: Final = np.array([True, False, True, False, True])
+"""By direction: outgoing, and where zones say nothing of either end."""
+_SERVICES: Final = np.array([
+    SERVICES.index(name) for name in ("dns", "dhcp", "ntp", "mdns", "stun", "ssdp", "netbios",
+    "llmnr", "snmp", "syslog", "radius", "rtp", "sip", "kerberos", "ldap")
+])  # fmt: skip
+
+
+class _Pair:
+    """Latest contacts of one address with one service: when (epoch ns), how much it sent."""
+
+    __slots__ = ("contacts", "growth", "last", "seen", "started", "weight")
+
+    def __init__(self, time: int) -> None:
+        self.started = self.last = time
+        self.weight = 0
+        self.seen = 0
+        self.contacts: deque[tuple[int, int]] = deque(maxlen=_KEPT)
+        self.growth = Growth()
+
+
+class Beaconing(Rule):
+    """Detector of the rule beaconing."""
+
+    rule = "beaconing"
+    section = "beaconing"
+    about = About(
+        "Beaconing",
+        "c2-server",
+        "A machine of ours calls one outside service at even intervals, each time with about as "
+        "little to say, and hardly anybody else of ours does: malware asks its master for orders "
+        "like that. So do some updaters and monitors.",
+        "Look which program calls (name, certificate, operator of the address). If nobody knows "
+        "it: isolate the machine, deny the address. If it is known: an [[expected]] entry.",
+        "`contacts` at intervals of at least `shortest` seconds, of which most lie within "
+        "`jitter` (share of the interval) of the median; `most_bytes` of one contact.",
+    )
+
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
+        self._one = settings.beaconing
+        self._pairs = Sources(_Pair, settings.sources, settings.sources * 8)
+        self._callers: Sources[_Callers] = Sources(
+            _Callers, settings.sources, settings.sources * _COMMON
+        )
+        # A beacon may call but twice a day; the bound on pairs lets the oldest go.
+        self._quiet = round(max(settings.quiet, 86_400.0) * 1e9)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each pair that has become even."""
+        rows = np.flatnonzero(
+            _LEAVES[flows["direction"]] & (flows["partial"] == 0)
+            & ((flows["proto"] == TCP) | (flows["proto"] == UDP))
+            & (flows["orig_bytes"] + flows["resp_bytes"] <= np.uint64(self._one.most_bytes))
+            & ~np.isin(flows["resp_port"], _BY_CLOCK) & ~np.isin(flows["service"], _SERVICES)
+            & ~to_many(flows)
+        )  # fmt: skip
+        found: list[Finding] = []
+        if len(rows):
+            self._note(flows[rows], found)
+        self._pairs.sweep(round(now * 1e9) - self._quiet)
+        self._callers.sweep(round(now * 1e9) - self._quiet)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Return pairs held, and those that had to make room."""
+        return {"pairs": len(self._pairs), "pairs_shed": self._pairs.shed}
+
+    def _note(self, flows: NDArray[np.void], found: list[Finding]) -> None:
+        flows = flows[np.argsort(flows["start"], kind="stable")]
+        callers = address_hash(flows["orig_hi"], flows["orig_lo"])
+        port = flows["resp_port"].astype(np.uint64)
+        services = address_hash(flows["resp_hi"], flows["resp_lo"]) ^ (
+            (port << np.uint64(8)) + flows["proto"].astype(np.uint64)
+        ) * np.uint64(0xBF58476D1CE4E5B9)
+        judged: dict[int, tuple[_Pair, int]] = {}
+        for row, (caller, service, start, sent) in enumerate(zip(
+            callers.tolist(), services.tolist(), flows["start"].tolist(),
+            flows["orig_bytes"].tolist(), strict=True,
+        )):  # fmt: skip
+            key = caller ^ (service << 1)
+            pair = self._pairs.active(key, start)
+            pair.contacts.append((start, sent))
+            if not pair.seen:
+                self._call(service, caller, start)
+                self._pairs.weigh(pair, 1)
+            pair.seen += 1
+            if pair.seen >= self._one.contacts and not pair.seen & 3:
+                judged[key] = (pair, row)
+            if pair.seen & 15 == 1:
+                self._pairs.weigh(pair, len(pair.contacts))
+        for pair, row in judged.values():
+            finding = self._judge(pair, flows[row], int(services[row]))
+            if finding is not None:
+                found.append(finding)
+
+    def _call(self, service: int, caller: int, time: int) -> None:
+        known = self._callers.active(service, time)
+        if len(known.names) < _COMMON:
+            known.names.add(caller)
+            self._callers.weigh(known, len(known.names))
+
+    def _judge(self, pair: _Pair, flow: np.void, service: int) -> Finding | None:
+        callers = self._callers.get(service)
+        common = len(callers.names) if callers else 1
+        if common >= _COMMON or not pair.growth.would(pair.seen, pair.last):
+            return None
+        # Contacts at once (a page's parts) are one call.
+        calls = sorted(pair.contacts)
+        shortest = self._one.shortest * 1e9
+        starts = [calls[0][0]]
+        starts += [t for (b, _), (t, _) in pairwise(calls) if t - b >= shortest]
+        gaps = [b - a for a, b in pairwise(starts)]
+        if len(starts) < self._one.contacts:
+            return None
+        middle = median(gaps)
+        near = sum(abs(gap - middle) <= self._one.jitter * middle for gap in gaps) / len(gaps)
+        sent = median(size for _, size in calls)
+        even = sum(abs(size - sent) <= 0.2 * sent for _, size in calls) / len(calls)
+        if near < _SHARE or even < _EVEN:
+            return None
+        pair.growth.due(pair.seen, pair.last)
+        return self._found(pair, flow, middle / 1e9, near, even, common)
+
+    def _found(
+        self, pair: _Pair, flow: np.void, interval: float, near: float, even: float, common: int
+    ) -> Finding:
+        ours = address_text(int(flow["orig_hi"]), int(flow["orig_lo"]))
+        far = address_text(int(flow["resp_hi"]), int(flow["resp_lo"]))
+        service = f"{int(flow['resp_port'])}/{protocol_name(int(flow['proto']))}"
+        return self.finding(
+            ours, f"{ours} calls {far} port {service} every {interval:.3g} s",
+            detail=f"{far}|{service}",
+            seen=(pair.started / 1e9, pair.last / 1e9), count=pair.seen, severity="medium",
+            value=pair.seen, threshold=self._one.contacts, score=round(near * even * 0.8, 3),
+            targets=(far,),
+            evidence={
+                "service": service, "interval": round(interval, 3), "contacts": pair.seen,
+                "intervals_near_the_median": round(near, 3), "contacts_alike": round(even, 3),
+                "jitter_allowed": self._one.jitter, "our_addresses_that_call_it": common,
+                "direction": "outgoing",
+                "note": "updaters and monitors may look the same",
+            },
+        )  # fmt: skip
+
+
+class _Callers:
+    """Which of our addresses call a service, the first few."""
+
+    __slots__ = ("last", "names", "weight")
+
+    def __init__(self, time: int) -> None:
+        self.last = time
+        self.weight = 0
+        self.names: set[int] = set()

@@ -1,0 +1,236 @@
+"""Floods at one address: half-open connections, packets without an answer, amplified answers."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.batch import address_hash, slices
+from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, to_many
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text
+from ipwatchd.records.flow import Direction
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.finding import Finding
+
+__all__ = ["Flood"]
+
+_SYN, _ACK = 2, 16
+_FEW: Final = 5  # rows of one target in a batch that are worth a record: a scan has one each
+_AMPLIFIERS: Final = np.array([17, 19, 53, 111, 123, 137, 161, 389, 1900, 3702, 5353, 11211])
+"""UDP services that answer much to little (CISA alert TA14-017A)."""
+_UNFINISHED: Final = 2  # half-open for each finished: a crowd of visitors finishes
+
+
+class _Load:
+    """What came at one target in this window and the one before. Times are epoch ns."""
+
+    __slots__ = (
+        "began", "finished", "growth", "last", "now", "seen", "sources", "started", "then",
+        "weight",
+    )  # fmt: skip
+
+    def __init__(self, time: int) -> None:
+        self.began = self.started = self.last = time
+        self.weight = 0
+        self.now = self.then = self.seen = self.finished = 0
+        self.sources: dict[int, int] = {}
+        self.growth = Growth()
+
+    def turn(self, time: int, window: int) -> None:
+        gone = time - self.began
+        if gone >= window:
+            self.then = self.now if gone < 2 * window else 0
+            self.now = self.finished = 0
+            self.sources.clear()
+            self.began = time
+
+
+class Flood(Rule):
+    """Detector of the rule flood."""
+
+    rule = "flood"
+    section = "flood"
+    about = About(
+        "Flood",
+        "ddos",
+        "More half-open connections, unanswered packets or amplified answers arrive at one address "
+        "within the window than service needs; or a machine of ours sends them.",
+        "Incoming: ask the provider to filter, deny the sources if they are few and not forged. "
+        "Outgoing: take the machine off the net, it is not its owner's any more. An amplifier: "
+        "close the service to the internet.",
+        "`syns` half-open connections, `packets` a second without an answer, `amplified_bytes` "
+        "within `window`. Raise them above what a peak of your busiest service makes.",
+    )
+
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
+        one = settings.flood
+        self._window = round(one.window * 1e9)
+        self._least = {
+            "syn": one.syns, "packet": round(one.packets * one.window),
+            "reflected": one.amplified_bytes, "amplifier": one.amplified_bytes,
+        }  # fmt: skip
+        self._amplification = one.amplification
+        self._reflectors = one.reflectors
+        self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
+        self._loads = Sources(_Load, settings.sources, settings.sources * 16)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each target that is flooded, or floods."""
+        found: list[Finding] = []
+        for part in slices(flows, self._window // 2):
+            proto, flags = part["proto"], part["orig_flags"]
+            opened = (proto == TCP) & ((flags & _SYN) != 0)
+            half = opened & ((flags & _ACK) == 0)
+            rows = np.flatnonzero(half)
+            ones = np.ones(len(rows), np.int64)
+            found += self._take("syn", part[rows], ones, part[opened & ~half])
+            rows = np.flatnonzero(
+                ((proto == UDP) | (proto == ICMP) | (proto == ICMP6)) & (part["resp_packets"] == 0)
+                & (part["orig_packets"] > 0) & ~to_many(part)
+            )  # fmt: skip
+            found += self._take("packet", part[rows], self._within(part[rows]), part[:0])
+            found += self._amplified(part)
+        self._loads.sweep(round(now * 1e9) - self._quiet)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Return targets held, and those that had to make room."""
+        return {"targets": len(self._loads), "targets_shed": self._loads.shed}
+
+    def _within(self, flows: NDArray[np.void]) -> NDArray[np.int64]:
+        """Return the packets of each flow that fall into one window."""
+        share = self._window / np.maximum(flows["end"] - flows["start"], self._window)
+        packets: NDArray[np.int64] = (flows["orig_packets"] * share).astype(np.int64)
+        return packets
+
+    def _amplified(self, flows: NDArray[np.void]) -> list[Finding]:
+        udp = flows["proto"] == UDP
+        reflected = np.flatnonzero(
+            udp & np.isin(flows["orig_port"], _AMPLIFIERS) & (flows["resp_packets"] == 0)
+            & (flows["orig_bytes"] > 0)
+        )  # fmt: skip
+        found = self._take(
+            "reflected", flows[reflected], flows["orig_bytes"][reflected].astype(np.int64),
+            flows[:0],
+        )  # fmt: skip
+        ours = np.flatnonzero(
+            udp & np.isin(flows["resp_port"], _AMPLIFIERS)
+            & (flows["direction"] == Direction.INCOMING)
+            & (flows["resp_bytes"] >= flows["orig_bytes"] * np.uint64(self._amplification))
+        )  # fmt: skip
+        return found + self._take(
+            "amplifier", flows[ours], flows["resp_bytes"][ours].astype(np.int64), flows[:0]
+        )
+
+    def _take(
+        self, kind: str, flows: NDArray[np.void], amounts: NDArray[np.int64],
+        finished: NDArray[np.void],
+    ) -> list[Finding]:  # fmt: skip
+        """Add amounts to the targets of flows; a target is an address, and for SYNs its port."""
+        if not len(flows):
+            return []
+        ports = kind == "syn"
+        targets = _targets(flows, ports=ports)
+        order = np.argsort(targets, kind="stable")
+        targets = targets[order]
+        starts = np.flatnonzero(np.r_[True, targets[1:] != targets[:-1]])
+        sizes = np.diff(np.r_[starts, len(targets)])
+        sums = np.add.reduceat(amounts[order], starts)
+        done = _targets(finished, ports=ports)
+        found = []
+        # A scan has as many targets as flows: those of one small flow are not worth a record.
+        worth = (sizes >= _FEW) | (sums >= max(_FEW, self._least[kind] // 20))
+        for place in np.flatnonzero(worth).tolist():
+            begin = int(starts[place])
+            rows = order[begin : begin + int(sizes[place])]
+            finding = self._target(
+                kind, flows[rows], int(sums[place]),
+                int(np.count_nonzero(done == targets[begin])) if len(done) else 0,
+            )  # fmt: skip
+            if finding is not None:
+                found.append(finding)
+        return found
+
+    def _target(
+        self, kind: str, flows: NDArray[np.void], amount: int, finished: int
+    ) -> Finding | None:
+        row = flows[0]
+        port = int(row["resp_port"]) if kind == "syn" else 0
+        key = (kind, int(row["resp_hi"]), int(row["resp_lo"]), port)
+        time = int(flows["end"].max())
+        load = self._loads.active(key, time)
+        if not load.seen:
+            load.started = int(flows["start"].min())
+        load.turn(time, self._window)
+        load.now += amount
+        load.finished += finished
+        load.seen += len(flows)
+        self._note_sources(load, flows)
+        self._loads.weigh(load, len(load.sources))
+        least = self._least[kind]
+        if load.now < least or load.now < _UNFINISHED * load.finished:
+            return None
+        if kind == "reflected" and len(load.sources) < self._reflectors:
+            return None
+        return self._found(kind, load, flows, port) if load.growth.due(load.seen, time) else None
+
+    def _note_sources(self, load: _Load, flows: NDArray[np.void]) -> None:
+        for hi, lo in zip(
+            flows["orig_hi"][:256].tolist(), flows["orig_lo"][:256].tolist(), strict=True
+        ):
+            source = hi << 64 | lo
+            if source in load.sources or len(load.sources) < 64:
+                load.sources[source] = load.sources.get(source, 0) + 1
+
+    def _found(self, kind: str, load: _Load, flows: NDArray[np.void], port: int) -> Finding:
+        target = address_text(int(flows[0]["resp_hi"]), int(flows[0]["resp_lo"]))
+        direction = int(np.bincount(flows["direction"], minlength=5).argmax())
+        top = max(load.sources, key=lambda one: load.sources[one])
+        source = address_text(top >> 64, top & ((1 << 64) - 1))
+        single = 2 * load.sources[top] > sum(load.sources.values())
+        ours = single and direction in {Direction.OUTGOING, Direction.INTERNAL}
+        count = f"at least {len(load.sources)}" if len(load.sources) >= 64 else len(load.sources)
+        what, unit = _WORDS[kind]
+        at = f"{target} port {port}" if port else target
+        title = f"{at} is flooded: {load.now:,} {what} within {self._window / 1e9:g} s"
+        if kind == "amplifier":
+            title = f"{target} answers the internet {load.now:,} bytes: it amplifies"
+        elif ours:
+            title = f"{source} floods {at}: {load.now:,} {what} within {self._window / 1e9:g} s"
+        kinds = {"amplifier": "ddos-amplifier", "syn": "dos" if single else "ddos"}
+        return self.finding(
+            source if ours else target, title, detail=f"{kind}|{port}" if port else kind,
+            seen=(load.started / 1e9, load.last / 1e9), count=load.seen,
+            severity="high" if ours or kind != "amplifier" else "medium", value=load.now,
+            threshold=self._least[kind], classification=kinds.get(kind, "ddos"),
+            targets=(target,),
+            evidence={
+                "kind": kind, "unit": unit, "sources": count, "port": port,
+                "finished": load.finished, "window": self._window / 1e9, "before": load.then,
+                "source": source if single else "many, perhaps forged",
+                "direction": ("unknown", "incoming", "outgoing", "internal", "transit")[direction],
+            },
+        )  # fmt: skip
+
+
+_WORDS: Final = {
+    "syn": ("half-open connections", "connections"),
+    "packet": ("packets without an answer", "packets"),
+    "reflected": ("bytes of amplified answers", "bytes"),
+    "amplifier": ("bytes of answers", "bytes"),
+}
+
+
+def _targets(flows: NDArray[np.void], *, ports: bool) -> NDArray[np.uint64]:
+    targets = address_hash(flows["resp_hi"], flows["resp_lo"])
+    if ports:
+        targets ^= flows["resp_port"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    return targets

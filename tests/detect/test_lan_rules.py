@@ -1,0 +1,120 @@
+"""What happens on the LAN itself: spoofing, strangers, servers nobody appointed, sweeps."""
+
+from __future__ import annotations
+
+from ipwatchd.config.detectors import (
+    LanSpoofingSettings,
+    RogueDhcpSettings,
+    UnknownDeviceSettings,
+)
+from ipwatchd.config.settings import DetectSettings
+from ipwatchd.detect.lan_spoofing import LanSpoofing
+from ipwatchd.detect.neighbour_sweep import NeighbourSweep
+from ipwatchd.detect.rogue_dhcp import RogueDhcp
+from ipwatchd.detect.unknown_device import UnknownDevice
+from ipwatchd.records.event import Arp, Dhcp, Ndp
+
+ONE, TWO, GATE = "02:00:00:00:00:01", "02:00:00:00:00:02", "10.0.0.1"
+
+
+def arp(ts: float, mac: str, address: str, target: str = "10.0.0.50", op: str = "request") -> Arp:
+    """Return a claim."""
+    return Arp(ts=ts, operation=op, mac=mac, address=address, target=target, orig=address)
+
+
+def test_an_address_fought_for_is_told_and_a_new_card_is_not() -> None:
+    """One change is a new card; a third one within the window are two machines."""
+    detector = LanSpoofing(DetectSettings())
+    macs = [ONE, TWO, TWO, TWO]
+    assert not detector.events([arp(i, mac, "10.0.0.9") for i, mac in enumerate(macs)], 4.0)
+    [finding] = detector.events([arp(5, ONE, "10.0.0.9"), arp(6, TWO, "10.0.0.9")], 6.0)
+    assert finding.subject == "10.0.0.9"
+    assert set(finding.targets) == {ONE, TWO}
+    assert (finding.value, finding.threshold) == (3, 3)
+
+
+def test_a_gateway_is_told_at_its_first_change_even_after_a_restart() -> None:
+    """A configured gateway's new MAC is told at once; VRRP's shared MACs are left alone."""
+    settings = DetectSettings(lan_spoofing=LanSpoofingSettings(gateways=(GATE,)))
+    before = LanSpoofing(settings)
+    assert before.events([arp(1, ONE, GATE)], 1.0) == []
+    detector = LanSpoofing(settings)
+    detector.recall(before.remember())
+    shared = arp(2, "00:00:5e:00:01:0a", GATE)
+    assert detector.events([shared], 2.0) == []
+    [finding] = detector.events([arp(3, TWO, GATE)], 3.0)
+    assert finding.title == f"gateway {GATE} moved from {ONE} to {TWO}"
+
+
+def test_an_answer_nobody_asked_for_in_anothers_name_is_told() -> None:
+    """A machine that asks as .66 says to .50 that .1 is at its own MAC."""
+    detector = LanSpoofing(DetectSettings())
+    reply = arp(1, ONE, GATE, "10.0.0.50", "reply")
+    [finding] = detector.events([reply, arp(2, ONE, "10.0.0.66", GATE)], 2.0)
+    assert finding.subject == "10.0.0.66"
+    assert finding.targets == (GATE,)
+    asked = LanSpoofing(DetectSettings())
+    question = arp(0, TWO, "10.0.0.50", GATE)
+    assert asked.events([question, reply, arp(2, ONE, "10.0.0.66", GATE)], 2.0) == []
+
+
+def test_neighbour_advertisements_count_the_same() -> None:
+    """NDP's claims are held against each other as ARP's are."""
+    detector = LanSpoofing(DetectSettings())
+    claims = [
+        Ndp(ts=i, operation="advertisement", mac=mac, address="fe80::9", target="fe80::9")
+        for i, mac in enumerate([ONE, TWO, ONE, TWO])
+    ]
+    [finding] = detector.events(claims, 4.0)
+    assert finding.subject == "fe80::9"
+
+
+def test_a_stranger_is_told_once_the_house_is_known() -> None:
+    """While learning all are known; later a new MAC is told once; `known` may come."""
+    settings = DetectSettings(unknown_device=UnknownDeviceSettings(learn=100, known=("02:00:0a",)))
+    before = UnknownDevice(settings)
+    assert before.events([arp(1, ONE, GATE)], 1.0) == []
+    detector = UnknownDevice(settings)
+    detector.recall(before.remember())
+    late = [arp(500, ONE, GATE), arp(500, TWO, "10.0.0.7"), arp(501, TWO, "10.0.0.7")]
+    [finding] = detector.events([*late, arp(502, "02:00:0a:00:00:01", "10.0.0.8")], 502.0)
+    assert (finding.subject, finding.evidence["devices_known"]) == (TWO, 1)
+
+
+def answer(server: str, ts: float = 1.0) -> Dhcp:
+    """Return a server's offer."""
+    return Dhcp(ts=ts, message="OFFER", mac=ONE, address="10.0.0.9", server=server)
+
+
+def test_a_second_dhcp_server_is_told() -> None:
+    """Without a list the first one seen is right and says so; with one, only those on it."""
+    detector = RogueDhcp(DetectSettings())
+    assert detector.events([answer(GATE), answer(GATE)], 1.0) == []
+    [finding] = detector.events([answer("10.0.0.66")], 2.0)
+    assert (finding.subject, finding.severity) == ("10.0.0.66", "medium")
+    listed = RogueDhcp(DetectSettings(rogue_dhcp=RogueDhcpSettings(servers=(GATE,))))
+    [finding] = listed.events([answer("10.0.0.66"), answer(GATE)], 2.0)
+    assert finding.severity == "high"
+    router = Ndp(ts=3, operation="router-advertisement", mac=TWO, address="fe80::66")
+    [finding] = listed.events([router], 3.0)
+    assert finding.title.startswith("router fe80::66 answers")
+
+
+def test_a_drained_server_is_told() -> None:
+    """Many requests in a minute, of one MAC or of a forged one each; twenty phones are none."""
+    asks = [
+        Dhcp(ts=i / 10, message="DISCOVER", mac=f"02:00:00:00:{i // 256:02x}:{i % 256:02x}")
+        for i in range(120)
+    ]
+    assert RogueDhcp(DetectSettings()).events(asks[:20], 2.0) == []
+    [finding] = RogueDhcp(DetectSettings()).events(asks, 12.0)
+    assert finding.title == "100 hardware addresses asked DHCP 100 times within 60 s"
+
+
+def test_a_sweep_of_the_lan_is_told_and_a_busy_gateway_is_not() -> None:
+    """Who asks for many that are absent is told; who asks for those that are there is not."""
+    sweep = [arp(i / 10, ONE, "10.0.0.9", f"10.0.1.{i}") for i in range(1, 60)]
+    [finding] = NeighbourSweep(DetectSettings()).events(sweep, 6.0)
+    assert (finding.rule, finding.subject, finding.threshold) == ("neighbour-sweep", "10.0.0.9", 40)
+    there = [arp(0, TWO, f"10.0.1.{i}") for i in range(1, 60)]
+    assert NeighbourSweep(DetectSettings()).events(there + sweep, 6.0) == []
