@@ -141,6 +141,11 @@ def _add_privacy(commands: _Commands) -> None:
     erase.add_argument("subject", metavar="ADDRESS|AGENT")
     erase.add_argument("--reason", required=True, metavar="TEXT")
     erase.add_argument("--yes", action="store_true", help="do not ask")
+    backup = commands.add(
+        "backup", "write everything the agent keeps into a folder",
+        "backup /srv/backup/2026-03-01", privacy_actions.backup,
+    )  # fmt: skip
+    backup.add_argument("folder", type=Path)
     reveal = commands.add(
         "reveal", "say whom a pseudonym stands for",
         "reveal 151.140.114.167 --reason 'case 7'", privacy_actions.reveal,

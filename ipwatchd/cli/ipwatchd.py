@@ -34,6 +34,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_dump(commands, "flows", ("jsonl", "csv", "parquet", "zeek"))
     _add_dump(commands, "events", ("jsonl",))
     _add_lab(commands)
+    _add_restore(commands)
     return parser
 
 
@@ -83,6 +84,26 @@ def _add_dump(
         "-o", "--output", type=Path, metavar="OUT", help="default: standard output"
     )
     command.add_argument("--config", type=Path, help="timeouts and table size; default: built in")
+
+
+def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    command = commands.add_parser(
+        "restore",
+        help="put a backup into a new state folder",
+        description="Check a backup that `ipwatchctl backup` wrote and put it into a state folder "
+        "that is new or empty.",
+        epilog="example: ipwatchd restore /srv/backup/2026-03-01 --state /var/lib/ipwatchd",
+    )
+    command.add_argument("backup", type=Path, metavar="DIR")
+    command.add_argument("--state", type=Path, required=True, metavar="DIR")
+
+
+def _restore(arguments: argparse.Namespace) -> int:
+    from ipwatchd.backup import restore
+
+    found = restore(arguments.backup, arguments.state)
+    print(f"{len(found.files)} files of site {found.site} → {arguments.state}", file=sys.stderr)
+    return 0
 
 
 def _add_lab(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -171,6 +192,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "flows": _flows,
     "events": _events,
     "lab": _lab,
+    "restore": _restore,
 }
 
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ipwatchd.cli.dossier import Dossier
     from ipwatchd.control.client import Client
 
-__all__ = ["audit", "erase", "export", "reveal", "subject"]
+__all__ = ["audit", "backup", "erase", "export", "reveal", "subject"]
 
 
 def _batches(
@@ -160,6 +160,15 @@ def _tell(answer: dict[str, Any]) -> None:
         say(f"could not be searched: {name} (a damaged segment: remove it by hand)")
     for name in _unexplained(answer):
         say(f"still found in {name}: erase again")
+
+
+def backup(client: Client, arguments: argparse.Namespace) -> int:
+    """Back the whole state folder up."""
+    answer = client.backup(str(arguments.folder.absolute()))
+    if arguments.json:
+        return print_json(answer)
+    say(f"{answer['files']} files, {answer['bytes']} bytes in {arguments.folder}")
+    return 0
 
 
 def reveal(client: Client, arguments: argparse.Namespace) -> int:

@@ -201,6 +201,10 @@ class Client:
             dict[str, Any], "POST", "reveal", body={"pseudonym": pseudonym, "reason": reason}
         )
 
+    def backup(self, folder: str) -> dict[str, Any]:
+        """Write a backup into a folder that is new or empty."""
+        return self._call(dict[str, Any], "POST", "backup", body={"folder": folder})
+
     def verify_audit(self) -> dict[str, Any]:
         """Follow the audit log's chain; `broken` is the first bad line, 0 where there is none."""
         return self._call(dict[str, Any], "GET", "audit/verify")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ipwatchd.backup import backup as write_backup
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.history.secret import pseudonyms
 from ipwatchd.history.subject import Subject, subject_of
@@ -15,7 +18,7 @@ if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
-__all__ = ["erase", "reveal", "subject", "verify"]
+__all__ = ["backup", "erase", "reveal", "subject", "verify"]
 
 _PAGE: Final = 500
 # Lines of the audit log that are searched for a subject.
@@ -128,6 +131,20 @@ async def reveal(house: House, call: Call) -> dict[str, Any]:
         f"no name held now has the pseudonym {pseudonym}: it was erased, has aged out, or the key "
         "is another"
     )
+
+
+async def backup(house: House, call: Call) -> dict[str, Any]:
+    """Answer POST backup: body folder (absolute) → files bytes made version site."""
+    folder = Path(str(call.body.get("folder", "")))
+    if not folder.is_absolute():
+        raise ValueError("name the backup's folder from the root: /srv/backup/2026-03-01")
+    stores = house.stores
+    call.names["folder"] = str(folder)
+    async with stores.history.still(call.now):
+        made = await asyncio.to_thread(
+            write_backup, stores.state_dir, folder, site=stores.config.site.name, now=call.now
+        )
+    return {**msgspec.to_builtins(made), "files": len(made.files)}
 
 
 async def verify(house: House, call: Call) -> dict[str, Any]:

@@ -69,6 +69,7 @@ ROUTES: Final = (
     Route("GET", "subjects/{subject}", "admin", privacy.subject, "subject"),
     Route("POST", "subjects/{subject}/erase", "admin", privacy.erase, "erase"),
     Route("POST", "reveal", "admin", privacy.reveal, "reveal"),
+    Route("POST", "backup", "admin", privacy.backup, "backup"),
     Route("POST", "exports", "operator", exports.begin, "export"),
     Route("GET", "exports/{id}", "operator", exports.read),
     Route("DELETE", "exports/{id}", "operator", exports.end, "export-end"),

@@ -11,6 +11,7 @@ import ipaddress
 import secrets
 import shutil
 import sqlite3
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from ipwatchd import sqlite
@@ -32,7 +33,7 @@ from ipwatchd.records.address import network_range
 from ipwatchd.records.entry import parse_network
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
     from pathlib import Path
 
     import aiosqlite
@@ -375,6 +376,16 @@ class History(Streams):
                 await erasure.vacuum(self._db)
                 left = await asyncio.to_thread(search, self.state_dir, who)
         return Erased(removed, left)
+
+    @asynccontextmanager
+    async def still(self, now: float) -> AsyncIterator[None]:
+        """Write and seal all that waits, and keep the segments as they are while the block runs."""
+        async with self._writing:
+            if not self.read_only:
+                await self._write(now)
+                if self._buffer.unsealed_rows:
+                    await self._seal(now)
+            yield
 
     async def _erase_flows(self, key: bytes) -> dict[str, int]:
         names = [str(row[0]) for row in await self._rows("SELECT name FROM segment")]
