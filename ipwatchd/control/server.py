@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -15,7 +16,7 @@ from ipwatchd.control.peer import credentials, peer_of
 from ipwatchd.control.routes import dispatch
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from ipwatchd.config import ControlSettings
     from ipwatchd.control.house import House
@@ -36,7 +37,11 @@ class ControlServer:
         self._path = Path(settings.socket)
         application = web.Application(client_max_size=_BODY)
         application.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        # A caller who hangs up (Ctrl-C) ends the question that nobody waits for any more.
+        self._runner = web.AppRunner(
+            application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True
+        )
+        self._changes: set[asyncio.Task[tuple[int, bytes]]] = set()
 
     async def start(self) -> None:
         """Listen; OSError with a sentence where the socket can't be made or is in use."""
@@ -70,13 +75,25 @@ class ControlServer:
         peer = Peer("?", "none")
         if connection is not None:
             peer = peer_of(*credentials(connection), self._settings)
-        status, body = await dispatch(
+        answer = dispatch(
             self._house, peer, request.method, request.path_qs, await request.read(), self._clock()
         )
+        status, body = await (answer if request.method == "GET" else self._to_its_end(answer))
         return web.Response(body=body, status=status, content_type="application/json")
+
+    async def _to_its_end(
+        self, change: Coroutine[None, None, tuple[int, bytes]]
+    ) -> tuple[int, bytes]:
+        """Carry a change out also where the caller hangs up half-way."""
+        task = asyncio.ensure_future(change)
+        self._changes.add(task)
+        task.add_done_callback(self._changes.discard)
+        return await asyncio.shield(task)
 
     async def stop(self) -> None:
         """Finish what is being answered and remove the socket."""
         await self._runner.cleanup()
+        if self._changes:
+            await asyncio.wait(self._changes)
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -142,3 +143,15 @@ async def test_old_list_changes_go_but_not_what_is_on_a_list(open_history: Open)
         await history.retain(T0 + 401 * 86_400)
         rows = await history.records("list", EVERYTHING, 10)
     assert [(row["network"], row["action"]) for row in rows] == [("198.51.100.7/32", "add")]
+
+
+async def test_a_question_can_be_stopped(open_history: Open) -> None:
+    """Cancelling a question about flows ends the work behind it; the next one is answered."""
+    async with open_history(EACH) as history:
+        await fill(history, 20)
+        question = asyncio.ensure_future(history.flows(EVERYTHING, 10))
+        await asyncio.sleep(0.01)
+        question.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await question
+        assert len(await history.flows(EVERYTHING, 10)) == 10
