@@ -216,21 +216,6 @@ class Queries:
         )
         return [str(_host(row[0])) for row in rows]
 
-    async def addresses_of(self, key: str, word: str, since: float, most: int) -> list[str]:
-        """Return the addresses that DNS gave for a name, or that an agent worked from, since then.
-
-        `key` is name or agent; at most so many, the latest seen. A name that a client only asked a
-        server for (TLS, HTTP) binds nothing: whoever connects chooses it.
-        """
-        where = "name = ? AND source = 'dns'" if key == "name" else "agent = ?"
-        table = "name" if key == "name" else "agent"
-        rows = await self._rows(
-            f"SELECT DISTINCT address FROM {table} WHERE {where} AND last_seen >= ?"  # noqa: S608 - fixed words
-            " ORDER BY last_seen DESC LIMIT ?",
-            (word, since, most),
-        )
-        return [str(_host(row[0])) for row in rows]
-
     async def _listed(self, name: str) -> list[Value]:
         """Return the networks that are on a list by its last change."""
         rows = await self._rows(
