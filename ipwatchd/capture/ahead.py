@@ -8,7 +8,7 @@ from ipwatchd.capture import pcap, pcapng
 from ipwatchd.capture.conntrack_warm import warm_conntrack
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.packet import PACKET, Batch
-from ipwatchd.capture.ring_socket import index_block
+from ipwatchd.capture.ring_index import index_block
 from ipwatchd.config import CaptureSettings
 
 __all__ = ["load_all", "load_live"]

@@ -46,7 +46,8 @@ class ConntrackCounters(msgspec.Struct, kw_only=True):
 class CaptureCounters(msgspec.Struct, kw_only=True):
     """All of capture. Bytes are bytes on the wire.
 
-    `flows_evicted` made room in a full table, `flows_shed` packets found no room at all;
+    `flows_evicted` made room in a full table, `flows_collapsed` are openings of a flood that are
+    told in sums, `flows_shed` packets found no room at all;
     `events_shed` payloads did not fit the tap, `deliveries_shed` rows and taps were dropped since
     the pipeline did not keep up.
     """
@@ -56,6 +57,7 @@ class CaptureCounters(msgspec.Struct, kw_only=True):
     flows: int = 0
     flows_live: int = 0
     flows_evicted: int = 0
+    flows_collapsed: int = 0
     flows_shed: int = 0
     events_shed: int = 0
     deliveries_shed: int = 0
@@ -77,6 +79,7 @@ class FileReport(msgspec.Struct, kw_only=True):
     bytes: int = 0
     flows: int = 0
     flows_evicted: int = 0
+    flows_collapsed: int = 0
     flows_shed: int = 0
     events_shed: int = 0
     malformed: int = 0

@@ -1,7 +1,8 @@
 """Who must leave a full table: never a flow that was answered, for a newcomer that was not yet.
 
-A flood of SYNs from random sources makes unanswered flows alone. Those displace each other; what
-both sides have spoken on stays until it ends or times out.
+A flood of SYNs from random sources makes flows that are unanswered, or answered (SYN cookies) but
+not gone on with. Those displace each other; what both sides have spoken on stays until it ends or
+times out.
 """
 
 from __future__ import annotations
@@ -9,9 +10,10 @@ from __future__ import annotations
 from typing import Any, Final
 
 from ipwatchd.capture.expiry import answered
+from ipwatchd.capture.flood import fruitless, let_go
 from ipwatchd.capture.jit import compiled, i64, u64
 from ipwatchd.capture.network import TCP
-from ipwatchd.capture.table import Table, export, remove
+from ipwatchd.capture.table import Table, remove
 from ipwatchd.capture.tcp import ended
 
 __all__ = ["make_room"]
@@ -24,6 +26,8 @@ _KEPT: Final = 3
 @compiled
 def _worth(row: Any) -> int:
     """Rank a flow: 0 hardly anything, 1 over, 2 one-sided but lively, 3 answered."""
+    if fruitless(row):
+        return i64(0)
     if row["proto"] == TCP and ended(row):
         return i64(1)
     if answered(row):
@@ -62,7 +66,7 @@ def make_room(table: Table) -> bool:
             oldest = last
     if chosen < 0:
         return False
-    export(table, chosen, 0)
+    let_go(table, chosen)
     remove(table, chosen)
     state["flows_evicted"] += 1
     return True

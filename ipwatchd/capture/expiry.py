@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from ipwatchd.capture.flood import fruitless, let_go, settle
 from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.network import ICMP, ICMP6, TCP, UDP, UDPLITE
 from ipwatchd.capture.table import (
@@ -16,6 +17,7 @@ from ipwatchd.capture.table import (
     SEEN_A,
     SEEN_B,
     Table,
+    coarse,
     export,
     remove,
 )
@@ -75,7 +77,7 @@ def idle_timeout(table: Table, row: Any) -> int:
         if ended(row):
             return i64(table.limits[CLOSED_TCP])
         sent = max(row["tcp"][0], row["tcp"][1])
-        if not answered(row) and sent in (SYN_SENT, ESTABLISHED):
+        if fruitless(row) or (not answered(row) and sent in (SYN_SENT, ESTABLISHED)):
             return i64(table.limits[_ATTEMPT])
         return i64(table.limits[_TCP])
     if proto in (UDP, UDPLITE):
@@ -106,7 +108,7 @@ def _visit(table: Table, place: int) -> bool:
     last = i64(row["last"])
     deadline = last + idle_timeout(table, row)
     if deadline <= now or last > now + STEP_BACK:
-        export(table, place, 0)
+        let_go(table, place)
         remove(table, place)
         return True
     renewal = i64(row["start"]) + table.limits[ACTIVE]
@@ -115,7 +117,7 @@ def _visit(table: Table, place: int) -> bool:
             export(table, place, PARTIAL)
             resume(row, last)
         renewal = now + table.limits[ACTIVE]
-    table.due[place] = min(deadline, renewal)
+    table.due[place] = coarse(min(deadline, renewal))
     return False
 
 
@@ -123,11 +125,11 @@ def _visit(table: Table, place: int) -> bool:
 def sweep(table: Table) -> bool:
     """Go on with the sweep from the last row down; False where `out` is full before its end."""
     state = table.state[0]
-    now = i64(state["clock"])
+    now = coarse(i64(state["clock"]))
     place = i64(state["sweep_at"])
     everything = state["rescan"] != 0
     while place >= 0:
-        if table.due[place] <= now or everything:
+        if i64(table.due[place]) <= now or everything:
             if state["out"] >= len(table.out):
                 state["sweep_at"] = place
                 return False
@@ -135,6 +137,7 @@ def sweep(table: Table) -> bool:
         place -= 1
     state["sweep_at"] = -1
     state["rescan"] = 0
+    settle(table)
     return True
 
 
@@ -182,7 +185,7 @@ def flush(table: Table) -> bool:
         if state["out"] >= len(table.out):
             return False
         place = i64(state["live"]) - 1
-        export(table, place, 0)
+        let_go(table, place)
         remove(table, place)
     state["sweep_at"] = -1
-    return True
+    return settle(table)

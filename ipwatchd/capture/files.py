@@ -145,8 +145,8 @@ class FileCapture:
     def _count(self) -> None:
         counted = self._meter.counters()
         for name in (
-            "packets", "bytes", "flows", "flows_evicted", "flows_shed", "events_shed", "malformed",
-            "not_ip",
+            "packets", "bytes", "flows", "flows_evicted", "flows_collapsed", "flows_shed",
+            "events_shed", "malformed", "not_ip",
         ):  # fmt: skip
             setattr(self.report, name, counted[name])
         if self._dissector is not None:

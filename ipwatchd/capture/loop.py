@@ -25,6 +25,7 @@ from ipwatchd.capture.expiry import (
     sweep,
     tick,
 )
+from ipwatchd.capture.flood import opening
 from ipwatchd.capture.jit import compiled, i64, inlined, u64
 from ipwatchd.capture.network import ICMP, ICMP6, SCTP, TCP, UDP
 from ipwatchd.capture.ports import KNOWN_TCP, KNOWN_UDP
@@ -36,6 +37,7 @@ from ipwatchd.capture.table import (
     SEEN_A,
     SEEN_B,
     Table,
+    coarse,
     export,
     find,
     flow_hash,
@@ -52,10 +54,13 @@ if TYPE_CHECKING:
 
 __all__ = ["EXPORTS_A_PACKET", "run"]
 
-EXPORTS_A_PACKET: Final = 3
-"""A packet may end the flow it finds, continue a long one and drive another out."""
+EXPORTS_A_PACKET: Final = 4
+"""A packet may end the flow it finds, continue a long one, drive another out and take the place of
+a flood's sums."""
 
-_MANY_PACKETS: Final = 1 << 31
+_MANY_BYTES: Final = 1 << 31
+"""A row's bytes are told by then. One packet is cut to half of it: a length that lies."""
+_MOST_BYTES: Final = u64(1 << 30)
 _ARP: Final = Kind.ARP
 _DNS: Final = Kind.DNS
 _LLDP: Final = Kind.LLDP
@@ -126,7 +131,7 @@ def _begin(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
     row["left"][1] = tries
     row["vlan"] = header["vlan"]
     row["iface"] = packet["iface"]
-    table.due[place] = packet["ts"] + table.limits[SHORTEST]
+    table.due[place] = coarse(i64(packet["ts"]) + table.limits[SHORTEST])
 
 
 @compiled
@@ -157,7 +162,7 @@ def _renew(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
         table.state[0]["flows"] += 1
     elif row["bits"] & RESUMED:
         row["start"] = ts
-    elif ts - i64(row["start"]) >= table.limits[ACTIVE] or row["packets"][side] >= _MANY_PACKETS:
+    elif ts - i64(row["start"]) >= table.limits[ACTIVE] or row["bytes"][side] >= _MANY_BYTES:
         export(table, place, PARTIAL)
         resume(row, ts)
 
@@ -172,7 +177,7 @@ def _may_renew(table: Table, row: Any, ts: int, flags: int, side: int) -> bool:
         or flags & SYN != 0
         or row["bits"] & RESUMED != 0
         or ts - i64(row["start"]) >= table.limits[ACTIVE]
-        or row["packets"][side] >= _MANY_PACKETS
+        or row["bytes"][side] >= _MANY_BYTES
     )
 
 
@@ -180,7 +185,7 @@ def _may_renew(table: Table, row: Any, ts: int, flags: int, side: int) -> bool:
 def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> None:
     row = table.rows[place]
     row["packets"][side] += 1
-    row["bytes"][side] += u64(header["ip_bytes"])
+    row["bytes"][side] += min(u64(header["ip_bytes"]), _MOST_BYTES)
     ts = i64(packet["ts"])
     row["last"] = max(i64(row["last"]), ts)
     row["start"] = min(i64(row["start"]), ts)
@@ -191,8 +196,8 @@ def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
         if flags & (SYN | FIN | RST) or row["tcp"][side] == INACTIVE:
             advance(row, side, flags)
             if ended(row):
-                closing = ts + table.limits[CLOSED_TCP]
-                table.due[place] = min(table.due[place], closing)
+                closing = coarse(ts + table.limits[CLOSED_TCP])
+                table.due[place] = min(i64(table.due[place]), closing)
 
 
 @inlined
@@ -255,6 +260,8 @@ def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
         place = insert(table, digest)
         _set_key(table.rows[place], s_hi, s_lo, d_hi, d_lo, ports, proto)
         _begin(table, place, packet, header, side)
+        if header["proto"] == TCP and header["tcp_flags"] & (SYN | ACK | RST | FIN) == SYN:
+            opening(table, place)
     elif _may_renew(table, table.rows[place], packet["ts"], header["tcp_flags"], side):
         _renew(table, place, packet, header, side)
     _count(table, place, packet, header, side)

@@ -39,6 +39,8 @@ MAX_BLOCK: Final = 1 << 21
 _MAX_INTERFACES: Final = 4096
 """Interfaces of a section: a hostile file could describe one in every 20 bytes."""
 
+_LONGEST_NAME: Final = 64
+
 _IFACE: Final = np.dtype(
     [("link", "<u2"), ("binary", "u1"), ("exponent", "u1"), ("snap", "<u4"), ("offset", "<i8")]
 )
@@ -59,6 +61,7 @@ class Section:
         self.order = order
         self.count = 0
         self.interfaces = np.zeros(16, _IFACE)
+        self.names: list[str] = []
 
     @property
     def big(self) -> bool:
@@ -74,8 +77,11 @@ class Section:
         link, _, snap = struct.unpack_from(f"{self.order}HHI", block, 8)
         iface = self.interfaces[self.count]
         iface["link"], iface["snap"], iface["exponent"] = link, snap, 6
+        self.names.append("")
         for code, value in self._options(block):
-            if code == 9 and value:  # if_tsresol
+            if code == 2:  # if_name
+                self.names[-1] = value.decode("utf-8", "replace")[:_LONGEST_NAME]
+            elif code == 9 and value:  # if_tsresol
                 iface["binary"], iface["exponent"] = value[0] >> 7, value[0] & 0x7F
             elif code == 14 and len(value) == 8:  # if_tsoffset, seconds
                 iface["offset"] = struct.unpack(f"{self.order}q", value)[0]

@@ -105,7 +105,8 @@ class Ring:
         for worker in self._workers:
             counted = worker.meter.counters()
             for name in (
-                "packets", "bytes", "flows", "flows_evicted", "flows_shed", "events_shed",
+                "packets", "bytes", "flows", "flows_evicted", "flows_collapsed", "flows_shed",
+                "events_shed",
                 "malformed", "not_ip",
             ):  # fmt: skip
                 setattr(total, name, getattr(total, name) + counted[name])

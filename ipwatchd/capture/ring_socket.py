@@ -1,7 +1,7 @@
 """An AF_PACKET socket with a TPACKET_V3 ring (linux/if_packet.h, packet_mmap.rst).
 
 The kernel fills blocks of packets in shared memory and hands each over through its status word.
-The ring is read by compiled code (`index_block`); this module opens, asks and closes.
+The ring is read by compiled code (ring_index.py); this module opens, asks and closes.
 """
 
 from __future__ import annotations
@@ -12,21 +12,18 @@ import fcntl
 import mmap
 import socket
 import struct
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ipwatchd.capture.delivery import CaptureInterfaceError
-from ipwatchd.capture.jit import compiled, i64
-from ipwatchd.capture.octets import le16, le32
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from ipwatchd.capture.octets import Octets
     from ipwatchd.config import CaptureSettings
 
-__all__ = ["PacketRing", "flags_of", "index_block"]
+__all__ = ["PacketRing", "flags_of"]
 
 _SOL_PACKET: Final = 263
 _ADD_MEMBERSHIP: Final = 1
@@ -54,7 +51,6 @@ _RETIRE_MS: Final = 50
 """How long the kernel keeps a block that is not full: latency at low rates."""
 _STATUS: Final = 8
 _TO_USER: Final = 1
-_VLAN_VALID: Final = 1 << 4
 
 
 def flags_of(probe: socket.socket, name: str) -> tuple[bool, int] | None:
@@ -185,41 +181,3 @@ class PacketRing:
         self._socket.close()
         self._status = np.zeros(0, np.uint32)
         self.data = np.zeros(0, np.uint8)
-
-
-@compiled
-def index_block(
-    data: Octets, base: int, size: int, at: int, left: int, link: int, iface: int, packets: Any
-) -> tuple[int, int, int]:
-    """Note where the packets of a ring block lie; `at` and `left` go on within it, -1 begins.
-
-    Returns how many were found, where to go on and how many are left. Little-endian machines
-    only, as the wheels of numba are. The kernel is trusted to fill the ring, its lengths are
-    still held within the block.
-    """
-    end = min(base + size, len(data))
-    if left < 0:
-        left = le32(data, base + 12, end)
-        at = base + le32(data, base + 16, end)
-    count = i64(0)
-    while count < len(packets) and left > 0 and at + 48 <= end:
-        packet = packets[count]
-        seconds = le32(data, at + 4, end)
-        packet["ts"] = seconds * 1_000_000_000 + le32(data, at + 8, end)
-        start = at + le16(data, at + 24, end)
-        packet["at"] = start
-        packet["captured"] = max(min(le32(data, at + 12, end), end - start), 0)
-        packet["wire"] = le32(data, at + 16, end)
-        packet["link"] = link
-        packet["iface"] = iface
-        tagged = le32(data, at + 20, end) & _VLAN_VALID
-        packet["vlan"] = le16(data, at + 32, end) & 0xFFF if tagged else 0
-        count += 1
-        left -= 1
-        step = le32(data, at, end)
-        if step == 0:
-            left = i64(0)
-        at += step
-    if count < len(packets):
-        left = i64(0)
-    return count, at, left

@@ -1,8 +1,10 @@
 """The flow table: dense rows [0, live) and an open-addressing index over them.
 
-`slots` holds hash << 32 | row + 1, 0 is empty, at most half full; removal shifts back, so there
-are no tombstones. `due` is the earliest time at which a row may have to leave: the sweep reads
-these 8 bytes a row and looks at the row itself only when its time has come.
+`slots` holds row + 1 in its lower bits and bits of the hash above them, 0 is empty, at most half
+full; removal shifts back, so there are no tombstones. Slots of 32 bits are for flows: they keep
+what of the hash there is room for; slots of 64 bits keep all of it. `due` is the earliest time at
+which a row may have to leave: the sweep reads these 4 bytes a row (`coarse`) and looks at the row
+itself only when its time has come.
 """
 
 from __future__ import annotations
@@ -22,8 +24,8 @@ if TYPE_CHECKING:
     from ipwatchd.config import CaptureSettings
 
 __all__ = [
-    "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B", "STATE", "Table",
-    "export", "find", "flow_hash", "insert", "make_table", "remove",
+    "FLOOD", "FLOODED", "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B",
+    "STATE", "Table", "coarse", "export", "find", "flow_hash", "insert", "make_table", "remove",
 ]  # fmt: skip
 
 ROW: Final = np.dtype(
@@ -33,7 +35,7 @@ ROW: Final = np.dtype(
         ("b_hi", "<u8"),
         ("b_lo", "<u8"),
         ("last", "<i8"),
-        ("bytes", "<u8", (2,)),
+        ("bytes", "<u4", (2,)),
         ("packets", "<u4", (2,)),
         ("start", "<i8"),
         ("hash", "<u4"),
@@ -52,8 +54,9 @@ ROW: Final = np.dtype(
         ("iface", "<u2"),
     ]
 )
-"""A live flow, 104 bytes. Side 0 is a, side 1 is b: (address, port) of a ≤ that of b. `tcp` are
-endpoint states (tcp.py), `tap` and `left` what the tap still wants (content.py)."""
+"""A live flow, 88 bytes. Side 0 is a, side 1 is b: (address, port) of a ≤ that of b. `tcp` are
+endpoint states (tcp.py), `tap` and `left` what the tap still wants (content.py). What does not fit
+`bytes` is told by a partial record before (loop.py)."""
 
 SEEN_A: Final = 1
 SEEN_B: Final = 2
@@ -65,6 +68,29 @@ PARTIAL: Final = 16
 """Of an exported row: the flow goes on."""
 RESUMED: Final = 32
 """A record of this flow was written and nothing was counted since."""
+FLOODED: Final = 64
+"""A flood of openings was on when this flow was opened (flood.py)."""
+
+FLOOD: Final = np.dtype(
+    [
+        ("target_hi", "<u8"),
+        ("target_lo", "<u8"),
+        ("source", "<u8"),
+        ("second", "<i8"),
+        ("start", "<i8"),
+        ("last", "<i8"),
+        ("bytes", "<u4", (2,)),
+        ("packets", "<u4", (2,)),
+        ("opened", "<u4"),
+        ("port", "<u2"),
+        ("vlan", "<u2"),
+        ("iface", "<u2"),
+        ("flags", "u1", (2,)),
+        ("tcp", "u1", (2,)),
+    ]
+)
+"""One address that connections are opened to: how many in this second, and the sums of those that
+came to nothing since the last record; side 0 is the originators'."""
 
 STATE: Final = np.dtype(
     [
@@ -73,12 +99,18 @@ STATE: Final = np.dtype(
             "live", "out", "taps", "tap_bytes", "clock", "swept", "sweep_at", "since_sweep",
             "rescan", "random", "packets", "bytes", "first_packet", "malformed", "not_ip",
             "flows", "flows_evicted", "flows_shed", "packets_shed", "events_shed",
+            "flows_collapsed",
         )
     ]
 )  # fmt: skip
 """The loop's own numbers: cursors first, then counters that only grow."""
 
 _WORDS: Final = 11
+_FLOODS: Final = 1024
+"""Targets whose openings are counted at a time: a flood over more than these is told singly."""
+_COARSE: Final = 30
+_LATEST: Final = 0xFFFF_FFFF
+_WIDE: Final = 8
 _LOW: Final = u64(0xFFFF_FFFF)
 _SHIFT: Final = u64(32)
 _EMPTY: Final = u64(0)
@@ -94,8 +126,8 @@ class Table(NamedTuple):
     """
 
     rows: NDArray[np.void]
-    due: NDArray[np.int64]
-    slots: NDArray[np.uint64]
+    due: NDArray[np.integer]
+    slots: NDArray[np.unsignedinteger]
     out: NDArray[np.void]
     state: NDArray[np.void]
     secrets: NDArray[np.uint64]
@@ -104,6 +136,7 @@ class Table(NamedTuple):
     tap_data: NDArray[np.uint8]
     tap_by_port: NDArray[np.uint8]
     known_ports: NDArray[np.uint8]
+    floods: NDArray[np.void] = np.zeros(0, FLOOD)
 
 
 def make_table(
@@ -117,8 +150,8 @@ def make_table(
     keys = [secrets.randbits(64) for _ in range(_WORDS)]
     return Table(
         rows=np.zeros(settings.flows, ROW),
-        due=np.zeros(settings.flows, np.int64),
-        slots=np.zeros(slots, np.uint64),
+        due=np.zeros(settings.flows, np.uint32),
+        slots=np.zeros(slots, np.uint32),
         out=np.zeros(out_rows, ROW),
         state=state,
         secrets=np.array(keys, np.uint64),
@@ -127,7 +160,28 @@ def make_table(
         tap_data=np.zeros(tap_bytes, np.uint8),
         tap_by_port=TAP_BY_PORT,
         known_ports=KNOWN_PORTS,
+        floods=np.zeros(_FLOODS, FLOOD),
     )
+
+
+@inlined
+def coarse(ns: int) -> int:
+    """Return a time in steps of 1.07 s, which 32 bits hold for every time stamp there can be."""
+    return min(max(ns, 0) >> _COARSE, _LATEST)
+
+
+@inlined
+def _low(table: Table) -> int:
+    """Return which bits of a slot are the row's."""
+    return _LOW if table.slots.itemsize == _WIDE else u64(len(table.slots) - 1)
+
+
+@inlined
+def _tag(table: Table, digest: int) -> int:
+    """Return the bits of a slot that are the hash's."""
+    if table.slots.itemsize == _WIDE:
+        return digest << _SHIFT
+    return digest & (_LOW ^ u64(len(table.slots) - 1))
 
 
 @inlined
@@ -154,12 +208,14 @@ def find(
     """Return the row of a flow, or -1. `ports` is a_port << 16 | b_port."""
     mask = u64(len(table.slots) - 1)
     slot = digest & mask
+    low = _low(table)
+    tag = _tag(table, digest)
     while True:
-        entry = table.slots[slot]
+        entry = u64(table.slots[slot])
         if entry == _EMPTY:
             return i64(-1)
-        if entry >> _SHIFT == digest:
-            place = i64(entry & _LOW) - 1
+        if entry ^ (entry & low) == tag:
+            place = i64(entry & low) - 1
             row = table.rows[place]
             if (
                 row["a_lo"] == a_lo
@@ -184,7 +240,7 @@ def insert(table: Table, digest: int) -> int:
     place = i64(state["live"])
     state["live"] = place + 1
     state["flows"] += 1
-    table.slots[slot] = (digest << _SHIFT) | u64(place + 1)
+    table.slots[slot] = _tag(table, digest) | u64(place + 1)
     table.rows[place]["hash"] = digest
     return place
 
@@ -194,7 +250,8 @@ def _slot_of(table: Table, place: int) -> int:
     mask = u64(len(table.slots) - 1)
     slot = u64(table.rows[place]["hash"]) & mask
     wanted = u64(place + 1)
-    while table.slots[slot] & _LOW != wanted:
+    low = _low(table)
+    while u64(table.slots[slot]) & low != wanted:
         slot = (slot + _ONE) & mask
     return slot
 
@@ -203,14 +260,15 @@ def _slot_of(table: Table, place: int) -> int:
 def _erase(table: Table, slot: int) -> None:
     """Empty a slot and shift back those behind it that its absence would hide."""
     mask = u64(len(table.slots) - 1)
+    low = _low(table)
     hole = slot
     probe = slot
     while True:
         probe = (probe + _ONE) & mask
-        entry = table.slots[probe]
+        entry = u64(table.slots[probe])
         if entry == _EMPTY:
             break
-        home = (entry >> _SHIFT) & mask
+        home = u64(table.rows[i64(entry & low) - 1]["hash"]) & mask
         if ((probe - home) & mask) >= ((probe - hole) & mask):
             table.slots[hole] = entry
             hole = probe
@@ -225,7 +283,7 @@ def remove(table: Table, place: int) -> None:
     last = i64(state["live"]) - 1
     if place != last:
         slot = _slot_of(table, last)
-        table.slots[slot] = (u64(table.rows[last]["hash"]) << _SHIFT) | u64(place + 1)
+        table.slots[slot] = _tag(table, u64(table.rows[last]["hash"])) | u64(place + 1)
         table.rows[place] = table.rows[last]
         table.due[place] = table.due[last]
     state["live"] = last

@@ -16,7 +16,8 @@ import numpy as np
 from ipwatchd.capture.counters import InterfaceCounters
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.packet import PACKET, Batch
-from ipwatchd.capture.ring_socket import PacketRing, index_block
+from ipwatchd.capture.ring_index import index_block
+from ipwatchd.capture.ring_socket import PacketRing
 
 if TYPE_CHECKING:
     from ipwatchd.capture.meter import Yield
