@@ -10,6 +10,7 @@ import ctypes
 import os
 import resource
 import signal
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ MEMORY: Final = 256 << 20
 """Bytes of address space beyond what the imports took. Stops a packet that unfolds without end."""
 _MESSAGE_SECONDS: Final = 5
 _NOBODY: Final = 65534
+_EXECUTED: Final = "IPWATCHD_CHILD_EXECUTED"
 
 _PR_SET_PDEATHSIG, _PR_SET_DUMPABLE, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 1, 4, 38, 47
 _CAP_AMBIENT_CLEAR_ALL: Final = 4
@@ -31,9 +33,16 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 def isolate() -> None:
     """Die with the parent and leave its network; before the imports, which may take a while.
 
-    Where no namespace may be made, the limit on file descriptors (`confine`) keeps sockets away.
+    Capabilities of a user other than root go with an exec once they are not ambient any more:
+    the unit's system call filter knows no capset. Where no namespace may be made, the limit on
+    file descriptors (`confine`) keeps sockets away.
     """
     _die_with_parent()
+    if _capabilities() and os.geteuid() and _EXECUTED not in os.environ:
+        _libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
+        _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
+        os.environ[_EXECUTED] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 - ourselves
     if _libc.unshare(_CLONE_NEWNET | _CLONE_NEWIPC):
         _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
 
@@ -77,9 +86,17 @@ def _die_with_parent() -> None:
         os._exit(0)
 
 
+def _capabilities() -> bool:
+    """Tell whether any is effective or permitted; what is only inheritable gives nothing."""
+    held = (ctypes.c_uint32 * 6)()
+    _libc.capget((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), held)
+    return any(held[place] for place in (0, 1, 3, 4))
+
+
 def _drop_capabilities() -> None:
+    if not _capabilities():
+        return
     _libc.prctl(_PR_CAP_AMBIENT, _CAP_AMBIENT_CLEAR_ALL, 0, 0, 0)
-    header = (ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0)
     nothing = (ctypes.c_uint32 * 6)()
-    if _libc.capset(header, nothing):
+    if _libc.capset((ctypes.c_uint32 * 2)(_CAPABILITY_VERSION_3, 0), nothing):
         raise OSError(ctypes.get_errno(), "capabilities could not be given up")
