@@ -11,8 +11,8 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
-from ipwatchd.capture.community import community_ids
 from ipwatchd.records.address import address_texts, is_v4
+from ipwatchd.records.community import community_ids
 from ipwatchd.records.flow import SERVICES, STATES, protocol_name
 
 if TYPE_CHECKING:

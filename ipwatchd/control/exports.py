@@ -120,7 +120,7 @@ async def read(house: House, call: Call) -> ExportBatch:
         return ExportBatch(rows=(), last=True)
     rows = batch.rows
     if export.names:
-        rows = await asyncio.to_thread(list, map(export.names.row, rows))
+        rows = await asyncio.to_thread(export.names.rows, rows)
     return ExportBatch(rows=tuple(rows), done=batch.done, total=batch.total)
 
 

@@ -5,7 +5,6 @@ A damaged or missing segment is left out, named in `skipped`, and the answer is 
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -19,7 +18,7 @@ from ipwatchd.history.sql import (
     word,
 )
 from ipwatchd.records.address import address_text
-from ipwatchd.records.community import community_id
+from ipwatchd.records.community import community_ids_of
 from ipwatchd.records.flow import protocol_number
 
 if TYPE_CHECKING:
@@ -193,7 +192,10 @@ def _select(
 
 
 def _flows(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    return [_flow(dict(zip(_NAMES, row, strict=True))) for row in rows]
+    flows = [_flow(dict(zip(_NAMES, row, strict=True))) for row in rows]
+    for flow, name in zip(flows, community_ids_of(flows), strict=True):
+        flow["community_id"] = name
+    return flows
 
 
 def _damaged(files: Sequence[Path]) -> list[Path]:
@@ -218,8 +220,4 @@ def _flow(row: dict[str, Any]) -> dict[str, Any]:
     number = protocol_number(row["proto"])
     if number in {1, 58}:
         flow["icmp_type"], flow["icmp_code"] = icmp
-    flow["community_id"] = community_id(
-        ipaddress.ip_address(orig), row["orig_port"], ipaddress.ip_address(resp), row["resp_port"],
-        number, icmp,
-    )  # fmt: skip
     return flow

@@ -18,12 +18,11 @@ from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
-from ipwatchd.records.address import V4_PREFIX, address_text, is_v4, join, split
-from ipwatchd.records.community import community_id
-from ipwatchd.records.flow import protocol_number
+from ipwatchd.records.address import V4_PREFIX, address_text, is_v4, split
+from ipwatchd.records.community import community_ids_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -154,11 +153,13 @@ class Pseudonyms:
             return alias
         return str(ipaddress.ip_network(f"{alias}/{network.prefixlen}", strict=False))
 
-    def row(self, row: Mapping[str, Any]) -> dict[str, Any]:
-        """Return a record, flow or event under pseudonyms: numbers and words of CLEAR stay."""
-        shown = {key: self._value(key, value) for key, value in row.items()}
-        if "community_id" in shown:  # a hash of the true addresses could be tried out
-            shown["community_id"] = _community(shown)
+    def rows(self, rows: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Return records, flows or events under pseudonyms: numbers and words of CLEAR stay."""
+        shown = [{key: self._value(key, value) for key, value in row.items()} for row in rows]
+        # A hash of the true addresses could be tried out: it is made anew.
+        flows = [row for row in shown if "community_id" in row]
+        for flow, name in zip(flows, community_ids_of(flows), strict=True):
+            flow["community_id"] = name
         return shown
 
     def _value(self, key: str, value: Any) -> Any:
@@ -185,11 +186,3 @@ def _mask(length: int) -> tuple[int, int]:
     """Return the mask of a prefix as two halves."""
     mask = ((1 << length) - 1) << (128 - length)
     return mask >> 64, mask & int(_ALL)
-
-
-def _community(flow: Mapping[str, Any]) -> str:
-    return community_id(
-        join(*split(flow["orig"])), flow.get("orig_port", 0), join(*split(flow["resp"])),
-        flow.get("resp_port", 0), protocol_number(flow["proto"]),
-        (flow.get("icmp_type", 0), flow.get("icmp_code", 0)),
-    )  # fmt: skip
