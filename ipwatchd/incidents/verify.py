@@ -7,7 +7,13 @@ all; only where it fails is the first bad one searched for.
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -19,7 +25,8 @@ from ipwatchd.records.incident import GENESIS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
-    from pathlib import Path
+
+_ROOT: Final = Path(__file__).parents[2]
 
 __all__ = ["Row", "first_unsigned", "verify_file", "verify_rows"]
 
@@ -28,56 +35,95 @@ Row = tuple[int, float, str, str, str, bytes, str, str, str]
 
 _QUERY: Final = (
     "SELECT seq, time, incident, actor, kind, body, previous, hash, signature FROM events "
-    "ORDER BY seq"
+    "WHERE seq BETWEEN ? AND ? ORDER BY seq"
 )
+_NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM events"
+ALONE: Final = 300_000
+"""Events that one process follows; of a longer log each process takes a piece."""
+WORKERS: Final = 4
+_ALL: Final = (1 << 63) - 1
 
 
 def verify_file(path: Path, site: str, public: PublicKey | None) -> Verdict:
     """Follow the log of a database, beside whoever writes it; OSError where it can't be read."""
     try:
-        db = sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
-        try:
+        with closing(_open(path)) as db:
             db.execute("BEGIN")
-            return _verify(db, site, public)
-        finally:
-            db.close()
+            newest = int(db.execute(_NEWEST).fetchone()[0])
+            bad = _in_pieces(path, site, public, newest) if newest > ALONE else None
+            # A piece that is bad is followed again from the start, to name the first bad event.
+            if newest > ALONE and bad is False:
+                return _signed(newest, _look(db, newest), public, lambda seq: _look(db, seq))
+            rows = db.execute(_QUERY, (-_ALL, _ALL))
+            return verify_rows(site, rows, public, lambda seq: _look(db, seq))
     except sqlite3.DatabaseError as error:
         raise OSError(f"can't read {path}: {error}") from error
-
-
-def _verify(db: sqlite3.Connection, site: str, public: PublicKey | None) -> Verdict:
-    cursor = db.execute(_QUERY)
-    cursor.arraysize = 1000
-
-    def look(seq: int) -> tuple[str, str]:
-        row = db.execute("SELECT hash, signature FROM events WHERE seq = ?", (seq,)).fetchone()
-        return (row[0], row[1]) if row else ("", "")
-
-    return verify_rows(site, cursor, public, look)
 
 
 def verify_rows(
     site: str, rows: Iterable[Any], public: PublicKey | None, look: Callable[[int], tuple[str, str]]
 ) -> Verdict:
     """Follow rows from the first event on; `look` returns hash and signature of one by its seq."""
-    count, head, last = 0, GENESIS, ("", "")
+    bad, count, last = _follow(site, rows, public, 0, (GENESIS, ""))
+    return bad or _signed(count, last, public, look)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
+
+
+def _look(db: sqlite3.Connection, seq: int) -> tuple[str, str]:
+    row = db.execute("SELECT hash, signature FROM events WHERE seq = ?", (seq,)).fetchone()
+    return (row[0], row[1]) if row else ("", "")
+
+
+def _in_pieces(path: Path, site: str, public: PublicKey | None, newest: int) -> bool | None:
+    """Follow a long log in several processes: False where no piece is bad, None where one may be.
+
+    Each begins with the stored hash and signature before its piece, which the piece before checks.
+    """
+    workers = min(WORKERS, os.cpu_count() or 1)
+    edges = [newest * number // workers for number in range(workers + 1)]
+    key = [public.key, str(public.since)] if public else ["", "0"]
+    command = [sys.executable, "-m", "ipwatchd.incidents.verify", str(path), site, *key]
+    started = []
+    try:
+        for first, last in pairwise(edges):
+            words = [*command, str(first + 1), str(last)]
+            started.append(subprocess.Popen(words, stdout=subprocess.PIPE, cwd=_ROOT))
+        answers = [one.communicate()[0].strip() for one in started]
+    except OSError:  # no more processes or memory: one does it alone, more slowly
+        return None
+    finally:
+        for one in started:
+            one.kill()
+            one.wait()
+    return False if answers == [b"holds"] * workers else None
+
+
+def _follow(
+    site: str, rows: Iterable[Any], public: PublicKey | None, count: int, last: tuple[str, str]
+) -> tuple[Verdict | None, int, tuple[str, str]]:
+    """Follow rows after event `count`, whose hash and signature are `last`."""
+    head = last[0] + last[1]
     since = public.since if public else 0
-    encode, sha256 = msgspec.json.Encoder().encode, hashlib.sha256
+    encode, sha256, raw = msgspec.json.Encoder().encode, hashlib.sha256, msgspec.Raw
     for seq, time, incident, actor, kind, body, previous, hash_, signature in rows:
         if seq != count + 1:
             why = f"event {count + 1} is missing: {seq} follows {count}"
-            return Verdict(count, count + 1, why)
+            return Verdict(count, count + 1, why), count, last
         if previous != head:
-            return _unlinked(seq, last, public)
-        raw = msgspec.Raw(body if type(body) is bytes else str(body).encode())
-        fields = (site, seq, time, incident, actor, kind, raw, previous)
+            return _unlinked(seq, last, public), count, last
+        content = raw(body if type(body) is bytes else str(body).encode())
+        fields = (site, seq, time, incident, actor, kind, content, previous)
         if sha256(encode(fields)).hexdigest() != hash_:
             why = f"event {seq} was changed: its hash is not that of its content"
-            return Verdict(count, seq, why)
+            return Verdict(count, seq, why), count, last
         if not signature and since and seq >= since:
-            return Verdict(count, seq, f"event {seq} is not signed: it was written without the key")
+            why = f"event {seq} is not signed: it was written without the key"
+            return Verdict(count, seq, why), count, last
         head, last, count = hash_ + signature, (hash_, signature), seq
-    return _signed(count, last, public, look)
+    return None, count, last
 
 
 def _unlinked(seq: int, last: tuple[str, str], public: PublicKey | None) -> Verdict:
@@ -112,3 +158,21 @@ def first_unsigned(public: PublicKey, last: int, look: Callable[[int], tuple[str
         else:
             high = middle
     return low
+
+
+def main(words: list[str]) -> int:
+    """Follow one piece of a log: PATH SITE KEY SINCE FIRST LAST; print "holds" where it does."""
+    path, site, key, since, first, last = words
+    public = PublicKey(key, int(since)) if key else None
+    begin, end = int(first), int(last)
+    with closing(_open(Path(path))) as db:
+        before = _look(db, begin - 1) if begin > 1 else (GENESIS, "")
+        # Also what somebody put before the first event.
+        rows = db.execute(_QUERY, (begin if begin > 1 else -_ALL, end))
+        bad, count, _ = _follow(site, rows, public, begin - 1, before)
+    print("holds" if bad is None and count == end else "broken")  # noqa: T201 - read by the parent
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

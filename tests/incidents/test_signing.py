@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from ipwatchd.config import IncidentSettings
+from ipwatchd.incidents import verify as verify_module
 from ipwatchd.incidents.chain import START, after, link
 from ipwatchd.incidents.signing import (
     PRIVATE,
@@ -181,3 +182,20 @@ async def test_a_lost_key_is_said(tmp_path: Path) -> None:
     (tmp_path / PRIVATE).write_text("not a key")
     with pytest.raises(OSError, match=r"site.key holds no key"):
         await Incidents.open(tmp_path, "manila", IncidentSettings())
+
+
+async def test_a_long_log_is_followed_in_pieces_with_the_same_answer(
+    log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Several processes find a log whole, or the very event that one alone finds."""
+    monkeypatch.setattr(verify_module, "ALONE", 5)
+    assert (await asyncio.to_thread(verdict, log)) == (None, "")
+    whole = await asyncio.to_thread(log.read_bytes)
+    for seq in (1, 3, 4, 6, 7, 9, 12):
+        db = sqlite3.connect(log)
+        db.execute("UPDATE events SET signature = replace(signature, '1', '2'), "
+                   "hash = replace(hash, 'a', 'b') WHERE seq = ?", (seq,))  # fmt: skip
+        db.commit()
+        db.close()
+        assert (await asyncio.to_thread(verdict, log))[0] == seq
+        await asyncio.to_thread(log.write_bytes, whole)
