@@ -25,7 +25,8 @@ __all__ = ["Manifest", "backup", "restore"]
 
 MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("audit.db", "lists.db", "incidents.db", "history.db")
-_FILES: Final = ("effective.json", "firewall.json", "logs.json", "pseudonym.key")
+# Not copied as files: databases have their own way, the rest is of a running process.
+_NOT: Final = (".db", ".db-wal", ".db-shm", ".db-journal", ".part", ".new")
 _PAGES: Final = 1024
 """Pages a step: the writer waits for no more than these."""
 
@@ -102,10 +103,10 @@ def _copy_database(source: Path, target: Path) -> None:
 
 
 def _plain_files(state_dir: Path) -> Iterator[Path]:
-    for name in _FILES:
-        if (state_dir / name).is_file():
-            yield state_dir / name
-    yield from sorted((state_dir / "archive").rglob("*.parquet"))
+    for path in _all_files(state_dir):
+        compiled = path.relative_to(state_dir).parts[0] == "compiled"
+        if not path.name.endswith(_NOT) and path.name != "lock" and not compiled:
+            yield path
 
 
 def _all_files(folder: Path) -> list[Path]:

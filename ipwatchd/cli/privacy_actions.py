@@ -141,7 +141,7 @@ def _agreed(arguments: argparse.Namespace, question: str) -> bool:
 
 def _unexplained(answer: dict[str, Any]) -> list[str]:
     """Return the files that hold the subject still though no rule lets them."""
-    stays = ("incidents.db", "audit.db", "lists.db", "effective.json", "firewall.json")
+    stays = ("incidents.db", "evidence/", "audit.db", "lists.db", "effective.json", "firewall.json")
     return [name for name in answer["found"] if not name.startswith(stays)]
 
 
@@ -159,7 +159,7 @@ def _tell(answer: dict[str, Any]) -> None:
     for name in answer["unreadable"]:
         say(f"could not be searched: {name} (a damaged segment: remove it by hand)")
     for name in _unexplained(answer):
-        say(f"still found in {name}: erase again")
+        say(f"still found in {name}: erase again, or remove the file")
 
 
 def backup(client: Client, arguments: argparse.Namespace) -> int:

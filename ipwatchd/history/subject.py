@@ -34,6 +34,8 @@ class Subject(NamedTuple):
         words = [_written(text) for text in self._spellings()]
         if self.key:
             words.append(re.escape(self.key))
+            # As columns hold it: two halves, each with its lowest byte first.
+            words.append(re.escape(self.key[:8][::-1] + self.key[8:][::-1]))
         return re.compile(b"|".join(words), re.IGNORECASE)
 
     def _spellings(self) -> Iterator[str]:
