@@ -12,7 +12,7 @@ import msgspec
 from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
-from ipwatchd.records.incident import OPEN_STATES
+from ipwatchd.records.incident import OPEN_STATES, Receipt
 from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
@@ -215,9 +215,14 @@ class Pipeline:
         note = f"denied {finding.subject} for {duration_text(seconds)}"
         if before:
             note += f" (denied {before} times before)"
+        receipt = Receipt(
+            id=f"auto-{now:.3f}", kind="deny", subject=finding.subject, time=now, by="ipwatchd",
+            expires=now + seconds, text=note,
+        )  # fmt: skip
         await self.stores.incidents.act(
-            incident.id, "response", actor="ipwatchd", reason=note, now=now
-        )
+            incident.id, "response", actor="ipwatchd", reason=note, now=now,
+            details={"receipt": receipt},
+        )  # fmt: skip
 
     def _may_deny(self, rule: str, now: float) -> bool:
         """Tell whether a rule may deny one more now: a storm of findings must not fill the list."""

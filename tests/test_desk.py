@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
+from msgspec.structs import replace
 
 from ipwatchd.config import Config
 from ipwatchd.config.settings import IntakeSettings, SiteSettings
@@ -269,3 +270,49 @@ async def test_old_cases_come_in_closed_where_they_were(stores: Stores) -> None:
     assert (closed.state, closed.resolution, closed.first_seen) == ("CLOSED", "denied", 10.0)
     assert still.state == "NEW"
     await asyncio.sleep(0)
+
+
+async def test_what_was_denied_by_itself_has_a_receipt_too(stores: Stores) -> None:
+    """An automatic response is taken back like any other, and CONTAINED shows it."""
+    settings = replace(stores.config.incidents, auto_deny=("port-scan",))
+    stores.config = replace(stores.config, incidents=settings)
+    outcome = await Pipeline(stores).settle([scan()], 1000.0)
+    assert len(outcome.denied) == 1
+    done = await ask(stores, "POST", "incidents/MANILA-000001/undo", reason="a partner")
+    assert [one["by"] for one in done["receipts"]] == ["ipwatchd"]
+    assert done["receipts"][0]["undone"]
+    assert stores.lists.entries("deny", now=1501.0) == []
+
+
+async def test_a_case_from_the_phone_to_the_archive(stores: Stores) -> None:
+    """A report in Spanish with personal data: refused where something is missing, then closed."""
+    given = {"when": "hoy", "what": "nombres de 12 personas", "to": "otro cliente"}
+    opened = await ask(stores, "POST", "reports", kind="wrong-disclosure", language="es",
+                       answers=given, reporter="ana", role="employee")  # fmt: skip
+    case = f"incidents/{opened['id']}"
+    assert (opened["class"], opened["language"]) == ("data-leak", "es")
+    assert [one["language"] for one in opened["sops"]] == ["es"]
+
+    async def act(action: str, **body: Any) -> Any:
+        return await ask(stores, "POST", f"{case}/{action}", **({"reason": ""} | body))
+
+    await act("take")
+    assert "confidentiality" in (await act("confirm"))[1]
+    facts = {"confidentiality": "yes", "integrity": "no", "availability": "no",
+             "data": "customer", "subjects": "12", "client": "acme", "countries": "ES",
+             "malicious": "no", "ongoing": "no", "spread": "one"}  # fmt: skip
+    assessed = await act("assess", answers=facts)
+    assert (assessed["priority"], assessed["personal"]) == ("P2", True)
+    assert "second person" not in str(await act("reject", reason="a test"))
+    assert "second person" in (await act("reject", reason="a test"))[1]
+    for action in ("confirm", "contain", "resolve", "review"):
+        assert "state" in await act(action, reason="deleted by the receiver")
+    status, why = await act("close", reason="done")
+    assert (status, "wrong-disclosure/stop" in why, "feedback" in why) == (400, True, True)
+    for task in opened["tasks"]:
+        await act("tick", step=f"{task['sop']}/{task['step']}")
+    await act("feedback", reason="se lo dijimos a ana")
+    closed = await act("close", reason="done")
+    assert closed["state"] == "CLOSED"
+    assert (await act("reopen", reason="again"))["state"] == "TRIAGE"
+    assert (await stores.incidents.verify()).first_bad_seq is None
