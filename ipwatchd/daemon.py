@@ -31,6 +31,7 @@ from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import Follower
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
+from ipwatchd.services import services
 from ipwatchd.stores import Stores
 from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Uplink
@@ -329,6 +330,7 @@ class Daemon:
         """Read the file again; a bad one is named and the last good one kept."""
         try:
             fresh = load(self._config_path)
+            serves = services(fresh)
             self.stores.enricher.reload(fresh.named_zones(), fresh.geo)
         except (ConfigError, ValueError, OSError) as error:
             self.live.notes["configuration"] = f"kept the last good one: {error}"
@@ -341,6 +343,7 @@ class Daemon:
         ]  # fmt: skip
         kept = {name: getattr(self.config, name) for name in restart}
         self._adopt(fresh, kept)
+        self.stores.lists.serve(serves)
         if restart:
             self.live.notes["reload"] = f"[{'], ['.join(restart)}] changes with the next restart"
         else:

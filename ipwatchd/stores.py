@@ -22,6 +22,7 @@ from ipwatchd.enrich import Enricher
 from ipwatchd.history import History
 from ipwatchd.incidents import Incidents
 from ipwatchd.lists import Lists
+from ipwatchd.services import services
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,6 +72,7 @@ class Stores:
         self._closing.push_async_callback(self.audit.close)
         self.lists = await Lists.open(folder, read_only, management=config.firewall.management)
         self._closing.push_async_callback(self.lists.close)
+        self.lists.serve(services(config))
         self.incidents = await Incidents.open(folder, config.site.name, config.incidents, read_only)
         self._closing.push_async_callback(self.incidents.close)
         self.history = await History.open(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ipwatchd.control.messages import Page
 
 
+_SELECTORS: Final = ("country:", "asn:", "name:", "agent:")
 _STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What JSON may hold as it is and a terminal would obey."""
 
@@ -126,26 +128,40 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _session() -> str:
+    """Return the address that this terminal is worked from over SSH, or ""."""
+    return os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
+
+
 def add_entry(client: Client, arguments: argparse.Namespace) -> int:
     """Put a network on a list, after showing what it would touch where someone can answer."""
     seconds = parse_duration(arguments.span) if arguments.span else 0.0
-    if sys.stdin.isatty() and not arguments.yes and arguments.list == "deny":
+    chosen = "-" in arguments.network or arguments.network.lower().startswith(_SELECTORS)
+    asks = sys.stdin.isatty() and not arguments.yes and arguments.list == "deny"
+    if asks and not chosen and not arguments.service:
         before = client.preview("deny", arguments.network)
         touched = before.get("addresses", 0)
         if touched and not _agreed(
             arguments, f"{touched} addresses of the last 24 h would be denied. Go on?"
         ):
             return 1
+    if arguments.force and not _agreed(
+        arguments, f"--force denies {arguments.network} even where you come from. Really?"
+    ):
+        return 1
     change = client.add_entry(
         arguments.list, arguments.network, reason=arguments.reason, seconds=seconds,
-        ticket=arguments.ticket, force=arguments.force,
+        ticket=arguments.ticket, force=arguments.force, service=arguments.service,
+        session=_session(),
     )  # fmt: skip
     return _sentence(arguments, change, change.note)
 
 
 def remove_entry(client: Client, arguments: argparse.Namespace) -> int:
     """Take a network off a list."""
-    change = client.remove_entry(arguments.list, arguments.network, reason=arguments.reason)
+    change = client.remove_entry(
+        arguments.list, arguments.network, reason=arguments.reason, service=arguments.service
+    )
     return _sentence(arguments, change, change.note)
 
 
@@ -195,7 +211,7 @@ def preview(client: Client, arguments: argparse.Namespace) -> int:
 
 def why(client: Client, arguments: argparse.Namespace) -> int:
     """Show which entry decides."""
-    answer = client.why(arguments.address)
+    answer = client.why(arguments.address, arguments.service)
     if arguments.json:
         return _json(answer)
     views.print_address(answer, time.time())

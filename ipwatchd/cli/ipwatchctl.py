@@ -169,7 +169,8 @@ def _add_list(commands: _Commands, name: str) -> None:
     inner = _Commands(parser)
     example = f"{name} add 203.0.113.0/24 --for 2h --reason 'ticket 4711'"
     add = inner.add("add", f"put a network on the {name} list", example, actions.add_entry)
-    add.add_argument("network")
+    add.add_argument("network", help="network, first-last, country:RU, asn:64500, name:H, agent:A")
+    add.add_argument("--service", default="", metavar="NAME", help="for this service alone")
     add.add_argument("--reason", required=True, metavar="TEXT")
     add.add_argument(
         "--for", dest="span", default="", metavar="SPAN", help="default: until removed"
@@ -184,6 +185,7 @@ def _add_list(commands: _Commands, name: str) -> None:
         actions.remove_entry,
     )
     drop.add_argument("network")
+    drop.add_argument("--service", default="", metavar="NAME")
     drop.add_argument("--reason", required=True, metavar="TEXT")
     inner.add("list", "list the entries", f"{name} list --json", actions.entries)
     taken = inner.add(
@@ -211,6 +213,7 @@ def _add_list(commands: _Commands, name: str) -> None:
         "why", "show which entry decides on an address", f"{name} why 203.0.113.7", actions.why
     )
     why.add_argument("address")
+    why.add_argument("service", nargs="?", default="")
     parser.set_defaults(list=name)
 
 

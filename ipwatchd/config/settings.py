@@ -30,6 +30,7 @@ class SiteSettings(Section, frozen=True):
 
     name: Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")] = "site"
     state_dir: str = "/var/lib/ipwatchd"
+    roster: str = ""
 
 
 class CaptureSettings(Section, frozen=True):
@@ -126,6 +127,20 @@ class FeedSettings(Section, frozen=True):
             raise ValueError("give either url or file")
 
 
+class ServiceSettings(Section, frozen=True):
+    """[services.NAME] ports of ours, and whether all but the denied may use them.
+
+    The destination is `networks` and those of `zone`, none is any; as a packet arrives, before NAT.
+    """
+
+    protocol: Annotated[str, Meta(pattern="^(tcp|udp|sctp|dccp)$")] = "tcp"
+    ports: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    networks: Annotated[tuple[str, ...], Meta(max_length=1024)] = ()
+    zone: str = ""
+    policy: Annotated[str, Meta(pattern="^(open|only-allowed)$")] = "open"
+
+
+ServiceName = Annotated[str, Meta(pattern="^[a-z][a-z0-9-]{0,13}$")]
 FeedName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 
 
@@ -188,6 +203,7 @@ class Config(Section, frozen=True):
     history: HistorySettings = HistorySettings()
     detect: DetectSettings = DetectSettings()
     firewall: FirewallSettings = FirewallSettings()
+    services: dict[ServiceName, ServiceSettings] = msgspec.field(default_factory=dict)
     feeds: dict[FeedName, FeedSettings] = msgspec.field(default_factory=dict)
     incidents: IncidentSettings = IncidentSettings()
     intake: IntakeSettings = IntakeSettings()

@@ -215,18 +215,20 @@ class Client:
 
     def add_entry(
         self, name: str, network: str, *, reason: str, seconds: float = 0.0, ticket: str = "",
-        force: bool = False,
+        force: bool = False, service: str = "", session: str = "",
     ) -> ListChange:  # fmt: skip
         """Put a network on a list, for some seconds or (0) until it is removed."""
         body = {
             "network": network, "reason": reason, "seconds": seconds, "ticket": ticket,
-            "force": force,
+            "force": force, "service": service, "session": session,
         }  # fmt: skip
         return self._call(ListChange, "POST", f"lists/{name}", body=body)
 
-    def remove_entry(self, name: str, network: str, *, reason: str) -> ListChange:
+    def remove_entry(
+        self, name: str, network: str, *, reason: str, service: str = ""
+    ) -> ListChange:
         """Take a network off a list."""
-        query = {"network": network, "reason": reason}
+        query = {"network": network, "reason": reason, "service": service}
         return self._call(ListChange, "DELETE", f"lists/{name}", query)
 
     def import_entries(self, name: str, text: str, *, reason: str, format: str) -> dict[str, Any]:  # noqa: A002 - the API's word
@@ -239,9 +241,10 @@ class Client:
         query = {"network": network, "since": since}
         return self._call(dict[str, Any], "GET", f"lists/{name}/preview", query)
 
-    def why(self, address: str) -> dict[str, Any]:
-        """Return which entry decides on an address."""
-        return self._call(dict[str, Any], "GET", f"why/{quote(address, safe='')}")
+    def why(self, address: str, service: str = "") -> dict[str, Any]:
+        """Return which entry decides on an address, of the site or for a service."""
+        query = {"service": service}
+        return self._call(dict[str, Any], "GET", f"why/{quote(address, safe='')}", query)
 
     def feeds(self) -> list[dict[str, Any]]:
         """Return what is known of each feed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
@@ -25,11 +26,15 @@ Text = Annotated[str, Meta(max_length=500)]
 
 
 class _Add(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    network: Annotated[str, Meta(max_length=64)]
+    network: Annotated[str, Meta(max_length=128)]
     reason: Annotated[str, Meta(min_length=1, max_length=500)]
     seconds: Annotated[float, Meta(ge=0, le=10 * 366 * 86400)] = 0.0
     ticket: Annotated[str, Meta(max_length=100)] = ""
     force: bool = False
+    service: Annotated[str, Meta(max_length=32)] = ""
+    session: Annotated[str, Meta(max_length=64)] = ""
+    """Where the person who asks comes from (SSH): a deny that would cut the branch they sit on
+    needs force as well."""
 
 
 class _Import(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,10 +66,13 @@ async def add(house: House, call: Call) -> ListChange:
     asked = msgspec.convert(call.body, _Add)
     if name == "allow" or not asked.seconds or asked.force:
         call.need_role("admin")
+    management = [*house.stores.config.firewall.management]
+    if asked.session:
+        management.append(str(ipaddress.ip_address(asked.session.partition("%")[0])))
     change = await house.stores.lists.add(
         name, asked.network, reason=asked.reason, author=call.peer.name, now=call.now,
         expires=call.now + asked.seconds if asked.seconds else 0.0, ticket=asked.ticket,
-        force=asked.force,
+        force=asked.force, management=management, scope=asked.service or "site",
     )  # fmt: skip
     await changed(house, name, change.entry, "add", call)
     span = f" for {duration_text(asked.seconds)}" if asked.seconds else ""
@@ -87,8 +95,9 @@ async def remove(house: House, call: Call) -> ListChange:
     if not reason:
         raise ValueError("say why: reason is missing")
     change = await house.stores.lists.remove(
-        name, network, author=call.peer.name, reason=reason, now=call.now
-    )
+        name, network, author=call.peer.name, reason=reason, now=call.now,
+        scope=call.query.get("service", "") or "site",
+    )  # fmt: skip
     await changed(house, name, change.entry, "remove", call)
     past = "denied" if name == "deny" else "allowed"
     note = f"released {network_text(change.entry.network)}, {past} by {change.entry.author}"
@@ -165,6 +174,8 @@ async def preview(house: House, call: Call) -> dict[str, Any]:
 async def why(house: House, call: Call) -> dict[str, Any]:
     """Answer GET why/ADDRESS: which entry decides."""
     answer: dict[str, Any] = msgspec.to_builtins(
-        house.stores.lists.why(call.names["address"], now=call.now)
+        house.stores.lists.why(
+            call.names["address"], now=call.now, service=call.query.get("service", "")
+        )
     )
     return answer

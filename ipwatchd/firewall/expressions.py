@@ -14,7 +14,7 @@ from ipwatchd.firewall import codec
 __all__ = [
     "ACCEPT", "DROP", "GOTO", "JUMP", "RETURN", "Family", "comment", "counted", "from_network",
     "goto", "hop_limit_255", "interface_is", "jump", "limit", "log", "looked_up", "neighbour_type",
-    "protocol_in", "reply_direction", "verdict",
+    "port_in", "protocol_in", "reply_direction", "verdict",
 ]  # fmt: skip
 
 _REGISTER: Final = 1  # NFT_REG_1
@@ -112,6 +112,17 @@ def neighbour_type(family: Family, name: str) -> list[bytes]:
         _meta(_META_L4PROTO),
         _equals(bytes([_ICMPV6])),
         _payload(_TRANSPORT_HEADER, 0, 1),
+        _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name)),
+    ]
+
+
+def port_in(family: Family, protocol: int, name: str) -> list[bytes]:
+    """`meta l4proto P th dport @name` of a family."""
+    return [
+        *_of_family(family),
+        _meta(_META_L4PROTO),
+        _equals(bytes([protocol])),
+        _payload(_TRANSPORT_HEADER, 2, 2),
         _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name)),
     ]
 

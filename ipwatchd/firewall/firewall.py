@@ -10,11 +10,11 @@ import numpy as np
 
 from ipwatchd.firewall import conntrack
 from ipwatchd.firewall.kernel import KernelTable
-from ipwatchd.firewall.layout import LISTS, columns, in_force, soonest
+from ipwatchd.firewall.layout import columns, in_force, soonest
 from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, differences, in_order, lines
 from ipwatchd.firewall.rules import gate, set_change, table_messages, table_removal
 from ipwatchd.firewall.transport import NetlinkSocket, failure
-from ipwatchd.records.policy import empty_ranges
+from ipwatchd.records.policy import LISTS, empty_ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -89,6 +89,7 @@ class Firewall:
     def _forget(self) -> None:
         self._mode = ""
         self._until = 0.0
+        self._services: tuple[tuple[object, ...], ...] = ()
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._ledger = Ledger()
         self._structure: Structure | None = None
@@ -170,7 +171,8 @@ class Firewall:
         if policy.mode == "off":
             return self._turn_off(), None
         wanted = self._in_force(policy, now)
-        in_sync = self._mode not in {"", "off"} and self.check(now)
+        services = tuple(one.rules() for one in policy.services)
+        in_sync = self._mode not in {"", "off"} and services == self._services and self.check(now)
         changed = self._change(wanted, policy, now) if in_sync else None
         done, denied = changed or self._rebuild(wanted, policy, now)
         self._seen_at = now
@@ -182,13 +184,13 @@ class Firewall:
     def _in_force(self, policy: Policy, now: float) -> Ranges:
         """Return what stands at `now`; a list of which nothing has ended comes back as it is."""
         moment = int(now * 1e9)
-        for name in LISTS:
-            ranges = getattr(policy, name)
+        lists = policy.lists()
+        for name, ranges in lists.items():
             known = self._ends.get(name)
             if known is None or known[0] is not ranges:
                 self._ends[name] = (ranges, soonest(ranges))
         if all(not end or end > moment for _, end in self._ends.values()):
-            return {name: getattr(policy, name) for name in LISTS}
+            return lists
         return in_force(policy, now)
 
     def _turn_off(self) -> Applied:
@@ -210,7 +212,7 @@ class Firewall:
     ) -> tuple[Applied, list[NDArray[np.void]]]:
         """Replace the whole table in one transaction; return also what is denied."""
         ledger = Ledger(wanted)
-        parts = table_messages(self.settings, ledger.specs, ledger.room)
+        parts = table_messages(self.settings, ledger.specs, ledger.room, policy.services)
         for spec in ledger.specs:
             parts += set_change(self.settings.table, spec, ledger.sets[spec.name], now)
         parts += gate(self.settings.table, policy.mode, policy.enforce_until, now)
@@ -223,6 +225,7 @@ class Firewall:
             rebuilt=True, messages=len(parts), bytes=self._socket.sent,
         )  # fmt: skip
         self._mode, self._until = policy.mode, policy.enforce_until
+        self._services = tuple(one.rules() for one in policy.services)
         self._ledger, self._drift = ledger, ""
         self._structure = self._kernel.structure()
         self._settle(before)
@@ -405,6 +408,7 @@ class Firewall:
         for spec in self._ledger.specs:
             if spec.name in states:
                 told = states[spec.name].elements
+                held[spec.list] = held.get(spec.list, 0)
                 held[spec.list] += told if told >= 0 else self._ledger.counts[spec.name]
         return FirewallStatus(
             mode=self._kernel.mode() if present else "off",

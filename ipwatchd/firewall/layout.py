@@ -24,11 +24,10 @@ if TYPE_CHECKING:
     from ipwatchd.records.policy import Policy
 
 __all__ = [
-    "LISTS", "LIVE", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute",
+    "LIVE", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute",
     "in_force", "plan", "range_of_keys", "range_text", "sizes", "soonest", "unexpired",
 ]  # fmt: skip
 
-LISTS: Final = ("management", "allow", "deny", "bulk_allow", "bulk_deny")
 _ROOM: Final = 1 << 14
 _BULK_ROOM: Final = 1 << 12
 _LARGEST_ROOM: Final = 1 << 24
@@ -83,12 +82,12 @@ Ranges = dict[str, "NDArray[np.void]"]
 
 def in_force(policy: Policy, now: float) -> Ranges:
     """Return the ranges of every list that stand at `now`; management never ends."""
+    standing = {name: unexpired(ranges, now) for name, ranges in policy.lists().items()}
     management = policy.management
     if management["expires"].any():
         management = management.copy()
         management["expires"] = 0
-    standing = {name: unexpired(getattr(policy, name), now) for name in LISTS[1:]}
-    return {"management": management, **standing}
+    return {**standing, "management": management}
 
 
 def plan(lists: Mapping[str, NDArray[np.void]]) -> tuple[SetSpec, ...]:
@@ -103,6 +102,10 @@ def plan(lists: Mapping[str, NDArray[np.void]]) -> tuple[SetSpec, ...]:
         deny = _of_family(lists.get("bulk_deny"), family)
         if len(deny):
             specs += _bulk(deny, family)
+        specs += [
+            SetSpec(f"{name}{family}", name, family, interval=True, timeout=True)
+            for name in lists if name.startswith("on-")
+        ]  # fmt: skip
     return tuple(specs)
 
 

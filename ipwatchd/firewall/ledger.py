@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ipwatchd.firewall.layout import (
-    LISTS,
     LIVE,
     Ranges,
     changes,
@@ -22,7 +21,7 @@ from ipwatchd.firewall.layout import (
     sizes,
     unexpired,
 )
-from ipwatchd.records.policy import empty_ranges
+from ipwatchd.records.policy import LISTS, empty_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,8 +86,8 @@ class Ledger:
         """
         more, less = {}, {}
         for name, ranges in wanted.items():
-            if ranges is not self.lists[name]:
-                more[name], less[name] = changes(self.lists[name], ranges)
+            if ranges is not self.lists.get(name):
+                more[name], less[name] = changes(self.lists.get(name, empty_ranges()), ranges)
         into, out = distribute(more, self.specs), distribute(less, self.specs)
         nothing = empty_ranges()
         found = []

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.config.settings import FirewallSettings
     from ipwatchd.firewall.layout import SetSpec
+    from ipwatchd.records.policy import ServicePolicy
 
 __all__ = [
     "CHAINS", "COUNTERS", "GATE", "LOG_SNAP", "PREFIXES", "Rule", "gate", "set_change",
@@ -59,7 +60,7 @@ CHAINS: Final = (
     _DENIED, _DROPPED, "source4", "source6", "destination4", "destination6", "prerouting", "output",
 )  # fmt: skip
 COUNTERS: Final = tuple(
-    f"denied_{end}{family}" for end in ("source", "destination") for family in (4, 6)
+    f"denied_{end}{family}" for end in ("source", "destination", "service") for family in (4, 6)
 )
 
 _FAMILIES: Final = {
@@ -75,7 +76,7 @@ _NEIGHBOUR_TYPES: Final = (133, 134, 135, 136, 137)  # RFC 4861, 4.1 to 4.5
 
 # nft's own numbers (include/datatype.h), for listing alone.
 _KEY_TYPES: Final = {4: 7, 16: 8}
-_NFPROTO_TYPE, _ICMPV6_TYPE = 2, 29
+_NFPROTO_TYPE, _SERVICE_TYPE, _ICMPV6_TYPE = 2, 13, 29
 _SET_CONSTANT, _SET_INTERVAL, _SET_TIMEOUT = 0x2, 0x4, 0x10
 _SET_BYTEORDER_BIG: Final = struct.pack("=BBI", 0, 4, 2)
 """NFTNL_UDATA_SET_KEYBYTEORDER: without it `nft` shows the elements of a range reversed."""
@@ -93,7 +94,9 @@ def _rule(chain: str, *parts: list[bytes], comment: str = "") -> Rule:
     return Rule(chain, tuple(one for part in parts for one in part), comment)
 
 
-def table_rules(settings: FirewallSettings, specs: Sequence[SetSpec]) -> list[Rule]:
+def table_rules(
+    settings: FirewallSettings, specs: Sequence[SetSpec], services: Sequence[ServicePolicy] = ()
+) -> list[Rule]:
     """Return every rule of the table, in order."""
     per_second = e.limit(settings.log_per_second)
     log = {mode: e.log(words, settings.log_group, LOG_SNAP) for mode, words in PREFIXES.items()}
@@ -108,8 +111,11 @@ def table_rules(settings: FirewallSettings, specs: Sequence[SetSpec]) -> list[Ru
         allow = [one.name for one in specs if one.family == family and one.list in _ALLOW]
         rules += _source(family, allow)
         rules += _destination(family, allow)
+    for service in services:
+        for family in (4, 6):
+            rules += _service(service, family, specs)
     for hook in _HOOKS:
-        rules += _hook(hook, specs)
+        rules += _hook(hook, specs, services)
     return rules
 
 
@@ -162,10 +168,47 @@ def _link(chain: str) -> list[Rule]:
     ]
 
 
-def _hook(hook: str, specs: Sequence[SetSpec]) -> list[Rule]:
+def _service(service: ServicePolicy, family: int, specs: Sequence[SetSpec]) -> list[Rule]:
+    """Return what is asked about a packet to a service: management, its allow, its deny, the rest.
+
+    Whoever comes through here still meets the site's deny list.
+    """
+    of, chain = _FAMILIES[family], f"on-{service.name}{family}"
+    passes = [f"management{family}", f"on-{service.name}-allow{family}"]
+    rules = [_rule(chain, e.looked_up(of, "source", one), e.verdict(e.RETURN)) for one in passes]
+    stop = [e.counted(f"denied_service{family}"), e.goto(_DENIED)]
+    denied = e.looked_up(of, "source", f"on-{service.name}-deny{family}")
+    rules.append(_rule(chain, denied, *stop))
+    if service.only_allowed:
+        rules += [
+            _rule(chain, e.looked_up(of, "source", one.name), e.verdict(e.RETURN))
+            for one in specs
+            if one.family == family and one.list in _ALLOW
+        ]
+        rules.append(_rule(chain, *stop, comment=f"{service.name}: only whom an entry allows"))
+    return rules
+
+
+def _to_services(services: Sequence[ServicePolicy]) -> list[Rule]:
+    """Return the rules that send packets to a service to its chain."""
+    rules = []
+    for one in services:
+        for family in (4, 6):
+            of = _FAMILIES[family]
+            port = e.port_in(of, one.protocol, f"on-{one.name}-ports")
+            to = e.looked_up(of, "destination", f"on-{one.name}-to{family}") if len(one.to) else []
+            rules.append(_rule("prerouting", port, to, e.jump(f"on-{one.name}{family}")))
+    return rules
+
+
+def _hook(
+    hook: str, specs: Sequence[SetSpec], services: Sequence[ServicePolicy] = ()
+) -> list[Rule]:
     """Return the rules that every packet of a hook meets."""
     outgoing = hook == "output"
     rules = [_rule(hook, e.interface_is(1, outgoing=outgoing), e.verdict(e.RETURN))]
+    if not outgoing:
+        rules += _to_services(services)
     for family in (4, 6):
         of = _FAMILIES[family]
         if outgoing:
@@ -181,8 +224,9 @@ def _hook(hook: str, specs: Sequence[SetSpec]) -> list[Rule]:
 
 
 def table_messages(
-    settings: FirewallSettings, specs: Sequence[SetSpec], room: Mapping[str, int]
-) -> list[Message]:
+    settings: FirewallSettings, specs: Sequence[SetSpec], room: Mapping[str, int],
+    services: Sequence[ServicePolicy] = (),
+) -> list[Message]:  # fmt: skip
     """Return the messages that replace the whole table by one without elements, which observes.
 
     Add, delete, add: the delete can't fail where there is none, and all of it is one commit.
@@ -195,8 +239,11 @@ def table_messages(
     built.extend(_set(table, number, spec, room) for number, spec in enumerate(specs, 1))
     built.extend(_neighbours(table, len(specs) + 1))
     built.append(_set_message(table, GATE, len(specs) + 2, _SET_TIMEOUT, 1, _NFPROTO_TYPE))
-    built.extend(_chain(table, name) for name in CHAINS)
-    built.extend(_rule_message(table, rule) for rule in table_rules(settings, specs))
+    for number, one in enumerate(services, len(specs) + 3):
+        built += _ports(table, f"on-{one.name}-ports", number, one.ports)
+    chains = [f"on-{one.name}{family}" for one in services for family in (4, 6)]
+    built.extend(_chain(table, name) for name in (*CHAINS[:2], *chains, *CHAINS[2:]))
+    built.extend(_rule_message(table, rule) for rule in table_rules(settings, specs, services))
     return built
 
 
@@ -253,6 +300,21 @@ def _neighbours(table: str, number: int) -> list[Message]:
     listing = codec.listed(3, items)
     where = codec.text(1, table) + codec.text(2, _NEIGHBOUR_SET) + codec.u32(4, number)
     return [made, codec.message(Nft.NEWSETELEM, CREATE, where, listing)]
+
+
+def _ports(
+    table: str, name: str, number: int, ports: Sequence[tuple[int, int]]
+) -> list[Message]:  # fmt: skip
+    """Return a set of ports and ranges of ports, disjoint and sorted."""
+    made = _set_message(table, name, number, _SET_CONSTANT | _SET_INTERVAL, 2, _SERVICE_TYPE)
+    items = []
+    for first, last in ports:
+        items.append(codec.nested(1, codec.attribute(1, first.to_bytes(2, "big"))))
+        if last < 0xFFFF:
+            after = codec.nested(1, codec.attribute(1, (last + 1).to_bytes(2, "big")))
+            items.append(codec.u32(3, 1) + after)  # NFT_SET_ELEM_INTERVAL_END
+    where = codec.text(1, table) + codec.text(2, name) + codec.u32(4, number)
+    return [made, codec.message(Nft.NEWSETELEM, CREATE, where, codec.listed(3, iter(items)))]
 
 
 def _chain(table: str, name: str) -> bytes:

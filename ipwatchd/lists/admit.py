@@ -17,7 +17,7 @@ from ipwatchd.lists.compile import network_ranges, overlaps
 from ipwatchd.records.entry import LISTS, parse_network
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Collection, Iterable, Sequence
 
     from ipwatchd.records.address import IPNetwork
     from ipwatchd.records.entry import ListEntry
@@ -150,13 +150,17 @@ def spans(networks: Iterable[str | IPNetwork]) -> list[Span]:
     ]
 
 
-def admit(entry: ListEntry, *, now: float, force: bool = False) -> None:
+def admit(
+    entry: ListEntry, *, now: float, force: bool = False, services: Collection[str] = ()
+) -> None:
     """Raise ValueError with the sentence that says why an entry (canonical network) can't be."""
     if entry.list not in LISTS:
         raise ValueError(f"there is no list {entry.list!r}: use {' or '.join(LISTS)}")
-    if entry.scope != "site":
+    if entry.scope != "site" and entry.scope not in services:
+        known = ", ".join(sorted(services)) or "none"
         raise ValueError(
-            f"scope {entry.scope!r} is not enforced by this release: leave it out (whole site)"
+            f"there is no service {entry.scope[:40]!r} in the configuration (known: {known}): "
+            "leave it out for the whole site"
         )
     if not entry.reason:
         raise ValueError(f"say why {entry.network} goes on the {entry.list} list: a reason is due")

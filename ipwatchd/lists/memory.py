@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.address import IPAddress
     from ipwatchd.records.entry import ListEntry
 
-    Tiers = tuple[Tier, Tier]
+    Tiers = tuple[Tier, Tier, dict[str, Tier]]
 
 __all__ = ["Memory"]
 
@@ -51,13 +51,19 @@ class Memory:
         ids = np.array([entry.id for entry in entries], np.int64)
         deny = np.array([entry.list == "deny" for entry in entries], np.bool_)
         bulk = np.array([is_bulk(entry.source) for entry in entries], np.bool_)
-        if self.selected:  # they stand for nobody until they are bound
-            plain = np.array([not is_selector(entry.network) for entry in entries], np.bool_)
-            ids, deny, bulk, spans = ids[plain], deny[plain], bulk[plain], spans[plain]
+        # Selectors stand for nobody until they are bound.
+        plain = np.array(
+            [entry.scope == "site" and entry.id not in self.selected for entry in entries], np.bool_
+        )
+        self.scoped: dict[str, Tier] = {}
+        """The entries of one service alone, by its name."""
+        ids, deny, bulk, spans = ids[plain], deny[plain], bulk[plain], spans[plain]
         self.live = Tier(ids[~bulk], deny[~bulk], spans[~bulk])
         self.bulk = Tier(ids[bulk], deny[bulk], spans[bulk])
         self.view: View
         self._look()
+        own = [entry for entry in entries if entry.scope != "site"]
+        self.apply(self.tiers([], own), [], [])
 
     def protect(self, management: Iterable[str]) -> None:
         """Take these as the management networks."""
@@ -72,14 +78,23 @@ class Memory:
     def tiers(self, removed: Iterable[ListEntry], added: Iterable[ListEntry]) -> Tiers:
         """Return what live and bulk will be; changes nothing, so another thread may run it."""
         removed, added = [*removed], [*added]
-        return (
-            self._changed(self.live, removed, added, bulk=False),
-            self._changed(self.bulk, removed, added, bulk=True),
-        )
+        site = [
+            [one for one in some if one.scope == "site" and is_bulk(one.source) == bulk]
+            for bulk in (False, True)
+            for some in (removed, added)
+        ]
+        scoped = dict(self.scoped)
+        for scope in {one.scope for one in (*removed, *added)} - {"site"}:
+            scoped[scope] = self._changed(
+                scoped.get(scope) or _empty(),
+                [one for one in removed if one.scope == scope],
+                [one for one in added if one.scope == scope],
+            )
+        return self._changed(self.live, *site[:2]), self._changed(self.bulk, *site[2:]), scoped
 
     def apply(self, tiers: Tiers, removed: Iterable[ListEntry], added: Iterable[ListEntry]) -> None:
         """Bring memory to what was committed."""
-        self.live, self.bulk = tiers
+        self.live, self.bulk, self.scoped = tiers
         for entry in removed:
             del self.entries[entry.id], self._keys[_key(entry)]
             self.selected.pop(entry.id, None)
@@ -99,27 +114,36 @@ class Memory:
     def ended(self, now: float) -> list[ListEntry]:
         """Return the entries whose end has come."""
         moment = nanoseconds(now)
-        return [self.entries[one] for one in self.live.ended(moment) + self.bulk.ended(moment)]
+        ids = [one for tier in self._all() for one in tier.ended(moment)]
+        # A selector that is bound to nobody ends as well.
+        ids += [one.id for one in self.selected.values() if 0 < nanoseconds(one.expires) <= moment]
+        return [self.entries[one] for one in dict.fromkeys(ids)]
+
+    def _all(self) -> tuple[Tier, ...]:
+        return self.live, self.bulk, *self.scoped.values()
 
     def next_expiry(self) -> float | None:
         """Return when the next entry ends (epoch seconds), or None."""
-        ends = [tier.next_expiry for tier in (self.live, self.bulk)]
+        ends = [tier.next_expiry for tier in self._all()]
         return min((end for end in ends if end), default=0) / 1e9 or None
 
-    def holding(self, address: IPAddress) -> list[ListEntry]:
-        """Return the entries whose range holds an address."""
+    def holding(self, address: IPAddress, scope: str = "site") -> list[ListEntry]:
+        """Return the entries of the site, or of a service alone, whose range holds an address."""
         hi, lo = split(address)
-        ids = self.live.holding(hi, lo) + self.bulk.holding(hi, lo)
+        if scope != "site":
+            ids = self.scoped[scope].holding(hi, lo) if scope in self.scoped else []
+        else:
+            ids = self.live.holding(hi, lo) + self.bulk.holding(hi, lo)
         return [self.entries[one] for one in dict.fromkeys(ids)]
 
-    def covering(self, list: str, network: str) -> list[ListEntry]:
+    def covering(self, list: str, network: str, scope: str = "site") -> list[ListEntry]:
         """Return the entries of a list that hold the whole network, narrowest first."""
         if is_selector(network):
             return [one for one in self.selected.values()
-                    if one.network == network and one.list == list]  # fmt: skip
+                    if (one.network, one.list, one.scope) == (network, list, scope)]  # fmt: skip
         [inner] = network_ranges([network]).tolist()
         holding = []
-        for entry in self.holding(join(inner[0], inner[1])):
+        for entry in self.holding(join(inner[0], inner[1]), scope):
             if entry.list != list or is_selector(entry.network):
                 continue
             [outer] = network_ranges([entry.network]).tolist()
@@ -128,11 +152,8 @@ class Memory:
                 holding.append((size, entry.id, entry))
         return [entry for _, _, entry in sorted(holding, key=lambda row: row[:2])]
 
-    def _changed(
-        self, tier: Tier, removed: Sequence[ListEntry], added: Sequence[ListEntry], *, bulk: bool
-    ) -> Tier:
-        gone = [entry.id for entry in removed if is_bulk(entry.source) == bulk]
-        new = [entry for entry in added if is_bulk(entry.source) == bulk]
+    def _changed(self, tier: Tier, removed: Sequence[ListEntry], new: Sequence[ListEntry]) -> Tier:
+        gone = [entry.id for entry in removed]
         if not gone and not new:
             return tier
         plain = [entry for entry in new if not is_selector(entry.network)]
@@ -165,3 +186,7 @@ class Memory:
 
 def _key(entry: ListEntry) -> tuple[str, str, str, str]:
     return entry.list, entry.network, entry.scope, entry.source
+
+
+def _empty() -> Tier:
+    return Tier(np.zeros(0, np.int64), np.zeros(0, np.bool_), empty_ranges())

@@ -23,9 +23,9 @@ from ipwatchd.lists.memory import Memory
 from ipwatchd.lists.replace import Replaced, plan
 from ipwatchd.lists.schema import MIGRATIONS
 from ipwatchd.lists.tier import is_replaced
-from ipwatchd.lists.why import Why, explain
+from ipwatchd.lists.why import Why, explain, explain_service
 from ipwatchd.records.entry import ListEntry
-from ipwatchd.records.policy import Policy, empty_ranges
+from ipwatchd.records.policy import Policy, ServicePolicy, empty_ranges
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -59,6 +59,7 @@ class Lists:
         self._memory = memory
         self._writing = asyncio.Lock()
         self._refused_full = 0
+        self._services: dict[str, ServicePolicy] = {}
 
     @classmethod
     async def open(
@@ -89,6 +90,10 @@ class Lists:
         """Take these as the management networks from now on (config, at start and reload)."""
         self._memory.protect(management)
 
+    def serve(self, services: Sequence[ServicePolicy]) -> None:
+        """Take these as the services that entries may be for (their allow and deny aside)."""
+        self._services = {one.name: one for one in services}
+
     async def add(
         self, list: str, network: str, *, reason: str, author: str, now: float,
         expires: float = 0.0, source: str = "admin", ticket: str = "", scope: str = "site",
@@ -105,7 +110,7 @@ class Lists:
             id=0, list=list, network=network, reason=rows.clean(reason), author=rows.clean(author),
             created=now, expires=expires, scope=scope, source=source, ticket=rows.clean(ticket),
         )  # fmt: skip
-        admit(entry, now=now, force=force)
+        admit(entry, now=now, force=force, services=self._services)
         guarded = guard(
             entry, self._memory.management if management is None else management, force=force
         )
@@ -148,7 +153,7 @@ class Lists:
         return Imported(added, renewed, ready.refused)
 
     async def remove(
-        self, list: str, network: str, *, author: str, reason: str, now: float
+        self, list: str, network: str, *, author: str, reason: str, now: float, scope: str = "site"
     ) -> Change:
         """Take a network off a list, whoever of people and responses put it there.
 
@@ -157,7 +162,8 @@ class Lists:
         """
         network, mended = canonical(network)
         async with self._writing:
-            found = [one for one in self._memory.covering(list, network) if one.network == network]
+            covering = self._memory.covering(list, network, scope)
+            found = [one for one in covering if one.network == network]
             gone = [entry for entry in found if not is_replaced(entry.source)]
             if not gone:
                 raise NoEntryError(self._why_not(list, network, found))
@@ -169,7 +175,7 @@ class Lists:
                 )  # fmt: skip
                 tiers = await asyncio.to_thread(self._memory.tiers, gone, [])
             self._memory.apply(tiers, gone, [])
-        rest = self._memory.covering(list, network)
+        rest = self._memory.covering(list, network, scope)
         stays = f"{rest[0].network} ({rest[0].source}) still holds it" if rest else ""
         return Change(gone[0], "; ".join(filter(None, (mended, stays))))
 
@@ -285,16 +291,37 @@ class Lists:
             allow=live.standing("allow", moment), deny=live.standing("deny", moment),
             bulk_allow=bulk.standing("allow", moment), bulk_deny=bulk.standing("deny", moment),
             enforce_until=enforce_until,
+            services=tuple(self._service(one, moment) for one in self._services.values()),
         )  # fmt: skip
+
+    def _service(self, service: ServicePolicy, moment: int) -> ServicePolicy:
+        tier = self._memory.scoped.get(service.name)
+        if tier is None:
+            return service
+        return service._replace(
+            allow=tier.standing("allow", moment), deny=tier.standing("deny", moment)
+        )
 
     def denied(self, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which addresses may not pass, as of the last change or `expire`; from any thread."""
         return self._memory.view.denied(hi, lo)
 
-    def why(self, address: str, now: float) -> Why:
-        """Return which entry decides over an address, and the precedence; may raise ValueError."""
+    def why(self, address: str, now: float, service: str = "") -> Why:
+        """Return which entry decides over an address, and the precedence; may raise ValueError.
+
+        With a service also what is said of that alone.
+        """
         parsed = ipaddress.ip_address(canonical(address)[0].partition("/")[0])
-        return explain(parsed, self._memory.management, self._memory.holding(parsed), now=now)
+        memory = self._memory
+        site = explain(parsed, memory.management, memory.holding(parsed), now=now)
+        if not service:
+            return site
+        if service not in self._services:
+            known = ", ".join(sorted(self._services)) or "none"
+            raise ValueError(f"there is no service {service[:40]!r}: known are {known}")
+        return explain_service(
+            self._services[service], site, memory.holding(parsed, service), now=now
+        )
 
     def next_expiry(self) -> float | None:
         """Return when the next entry ends (epoch seconds), or None."""

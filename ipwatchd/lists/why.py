@@ -15,13 +15,16 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from ipwatchd.records.address import IPAddress
+    from ipwatchd.records.policy import ServicePolicy
 
-__all__ = ["PRECEDENCE", "Why", "explain"]
+__all__ = ["PRECEDENCE", "Why", "explain", "explain_service"]
 
 PRECEDENCE: Final = (
     "management networks always pass; then an allow entry lets pass; then a deny entry stops; "
     "what no entry names passes. Within a list the narrowest entry is named first, and the latest "
-    "end counts."
+    "end counts. A service asks first: its own allow, then its own deny; where only the allowed "
+    "may use it, an allow entry of the service or the site must name who does. What passes there "
+    "must pass the site's lists as well."
 )
 
 
@@ -68,6 +71,41 @@ def explain(
         address=name, verdict=first.list, text=text, network=first.network, decided_by=first,
         also=tuple(holding[1:]),
     )  # fmt: skip
+
+
+def explain_service(
+    service: ServicePolicy, site: Why, entries: Iterable[ListEntry], *, now: float
+) -> Why:
+    """Return the verdict on an address that wants a service, from its own entries and the site's.
+
+    `verdict` only-allowed is a stop because nobody allowed the address.
+    """
+    if site.verdict == "management":
+        return site
+    own = sorted((entry for entry in entries if _stands(entry, now)), key=_precedence)
+    if own and own[0].list == "deny":
+        first = own[0]
+        text = (
+            f"{site.address} is denied {service.name}: {first.network} {until(first.expires)} by "
+            f"{first.author} ({first.source}): {first.reason}"
+        )
+        return Why(
+            address=site.address, verdict="deny", text=text, network=first.network,
+            decided_by=first, also=tuple(own[1:]),
+        )  # fmt: skip
+    if own or site.verdict == "deny":
+        # Allowed to use the service is not yet allowed in.
+        if own and site.verdict == "none":
+            text = f"{site.address} passes: {own[0].network} is allowed {service.name}"
+            return Why(
+                address=site.address, verdict="allow", text=text, network=own[0].network,
+                decided_by=own[0], also=tuple(own[1:]),
+            )  # fmt: skip
+        return site
+    if service.only_allowed and site.verdict != "allow":
+        text = f"{site.address} is denied {service.name}: no entry allows it"
+        return Why(address=site.address, verdict="only-allowed", text=text)
+    return site
 
 
 def _stands(entry: ListEntry, now: float) -> bool:

@@ -9,7 +9,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["RANGE", "Policy", "contains", "empty_ranges"]
+__all__ = ["LISTS", "RANGE", "Policy", "ServicePolicy", "contains", "empty_ranges"]
+
+LISTS: Final = ("management", "allow", "deny", "bulk_allow", "bulk_deny")
 
 RANGE: Final = np.dtype(
     [
@@ -21,6 +23,26 @@ RANGE: Final = np.dtype(
     ]
 )
 """An inclusive range of addresses (records.address) and when it ends (epoch ns, 0 is never)."""
+
+
+class ServicePolicy(NamedTuple):
+    """Who may use a service: `protocol` (IP number), `ports` (first, last), `to` (none: anywhere).
+
+    `allow` and `deny` are of this service alone. With `only_allowed` whoever no entry allows, for
+    the service or the whole site, is stopped.
+    """
+
+    name: str
+    protocol: int
+    ports: tuple[tuple[int, int], ...]
+    only_allowed: bool
+    to: NDArray[np.void]
+    allow: NDArray[np.void]
+    deny: NDArray[np.void]
+
+    def rules(self) -> tuple[object, ...]:
+        """Return what the rules of it are made of, beside the elements of its sets."""
+        return self.name, self.protocol, self.ports, self.only_allowed, len(self.to) > 0
 
 
 class Policy(NamedTuple):
@@ -40,6 +62,15 @@ class Policy(NamedTuple):
     bulk_allow: NDArray[np.void] = np.zeros(0, RANGE)
     bulk_deny: NDArray[np.void] = np.zeros(0, RANGE)
     enforce_until: float = 0.0
+    services: tuple[ServicePolicy, ...] = ()
+
+    def lists(self) -> dict[str, NDArray[np.void]]:
+        """Return every list by name, those of services as on-NAME-to, -allow, -deny."""
+        found = {name: getattr(self, name) for name in LISTS}
+        for one in self.services:
+            for part in ("to", "allow", "deny"):
+                found[f"on-{one.name}-{part}"] = getattr(one, part)
+        return found
 
 
 def empty_ranges() -> NDArray[np.void]:

@@ -83,7 +83,7 @@ async def test_the_same_again_renews_and_says_so(tmp_path: Path) -> None:
         ("203.0.113.7", {"expires": 1e30}, "no time"),
         ("203.0.113.7", {"reason": " \n"}, "reason is due"),
         ("203.0.113.7", {"source": "response:port-scan"}, "must have an end"),
-        ("203.0.113.7", {"scope": "tcp/22"}, "not enforced"),
+        ("203.0.113.7", {"scope": "tcp/22"}, "no service"),
         ("example.org", {}, "no address"),
         ("203.0.113.7/33", {}, "no address"),
     ],
