@@ -1,16 +1,18 @@
-"""The ring source: a capture thread per interface, and one that dissects and delivers."""
+"""The ring source: capture threads for each interface, and one that dissects and delivers."""
 
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 import time
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import numpy as np
 
 from ipwatchd.capture.ahead import load_live
-from ipwatchd.capture.counters import CaptureCounters
+from ipwatchd.capture.counters import CaptureCounters, InterfaceCounters
 from ipwatchd.capture.delivery import Capture
 from ipwatchd.capture.dissect import DissectCounters, Dissector
 from ipwatchd.capture.rich.door import Rich
@@ -51,7 +53,7 @@ class Ring:
         self._settings = settings
         self._deliver = deliver
         self._queue: queue.Queue[Yield] = queue.Queue(_QUEUE)
-        self._workers: list[Worker] = []
+        self._workers: list[list[Worker]] = []
         per_second = settings.rich_per_second
         self._rich = Rich(per_second) if per_second else None
         self._dissector = Dissector(rich=self._rich)
@@ -69,27 +71,40 @@ class Ring:
         # nothing is open before the code is there.
         load_live()
         rings: list[PacketRing] = []
+        threads = self._settings.threads
+        # Chance makes groups that another process may have: that would be refused, not shared.
+        groups = [secrets.randbelow(0xFFFF) + 1 if threads > 1 else 0 for _ in self.interfaces]
         try:
-            rings.extend(PacketRing(name, self._settings) for name in self.interfaces)
+            for name, group in zip(self.interfaces, groups, strict=True):
+                rings.extend(PacketRing(name, self._settings, group=group) for _ in range(threads))
         except BaseException:
             for ring in rings:
                 ring.close()
             raise
+        share = max(self._settings.flows // threads, 1024)
+        settings = msgspec.structs.replace(self._settings, flows=share)
         self._workers = [
-            Worker(ring, iface, self._settings, self._queue) for iface, ring in enumerate(rings)
+            [
+                Worker(ring, iface, settings, self._queue, group=group)
+                for ring in rings[iface * threads : (iface + 1) * threads]
+            ]
+            for iface, group in enumerate(groups)
         ]
         self._deliverer.start()
-        for worker in self._workers:
+        for worker in self._every_worker():
             worker.start()
+
+    def _every_worker(self) -> list[Worker]:
+        return [worker for group in self._workers for worker in group]
 
     def stop(self) -> None:
         """Read what the rings still hold, deliver every flow, and return when that is done.
 
         Raises what `deliver` raised.
         """
-        for worker in self._workers:
+        for worker in self._every_worker():
             worker.stop()
-        for worker in self._workers:
+        for worker in self._every_worker():
             worker.join()
         self._stopping.set()
         if self._deliverer.is_alive():
@@ -102,7 +117,7 @@ class Ring:
         total = CaptureCounters(dissect=self._dissected)
         if self._rich:
             total.rich = self._rich.counters
-        for worker in self._workers:
+        for worker in self._every_worker():
             counted = worker.meter.counters()
             for name in (
                 "packets", "bytes", "flows", "flows_evicted", "flows_collapsed", "flows_shed",
@@ -113,7 +128,7 @@ class Ring:
             total.flows_live += counted["live"]
             total.deliveries_shed += worker.deliveries_shed
             total.kernel_drops += worker.counters.kernel_drops
-            total.interfaces.append(worker.counters)
+        total.interfaces = [_joined([one.counters for one in group]) for group in self._workers]
         return total
 
     def _run(self) -> None:
@@ -123,7 +138,7 @@ class Ring:
             self._deliver(Capture(empty_flows(), self._dissector.finish(), time.time()))
         except Exception as error:  # noqa: BLE001 - handed to whoever stops us, see `stop`
             self.error = error
-            for worker in self._workers:
+            for worker in self._every_worker():
                 worker.stop()
         finally:
             if self._rich:
@@ -139,7 +154,7 @@ class Ring:
             if left <= 0 or (self._stopping.is_set() and self._queue.empty()):
                 break
             try:
-                gathered = self._queue.get(timeout=min(left, 0.1))
+                gathered = self._queue.get(timeout=min(left, _EVERY / 2))
             except queue.Empty:
                 continue
             if len(gathered.rows):
@@ -149,3 +164,19 @@ class Ring:
         events.extend(self._dissector.answers())
         self._dissected = self._dissector.counters
         return Capture(np.concatenate(flows), events, time.time())
+
+
+def _joined(shares: list[InterfaceCounters]) -> InterfaceCounters:
+    """Return one interface's numbers from those of the threads that share it."""
+    first, *others = shares
+    if not others:
+        return first
+    began = [one.first_packet for one in shares if one.first_packet]
+    return msgspec.structs.replace(
+        first,
+        packets=sum(one.packets for one in shares),
+        bytes=sum(one.bytes for one in shares),
+        kernel_drops=sum(one.kernel_drops for one in shares),
+        first_packet=min(began, default=0.0),
+        last_packet=max(one.last_packet for one in shares),
+    )

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.config import CaptureSettings
 
-__all__ = ["PacketRing", "flags_of"]
+__all__ = ["RETIRE_MS", "PacketRing", "flags_of"]
 
 _SOL_PACKET: Final = 263
 _ADD_MEMBERSHIP: Final = 1
@@ -32,6 +32,9 @@ _RX_RING: Final = 5
 _STATISTICS: Final = 6
 _VERSION: Final = 10
 _IGNORE_OUTGOING: Final = 23
+_FANOUT: Final = 18
+_FANOUT_HASH: Final = 0
+_FANOUT_DEFRAGMENT: Final = 0x8000
 _TPACKET_V3: Final = 2
 _ETH_P_ALL: Final = 3
 _SO_ATTACH_FILTER: Final = 26
@@ -47,8 +50,9 @@ _LINK_ETHERNET: Final = 1
 _LINK_RAW: Final = 101
 
 _FRAME: Final = 2048
-_RETIRE_MS: Final = 50
-"""How long the kernel keeps a block that is not full: latency at low rates."""
+RETIRE_MS: Final = 200
+"""How long the kernel keeps a block that is not full: latency at low rates. Waking up is what
+costs at those."""
 _STATUS: Final = 8
 _TO_USER: Final = 1
 
@@ -71,10 +75,14 @@ def flags_of(probe: socket.socket, name: str) -> tuple[bool, int] | None:
 
 
 class PacketRing:
-    """A bound socket and its mapped ring. Raises PermissionError, CaptureInterfaceError."""
+    """A bound socket and its mapped ring. Raises PermissionError, CaptureInterfaceError.
 
-    def __init__(self, name: str, settings: CaptureSettings) -> None:
+    Rings of one interface with the same `group` (not 0) share its packets, by connection.
+    """
+
+    def __init__(self, name: str, settings: CaptureSettings, *, group: int = 0) -> None:
         self.name = name
+        self._group = group
         self.block_bytes = settings.block_bytes // mmap.PAGESIZE * mmap.PAGESIZE
         self.blocks = settings.blocks
         self.cursor = 0
@@ -109,7 +117,7 @@ class PacketRing:
             # Each packet passes loopback twice: out, and in.
             self._socket.setsockopt(_SOL_PACKET, _IGNORE_OUTGOING, 1)
         frames = self.block_bytes // _FRAME * self.blocks
-        request = struct.pack("7I", self.block_bytes, self.blocks, _FRAME, frames, _RETIRE_MS, 0, 0)
+        request = struct.pack("7I", self.block_bytes, self.blocks, _FRAME, frames, RETIRE_MS, 0, 0)
         self._socket.setsockopt(_SOL_PACKET, _RX_RING, request)
         self._memory = mmap.mmap(
             self._socket.fileno(), self.block_bytes * self.blocks, mmap.MAP_SHARED
@@ -118,6 +126,11 @@ class PacketRing:
         words = self.data.view(np.uint32).reshape(self.blocks, -1)
         self._status = words[:, _STATUS // 4]
         self._socket.bind((self.name, _ETH_P_ALL))
+        if self._group:
+            # The kernel's hash of a packet is the same in both directions of a connection.
+            mode = _FANOUT_HASH | _FANOUT_DEFRAGMENT
+            share = struct.pack("I", self._group | mode << 16)
+            self._socket.setsockopt(_SOL_PACKET, _FANOUT, share)
         if settings.promiscuous:
             member = struct.pack("iHH8x", self.index, _MEMBERSHIP_PROMISCUOUS, 0)
             self._socket.setsockopt(_SOL_PACKET, _ADD_MEMBERSHIP, member)
@@ -166,7 +179,11 @@ class PacketRing:
         return int(struct.unpack("3I", answer)[1])
 
     def state(self) -> str:
-        """Return up, down, or missing where the interface is gone or is another one by now."""
+        """Return up, down, or missing where the interface is gone; follows a change of its name."""
+        try:
+            self.name = socket.if_indextoname(self.index)
+        except OSError:
+            return "missing"
         flags = flags_of(self._socket, self.name)
         if flags is None or flags[1] != self.index:
             return "missing"

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.capture.counters import InterfaceCounters
+from ipwatchd.capture.link_events import LinkEvents
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.packet import PACKET, Batch
 from ipwatchd.capture.ring_index import index_block
-from ipwatchd.capture.ring_socket import PacketRing
+from ipwatchd.capture.ring_socket import RETIRE_MS, PacketRing
 
 if TYPE_CHECKING:
     from ipwatchd.capture.meter import Yield
@@ -26,19 +27,25 @@ if TYPE_CHECKING:
 __all__ = ["Worker"]
 
 _PACKETS: Final = 16_384
-_POLL_MS: Final = 100
-_HAND_OVER: Final = 0.25
+_POLL_MS: Final = 250
+_ERROR_NAP: Final = 0.1
+_HAND_OVER: Final = 0.5
 _CHECK: Final = 1.0
-_LAG_NS: Final = 500_000_000
+_LAG_NS: Final = 750_000_000
 """Idle time is counted to this long ago: packets of this age may still lie in the ring."""
 
 
 class Worker(threading.Thread):
-    """Captures from one interface until `stop`. `out` is bounded and read by the deliverer."""
+    """Captures from one interface until `stop`. `out` is bounded and read by the deliverer.
+
+    An interface that is renamed is followed; one that vanishes is looked for by the name it had
+    at the start. `group` joins several workers of one interface (PacketRing).
+    """
 
     def __init__(
-        self, ring: PacketRing, iface: int, settings: CaptureSettings, out: queue.Queue[Yield]
-    ) -> None:
+        self, ring: PacketRing, iface: int, settings: CaptureSettings, out: queue.Queue[Yield],
+        *, group: int = 0,
+    ) -> None:  # fmt: skip
         super().__init__(name=f"capture-{ring.name}", daemon=True)
         self.meter = Meter(settings)
         self.counters = InterfaceCounters(name=ring.name, state="up")
@@ -48,6 +55,12 @@ class Worker(threading.Thread):
         self._ring: PacketRing | None = ring
         self._out = out
         self._packets = np.zeros(_PACKETS, PACKET)
+        self._name = ring.name
+        self._group = group
+        self._links = LinkEvents()
+        self._poll = select.poll()
+        self._poll.register(self._links.fileno(), select.POLLIN)
+        self._poll.register(ring.fileno(), select.POLLIN | select.POLLERR)
         self._finish = threading.Event()
         self._handed_over = self._checked = 0.0
 
@@ -66,7 +79,8 @@ class Worker(threading.Thread):
                 self._hand_over()
             if now - self._checked >= _CHECK:
                 self._checked = now
-                self._look_after()
+                if self._ring is not None:
+                    self._count_drops(self._ring)
             if not worked:
                 self._wait()
         self._drain_ring()
@@ -76,16 +90,16 @@ class Worker(threading.Thread):
         if self._ring:
             self._count_drops(self._ring)
             self._ring.close()
+        self._links.close()
 
     def _wait(self) -> None:
-        if self._ring is None:
-            self._finish.wait(_POLL_MS / 1000)
-            return
-        poll = select.poll()
-        poll.register(self._ring.fileno(), select.POLLIN | select.POLLERR)
-        if any(event & select.POLLERR for _, event in poll.poll(_POLL_MS)):
-            self._ring.settle()
-            self._finish.wait(_POLL_MS / 1000)
+        """Sleep until a block is ready or something is told of an interface."""
+        for number, event in self._poll.poll(_POLL_MS):
+            if number == self._links.fileno():
+                self._look_after()
+            elif event & select.POLLERR and self._ring is not None:
+                self._ring.settle()
+                self._finish.wait(_ERROR_NAP)
 
     def _walk(self) -> bool:
         """Read ready blocks, at most one round of the ring; False where none was ready."""
@@ -132,28 +146,42 @@ class Worker(threading.Thread):
             self.deliveries_shed += len(gathered.rows) + len(gathered.taps.index)
 
     def _drain_ring(self) -> None:
-        """Read what the kernel has finished; a block that it still fills retires in 50 ms."""
+        """Read what the kernel has finished; a block that it still fills retires soon."""
         if self._ring:
-            time.sleep(0.1)
+            time.sleep(RETIRE_MS / 1000 + 0.05)
             self._walk()
 
     def _count_drops(self, ring: PacketRing) -> None:
         self.counters.kernel_drops += ring.drops()
 
     def _look_after(self) -> None:
-        """Follow the interface: down and up again, gone and back."""
-        if self._ring is not None:
-            self._count_drops(self._ring)
-            state = self._ring.state()
-            if state == "missing":
-                self._ring.close()
-                self._ring = None
-            if state != "up" and self.counters.state == "up":
-                self.counters.times_lost += 1
-            self.counters.state = state
-            return
+        """Follow the interface: down and up again, renamed, gone and back."""
         try:
-            self._ring = PacketRing(self.counters.name, self._settings)
+            names = {change.name for change in self._links.read() if change.up and not change.gone}
         except OSError:
-            return  # still not there: its state says so
+            names = {self._name}  # messages were dropped: it may be there
+        if self._ring is not None:
+            self._follow(self._ring)
+        if self._ring is None and self._name in names:
+            self._return()
+
+    def _follow(self, ring: PacketRing) -> None:
+        self._count_drops(ring)
+        state = ring.state()
+        if state == "missing":
+            self._poll.unregister(ring.fileno())
+            ring.close()
+            self._ring = None
+        if state != "up" and self.counters.state == "up":
+            self.counters.times_lost += 1
+        self.counters.state = state
+        self.counters.name = ring.name
+
+    def _return(self) -> None:
+        try:
+            self._ring = PacketRing(self._name, self._settings, group=self._group)
+        except OSError:
+            return  # it is gone again: the next event says more
+        self._poll.register(self._ring.fileno(), select.POLLIN | select.POLLERR)
         self.counters.state = "up"
+        self.counters.name = self._name

@@ -40,8 +40,9 @@ class CaptureSettings(Section, frozen=True):
     interfaces: tuple[str, ...] = ()
     promiscuous: bool = True
     snap: Annotated[int, Meta(ge=128, le=65535)] = 2048
-    block_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 24)] = 1 << 20
-    blocks: Annotated[int, Meta(ge=2, le=4096)] = 64
+    block_bytes: Annotated[int, Meta(ge=1 << 16, le=1 << 24)] = 1 << 22
+    blocks: Annotated[int, Meta(ge=2, le=4096)] = 16
+    threads: Annotated[int, Meta(ge=1, le=64)] = 1
     flows: Annotated[int, Meta(ge=1024, le=1 << 26)] = 1 << 18
     tcp_timeout: Seconds = 300.0
     tcp_attempt_timeout: Seconds = 5.0

@@ -209,3 +209,36 @@ def test_no_privilege(site: Site) -> None:
     """Without CAP_NET_RAW the refusal says what is needed."""
     done = site.left.run([sys.executable, "-c", WITHOUT_CAPABILITIES])
     assert done.stdout.startswith("capturing on lan0 needs CAP_NET_RAW")
+
+
+def test_renamed(site: Site) -> None:
+    """An interface that changes its name is followed under the new one, and loses nothing."""
+    ring = site.ring()
+    state = ring.counters().interfaces[0]
+    site.left.run(["ip", "link", "set", "lan0", "name", "wan7"])
+    _until(lambda: state.name == "wan7")
+    before = state.packets
+    _until(lambda: _sent_and_seen(site, state, before))
+    ring.stop()
+    assert (state.state, state.times_lost) == ("up", 0)
+
+
+def test_threads_share(site: Site) -> None:
+    """Two threads on one interface see every packet once, both ways of a connection together."""
+    settings = CaptureSettings(block_bytes=1 << 18, blocks=8, flows=4096, threads=2)
+    ring = site.ring(settings=settings)
+    with site.left.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("10.9.0.1", 7))
+        for _ in range(40):
+            with site.right.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"x", ("10.9.0.1", 7))
+                server.sendto(b"y", server.recvfrom(9)[1])
+                assert client.recv(9) == b"y"
+    _until(lambda: ring.counters().interfaces[0].packets >= 80)
+    ring.stop()
+    flows = site.flows()
+    mine = flows[flows["resp_port"] == 7]
+    assert len(mine) == 40
+    assert (mine["orig_packets"] == 1).all()
+    assert (mine["resp_packets"] == 1).all()
+    assert ring.counters().packets == ring.counters().interfaces[0].packets
