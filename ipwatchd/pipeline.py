@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import deque
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
+from ipwatchd.enrich.roster import load_roster
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES, Receipt
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.capture import Capture
     from ipwatchd.detect import Detector
+    from ipwatchd.records.agent import Agent
     from ipwatchd.records.entry import ListEntry
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
@@ -48,6 +51,9 @@ class Pipeline:
 
     def __init__(self, stores: Stores) -> None:
         self.stores = stores
+        self._roster: dict[str, Agent] = {}
+        self.roster_fault = ""
+        """Why the roster can't be used; empty when it can."""
         self.detectors = self._build()
         self.silenced = Silenced(stores.config.detect.expected)
         self._baselines = stores.state_dir / "baselines.bin"
@@ -71,8 +77,18 @@ class Pipeline:
         stores = self.stores
         return build(
             stores.config.detect, denied=stores.lists.denied, zones=stores.enricher.zones,
-            place=stores.enricher.place,
+            place=stores.enricher.place, agents=self._agents(),
         )  # fmt: skip
+
+    def _agents(self) -> dict[str, Agent]:
+        """Return the roster; of a file that can't be used the last good one stays."""
+        path = self.stores.config.site.roster
+        try:
+            self._roster = load_roster(Path(path)) if path else {}
+            self.roster_fault = ""
+        except (ValueError, OSError) as error:
+            self.roster_fault = f"roster: the last good one stays: {error}"
+        return self._roster
 
     async def take(self, capture: Capture) -> Outcome:
         """Take one delivery of a source through the house."""

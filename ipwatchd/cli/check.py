@@ -30,9 +30,20 @@ def warnings(config: Config) -> Iterator[str]:
         yield "uplink.url: is not encrypted: use https outside of a lab"
     if config.uplink.url and not config.uplink.token_file:
         yield "uplink.token_file: is empty: the centre will refuse this site"
+    yield from _roster(config.site.roster)
     for path in config.logs.files:
         if not Path(path).exists():
             yield f"logs.files: {path} is not there yet: it is read as soon as it is"
+
+
+def _roster(path: str) -> Iterator[str]:
+    if path:
+        from ipwatchd.enrich.roster import load_roster
+
+        try:
+            load_roster(Path(path))
+        except (ValueError, OSError) as error:
+            yield f"site.roster: {error}"
 
 
 def _interfaces(config: Config) -> Iterator[str]:

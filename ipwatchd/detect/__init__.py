@@ -9,20 +9,28 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.about import House, Rule
+from ipwatchd.detect.agent_place import AgentPlace
+from ipwatchd.detect.api_abuse import ApiAbuse
 from ipwatchd.detect.baselines import load_baselines, save_baselines
 from ipwatchd.detect.beaconing import Beaconing
 from ipwatchd.detect.bypass import Bypass
+from ipwatchd.detect.certificate import CertificateWatch
 from ipwatchd.detect.denied_contact import DeniedContact
 from ipwatchd.detect.detector import Detector
 from ipwatchd.detect.dns_tunnel import DnsTunnel
 from ipwatchd.detect.expected import Silenced
 from ipwatchd.detect.exposed_service import ExposedService
 from ipwatchd.detect.flood import Flood
+from ipwatchd.detect.impossible_travel import ImpossibleTravel
 from ipwatchd.detect.lan_spoofing import LanSpoofing
 from ipwatchd.detect.neighbour_sweep import NeighbourSweep
 from ipwatchd.detect.password_guessing import PasswordGuessing
+from ipwatchd.detect.password_spraying import PasswordSpraying
 from ipwatchd.detect.port_scan import PortScan
 from ipwatchd.detect.rogue_dhcp import RogueDhcp
+from ipwatchd.detect.silence import Silence
+from ipwatchd.detect.toll_fraud import TollFraud
+from ipwatchd.detect.unfamiliar_login import UnfamiliarLogin
 from ipwatchd.detect.unknown_device import UnknownDevice
 from ipwatchd.detect.upload import Upload
 
@@ -39,6 +47,8 @@ __all__ = ["RULES", "Detector", "Silenced", "build", "load_baselines", "save_bas
 RULES: Final[tuple[type[Rule], ...]] = (
     PortScan, PasswordGuessing, DeniedContact, Flood, DnsTunnel, Beaconing, Upload, Bypass,
     ExposedService, LanSpoofing, UnknownDevice, RogueDhcp, NeighbourSweep,
+    PasswordSpraying, UnfamiliarLogin, ImpossibleTravel, AgentPlace, ApiAbuse, TollFraud,
+    CertificateWatch, Silence,
 )  # fmt: skip
 
 

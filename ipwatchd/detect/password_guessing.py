@@ -16,8 +16,8 @@ from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import by_address, direction_name, slices
 from ipwatchd.detect.sessions import SMALL, attempts, lasting
 from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.verdicts import verdict
 from ipwatchd.records.address import address_text, split
-from ipwatchd.records.event import Auth
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.flow import SERVICES
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
-    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.event import AnyEvent, Auth
 
 __all__ = ["PasswordGuessing"]
 
@@ -42,7 +42,8 @@ class _Attempts:
     """What one source tried. Times are epoch ns."""
 
     __slots__ = (
-        "began", "failures", "failures_before", "growth", "known_at", "last", "more_users", "seen",
+        "began", "failures", "failures_before", "growth", "known_at", "last", "more_users",
+        "origin", "seen",
         "services", "sessions", "sessions_before", "started", "success", "targets", "times",
         "users", "weight", "wire_growth", "wire_seen",
     )  # fmt: skip
@@ -60,6 +61,7 @@ class _Attempts:
         self.services: dict[str, None] = {}
         self.targets: dict[str, None] = {}
         self.success = ""
+        self.origin = "log"
         self.growth = Growth()
         self.wire_growth = Growth()
 
@@ -133,13 +135,14 @@ class PasswordGuessing(Rule):
         """Take logins; a finding for each failure that crosses, grows, or ends in a success."""
         found: list[Finding] = []
         for event in events:
-            if not isinstance(event, Auth) or not event.orig:
+            login = verdict(event)
+            if login is None or not login.orig:
                 continue
             try:
-                hi, lo = split(event.orig)
+                hi, lo = split(login.orig)
             except ValueError:  # a host name: the log's resolver spoke, not the wire
                 continue
-            finding = self._login(hi << 64 | lo, event)
+            finding = self._login(hi << 64 | lo, login)
             if finding is not None:
                 found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)
@@ -167,6 +170,7 @@ class PasswordGuessing(Rule):
         record = self._active(source, time)
         record.failures += 1
         record.seen += 1
+        record.origin = "log" if event.source else "wire"
         _note_user(record, user)
         _note(record.services, event.service)
         _note(record.targets, event.resp or event.host)
@@ -199,7 +203,7 @@ class PasswordGuessing(Rule):
         users = len(record.users) + record.more_users
         subject = _text(source)
         evidence: dict[str, Any] = {
-            "from": "log",
+            "from": record.origin,
             "failures": record.seen,
             "failures_in_window": value,
             "user_count": users,

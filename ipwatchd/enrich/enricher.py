@@ -105,6 +105,7 @@ def _placer(zones: Zones, geo: Geo) -> functools._lru_cache_wrapper[Place]:
         return Place(
             zone=zones.of_one(text), country=facts.country, city=facts.city, asn=facts.asn,
             operator=facts.operator, time_zone=facts.time_zone, built=facts.built,
+            latitude=facts.latitude, longitude=facts.longitude,
         )  # fmt: skip
 
     return place

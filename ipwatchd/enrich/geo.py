@@ -50,6 +50,8 @@ class Facts(NamedTuple):
     asn: int = 0
     operator: str = ""
     built: int = 0
+    latitude: float | None = None
+    longitude: float | None = None
 
 
 class GeoStatus(msgspec.Struct, kw_only=True, frozen=True):
@@ -188,6 +190,7 @@ class Geo:
         if not address.is_global or address.is_multicast:
             return Facts()
         country = city = time_zone = ""
+        latitude = longitude = None
         built = 0
         for role in ("city", "country"):
             database = self.databases.get(role)
@@ -195,12 +198,17 @@ class Geo:
                 record = database.record(address)
                 country, built = _country(record), database.built
                 city, time_zone = _city(record) or city, _time_zone(record) or time_zone
+                latitude, longitude = _degrees(record, "latitude"), _degrees(record, "longitude")
         asn, operator = 0, ""
         if database := self.databases.get("asn"):
             asn, operator = _operator(database.record(address))
             built = built if country else database.built
         found = country or city or asn
-        return Facts(country, city, time_zone, asn, operator, built) if found else Facts()
+        if not found:
+            return Facts()
+        if latitude is None or longitude is None:
+            latitude = longitude = None
+        return Facts(country, city, time_zone, asn, operator, built, latitude, longitude)
 
     def networks(self, key: str, word: str) -> list[IPNetwork]:
         """Return the networks of a country (`country`, "RU") or an operator (`asn`, "64500").
@@ -256,6 +264,13 @@ def _city(record: Mapping[str, Any]) -> str:
 
 def _time_zone(record: Mapping[str, Any]) -> str:
     return _text(_within(record, "location", "time_zone")) or _text(record.get("timezone"))
+
+
+def _degrees(record: Mapping[str, Any], name: str) -> float | None:
+    value = _within(record, "location", name)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return float(value) if -180 <= value <= 180 else None
 
 
 def _operator(record: Mapping[str, Any]) -> tuple[int, str]:

@@ -11,7 +11,8 @@ __all__ = ["RULES", "SEVERITIES", "Finding"]
 RULES = (
     "port-scan", "password-guessing", "denied-contact", "firewall-tampered", "flood", "beaconing",
     "dns-tunnel", "unusual-upload", "policy-bypass", "exposed-service", "lan-spoofing",
-    "unknown-device", "rogue-dhcp", "neighbour-sweep",
+    "unknown-device", "rogue-dhcp", "neighbour-sweep", "password-spraying", "unfamiliar-login",
+    "impossible-travel", "agent-out-of-place", "api-abuse", "toll-fraud", "certificate", "silence",
 )  # fmt: skip
 """Every rule that raises findings: the detectors' and the daemon's own."""
 

@@ -17,3 +17,5 @@ class Place(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     operator: str = ""
     time_zone: str = ""
     built: int = 0
+    latitude: float | None = None
+    longitude: float | None = None

@@ -1,0 +1,118 @@
+"""Silence: a log or a sensor that gave records steadily and has stopped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.detect.about import About, House, Rule
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.finding import Finding
+
+__all__ = ["Silence"]
+
+_SOURCES: Final = 1024  # a forged syslog sender may name a new source in each line
+_WIRE: Final = "packet capture"
+
+
+class _Heard:
+    """Arrivals of one source, by our own clock (epoch s)."""
+
+    __slots__ = ("count", "last", "longest", "told")
+
+    def __init__(self, now: float) -> None:
+        self.last = now
+        self.longest = 0.0
+        self.count = 0
+        self.told = False
+
+
+class Silence(Rule):
+    """Detector of the rule silence."""
+
+    rule = "silence"
+    section = "silence"
+    about = About(
+        "A source went quiet",
+        "outage",
+        "A log or the capture, which gave records steadily, has given none for several times its "
+        "longest pause: a cable, a full disk, a stopped service, or somebody who covers tracks.",
+        "See whether the source still runs and writes; `ipwatchctl doctor` shows capture and logs.",
+        "`least` seconds and `factor` times the longest pause seen; `enough` records before a "
+        "source counts as steady.",
+    )
+
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
+        self._one = settings.silence
+        self._heard: dict[str, _Heard] = {}
+        self._shed = 0
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Note that the wire spoke."""
+        if len(flows):
+            self._hear(_WIRE, len(flows), now)
+        return []
+
+    def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        """Note which logs spoke."""
+        counts: dict[str, int] = {}
+        for event in events:
+            if event.source:
+                counts[event.source] = counts.get(event.source, 0) + 1
+        for source, count in counts.items():
+            self._hear(source, count, now)
+        return []
+
+    def tick(self, now: float) -> list[Finding]:
+        """Return a finding for each source that is quiet for too long."""
+        found = []
+        for source, one in self._heard.items():
+            limit = max(self._one.least, self._one.factor * one.longest)
+            quiet = now - one.last
+            if one.told or one.count < self._one.enough or quiet < limit:
+                continue
+            one.told = True
+            found.append(self.finding(
+                source, f"{source} is quiet for {quiet / 60:,.0f} minutes",
+                seen=(one.last, now), count=1, severity="medium", value=round(quiet),
+                threshold=round(limit), score=0.7,
+                evidence={"last": one.last, "longest_pause_before": round(one.longest, 1),
+                          "records_before": one.count},
+            ))  # fmt: skip
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Return sources known, and those that found no room."""
+        return {"sources": len(self._heard), "sources_shed": self._shed}
+
+    def remember(self) -> Any:
+        """Return each source's steadiness; the time we were away is not its silence."""
+        return [[name, one.count, one.longest] for name, one in self._heard.items()]
+
+    def recall(self, learned: Any) -> None:
+        """Take back what was learned; a source counts again from when it speaks again."""
+        for name, count, longest in learned:
+            one = _Heard(0.0)
+            one.count, one.longest, one.told = int(count), float(longest), True
+            self._heard[str(name)] = one
+
+    def _hear(self, source: str, count: int, now: float) -> None:
+        one = self._heard.get(source)
+        if one is None:
+            if len(self._heard) >= _SOURCES:
+                self._shed += 1
+                return
+            one = self._heard[source] = _Heard(now)
+        if not one.told:
+            one.longest = max(one.longest, now - one.last)
+        one.told = False
+        one.last = max(one.last, now)
+        one.count += count
