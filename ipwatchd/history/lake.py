@@ -92,7 +92,7 @@ class _Running:
 class FlowReader(_Running):
     """Reads segments one by one, each in order of start, a batch at a time."""
 
-    def __init__(self, where: Where) -> None:
+    def __init__(self, where: Sequence[Where]) -> None:
         super().__init__()
         self._where = where
         self._source: Path | pa.Table | None = None
@@ -116,7 +116,7 @@ class FlowQuery(_Running):
     """The newest flows of segments and of the table in memory (archive.table)."""
 
     def newest(
-        self, segments: Sequence[Segment], live: pa.Table | None, where: Where, limit: int
+        self, segments: Sequence[Segment], live: pa.Table | None, where: Sequence[Where], limit: int
     ) -> Answer:
         """Return the newest `limit` flows; `segments` are in order of their last, newest first.
 
@@ -139,7 +139,7 @@ class FlowQuery(_Running):
         return answer
 
     def _some(
-        self, sources: Sequence[Path | pa.Table], where: Where, limit: int, answer: Answer
+        self, sources: Sequence[Path | pa.Table], where: Sequence[Where], limit: int, answer: Answer
     ) -> list[dict[str, Any]]:
         import duckdb
 
@@ -160,7 +160,7 @@ class FlowQuery(_Running):
 
 
 def read_flows(
-    segments: Sequence[Segment], live: pa.Table | None, where: Where, limit: int
+    segments: Sequence[Segment], live: pa.Table | None, where: Sequence[Where], limit: int
 ) -> Answer:
     """Return the newest flows, in one go."""
     query = FlowQuery()
@@ -171,23 +171,25 @@ def read_flows(
 
 
 def _select(
-    db: duckdb.DuckDBPyConnection, sources: Sequence[Path | pa.Table], where: Where, end: str,
-    more: Sequence[object],
+    db: duckdb.DuckDBPyConnection, sources: Sequence[Path | pa.Table], where: Sequence[Where],
+    end: str, more: Sequence[object],
 ) -> None:  # fmt: skip
     shown = ", ".join(_SHOWN)
     parts: list[str] = []
     parameters: list[object] = []
     files = [str(source) for source in sources if isinstance(source, Path)]
-    if files:
-        # hive_partitioning off: site and date are not shown, and cost a string a row.
-        files_sql = "read_parquet(?, hive_partitioning = false)"
-        parts.append(f"SELECT {shown} FROM {files_sql} WHERE {where.sql}")  # noqa: S608 - ours
-        parameters += [files, *where.parameters]
-    for table in sources:
-        if not isinstance(table, Path):
-            db.register("live", table)
-            parts.append(f"SELECT {shown} FROM live WHERE {where.sql}")  # noqa: S608 - ours
-            parameters += where.parameters
+    tables = [source for source in sources if not isinstance(source, Path)]
+    for table in tables:
+        db.register("live", table)
+    for one in where:
+        if files:
+            # hive_partitioning off: site and date are not shown, and cost a string a row.
+            files_sql = "read_parquet(?, hive_partitioning = false)"
+            parts.append(f"SELECT {shown} FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
+            parameters += [files, *one.parameters]
+        if tables:
+            parts.append(f"SELECT {shown} FROM live WHERE {one.sql}")  # noqa: S608 - ours
+            parameters += one.parameters
     db.execute(f"{' UNION ALL '.join(parts)} {end}", [*parameters, *more])
 
 

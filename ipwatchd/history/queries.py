@@ -37,6 +37,9 @@ __all__ = ["Queries"]
 # An agent, list or name that stands for more addresses than this makes no usable condition.
 MAX_RESOLVED: Final = 5_000
 _BY: Final = {"bytes": "bytes", "flows": "flows", "packets": "packets"}
+_EITHER: Final = frozenset({"addr", "agent", "list", "name"})
+_FEW: Final = 8
+"""Addresses up to which a question about either end is asked as two."""
 _MOST: Final = 100
 """Rows of each kind in `address`."""
 
@@ -139,16 +142,32 @@ class Queries:
 
     async def flows(self, query: Filter, limit: int) -> list[dict[str, Any]]:
         """Return flows, newest first, in DESIGN 6's JSON shape, sealed and not yet sealed."""
-        where = compile_filter(
-            query, FLOWS, "flows", await self._resolve(query, frozenset({"agent", "list", "name"}))
-        )
+        where = await self._flow_conditions(query)
         answer = await self._newest(query, where, max(limit, 0))
         if any(not path.exists() for path in answer.skipped):
             answer = await self._newest(query, where, max(limit, 0))  # merged meanwhile
         self.segments_skipped = tuple(answer.skipped)
         return answer.rows
 
-    async def _newest(self, query: Filter, where: Where, limit: int) -> Answer:
+    async def _flow_conditions(self, query: Filter) -> list[Where]:
+        """Return conditions that no flow meets two of; together they are the filter.
+
+        An address at either end is two: an OR of two columns would hide both from the segments'
+        statistics and bloom filters, and every row group would be read.
+        """
+        resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
+        ends = [term for term in query.terms if term.key in _EITHER and not term.negated]
+        if not ends or len(resolved.get(ends[0], ends[0].values)) > _FEW:
+            return [compile_filter(query, FLOWS, "flows", resolved)]
+        values = tuple(resolved.get(ends[0], ends[0].values))
+        rest = tuple(term for term in query.terms if term is not ends[0])
+        orig, resp = Term("src", values), Term("dst", values)
+        return [
+            compile_filter(Filter((*terms, *rest)), FLOWS, "flows", resolved)
+            for terms in ((orig,), (resp, Term("src", values, negated=True)))
+        ]
+
+    async def _newest(self, query: Filter, where: Sequence[Where], limit: int) -> Answer:
         segments = await self._segments(query)
         asked = FlowQuery()
         work = asyncio.ensure_future(

@@ -10,7 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from ipwatchd import sqlite
-from ipwatchd.history.lake import FLOWS, FlowReader
+from ipwatchd.history.lake import FlowReader
 from ipwatchd.history.queries import Queries
 from ipwatchd.history.schema import MIGRATIONS
 from ipwatchd.history.sql import compile_filter
@@ -18,7 +18,7 @@ from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View
 from ipwatchd.records.filter import FilterError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
     from ipwatchd.history.sql import Where
@@ -100,8 +100,7 @@ class Streams(Queries):
         return f"{view.select} WHERE {where.sql} ORDER BY {view.order}", where.parameters
 
     async def _flow_batches(self, query: Filter) -> AsyncIterator[Batch]:
-        resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
-        where = compile_filter(query, FLOWS, "flows", resolved)
+        where = await self._flow_conditions(query)
         self.reading += 1
         try:
             async for batch in self._read_segments(query, where):
@@ -109,7 +108,7 @@ class Streams(Queries):
         finally:
             self.reading -= 1
 
-    async def _read_segments(self, query: Filter, where: Where) -> AsyncIterator[Batch]:
+    async def _read_segments(self, query: Filter, where: Sequence[Where]) -> AsyncIterator[Batch]:
         files = [segment.path for segment in reversed(await self._segments(query))]
         live = self._unsealed()
         reader = await asyncio.to_thread(FlowReader, where)

@@ -25,6 +25,7 @@ import msgspec
 from ipwatchd.history.rollup import HOUR, unpack
 from ipwatchd.history.sql import (
     address_fact,
+    hourly,
     networks,
     number,
     overlap,
@@ -229,7 +230,11 @@ ACTIVITY: Final[tuple[View, ...]] = (
         "r.bytes_out FROM rollup r",
         "r.hour DESC, r.address",
         {
-            **_about("r.address", "r.hour", f"r.hour + {HOUR}"), "direction": word("r.direction"),
+            **_about("r.address", "r.hour", f"r.hour + {HOUR}"),
+            **dict.fromkeys(
+                ("addr", "src", "agent", "list", "name"), hourly("r.hour", "r.address")
+            ),
+            "direction": word("r.direction"),
             "zone": text("r.zone"), "service": word("r.service"),
         },
         _traffic,

@@ -172,3 +172,17 @@ async def test_streams_give_every_row_once(open_history: Open) -> None:
         await stream.aclose()  # type: ignore[attr-defined]
         with pytest.raises(ValueError, match="none of"):
             await anext(history.stream("nothing", EVERYTHING))
+
+
+async def test_either_end_is_found_once(open_history: Open) -> None:
+    """A flow whose two ends are both asked for is one flow; ! and other terms hold as before."""
+    async with open_history() as history:
+        await fill(history)
+        history.add_flows(flow(orig=WHO, resp=OTHER), T0)
+    async with open_history() as history:
+        for words, count in (
+            (f"{WHO}", 3), (f"{WHO},{OTHER}", 5), (f"{WHO} {OTHER}", 1), (f"!{WHO}", 2),
+            (f"{WHO} port:443 !{OTHER}", 2), ("agent:maria", 5), ("list:deny", 5),
+        ):  # fmt: skip
+            query = parse(words.replace(f"{WHO},", f"addr:{WHO},"), T0)
+            assert len(await history.flows(query, 50)) == count

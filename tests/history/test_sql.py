@@ -90,9 +90,9 @@ def holds(term: Term, row: dict[str, Any]) -> bool:
 def test_the_archive_answers_as_the_definition_does(flows: np.ndarray, terms: list[str]) -> None:
     """The rows that DuckDB returns are those for which every term holds."""
     live = table(flows, Names(ZONES, (), {}))
-    everything = read_flows([], live, Where("1 = 1"), 100).rows
+    everything = read_flows([], live, [Where("1 = 1")], 100).rows
     query = parse(" ".join(terms), T0)
-    found = read_flows([], live, compile_filter(query, FLOWS, "flows"), 100).rows
+    found = read_flows([], live, [compile_filter(query, FLOWS, "flows")], 100).rows
     expected = [row for row in everything if all(holds(term, row) for term in query.terms)]
     assert sorted(map(str, found)) == sorted(map(str, expected))
 
