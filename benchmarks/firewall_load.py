@@ -1,11 +1,12 @@
 """How long a deny list takes into the kernel: ours over netlink beside `nft -f`, same lists.
 
 Mixed prefixes, four fifths single IPv4 addresses, half of them with a timeout, in a network
-namespace of its own (needs root, or unshare -Urn for small lists). Three ways, medians of --turns:
+namespace of its own (needs root, or unshare -Urn for small lists). Four ways, medians of --turns:
 
   ours        Firewall.apply of a whole policy: table, rules, sets, elements, read back
   nft layout  `nft -f` of what ours lists as (hash sets and interval sets)
   nft plain   `nft -f` of one interval set, as an administrator would write it
+  ipset       `ipset restore` of one hash:net with timeouts, where ipset is installed
 
 and then one more deny on top: apply of the changed policy, and `nft add element`.
 Memory is the most that a process of its own held (ru_maxrss); for ours also what the load added to
@@ -17,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import resource
+import shutil
 import statistics
 import subprocess
 import sys
@@ -92,6 +94,25 @@ def plain_script(rows: NDArray[np.void]) -> str:
         f"{listed}\n}} ; }}\n chain in {{\n type filter hook prerouting priority mangle;\n"
         " ip saddr @deny drop\n }\n}\n"
     )
+
+
+def ipset_script(rows: NDArray[np.void]) -> str:
+    """Return the list in ipset's language."""
+    listed = "".join(
+        f"add deny {text} timeout {86400 if ends else 0}\n" for text, ends in as_prefixes(rows)
+    )
+    return f"create deny hash:net maxelem {2 * len(rows)} timeout 0\n{listed}"
+
+
+def with_ipset(script: Path) -> tuple[float, float]:
+    """Load by ipset; what was loaded goes again."""
+    done = run(["ipset", "restore", "-file", str(script)])
+    run(["ipset", "destroy", "deny"])
+    return done
+
+
+def _peers(result: dict[str, Any]) -> list[str]:
+    return [name for name in ("nft layout", "nft plain", "ipset") if name in result]
 
 
 def run(command: list[str]) -> tuple[float, float]:
@@ -176,6 +197,10 @@ def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
         result["ours"]["added_mb"], result["ours"]["memory_mb"] = json.loads(held.stdout)
         plain = folder / "plain.nft"
         plain.write_text(plain_script(rows))
+        if shutil.which("ipset"):
+            restore = folder / "ipset"
+            restore.write_text(ipset_script(rows))
+            result["ipset"] = turns(turn_count, lambda: with_ipset(restore))
         for name, script in (("nft layout", listed), ("nft plain", plain)):
 
             def load(script: Path = script) -> tuple[float, float]:
@@ -188,7 +213,7 @@ def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
         subprocess.run(["nft", "flush", "ruleset"], check=True)
         mine = one_more(namespace, rows, 9)
         result["one more"] = {"ours": mine, "nft": statistics.median(more)}
-    for name in ("nft layout", "nft plain"):
+    for name in _peers(result):
         result[f"faster than {name}"] = result[name]["seconds"] / result["ours"]["seconds"]
         result[f"added memory to {name}"] = result["ours"]["added_mb"] / result[name]["memory_mb"]
     result["one more faster"] = result["one more"]["nft"] / result["one more"]["ours"]
@@ -213,9 +238,9 @@ def main() -> None:
         return
     for one in results:
         print(f"{one['entries']:,} entries, median of {options.turns}")
-        for name in ("ours", "nft layout", "nft plain"):
+        for name in ("ours", *_peers(one)):
             print(f"  {name:<11} {one[name]['seconds']:8.3f} s {one[name]['memory_mb']:8.1f} MB")
-        for name in ("nft layout", "nft plain"):
+        for name in _peers(one):
             print(
                 f"  {one[f'faster than {name}']:.1f} x faster than {name}, the load added "
                 f"{one[f'added memory to {name}']:.2f} x its memory"
