@@ -119,9 +119,16 @@ def in_language(sops: Iterable[Sop], identity: str, language: str) -> Sop | None
 def matching(
     sops: Sequence[Sop], *, rule: str, kind: str, classification: str, language: str
 ) -> list[Sop]:
-    """Return the SOPs that a case gets, those for its rule or script before those for its class."""
-    exact = [one.id for one in sops if rule in one.rules or (kind and kind in one.kinds)]
-    by_class = [one.id for one in sops if classification in one.classes]
+    """Return the SOPs that a case gets, those for its rule or script before those for its class.
+
+    What is written for people's reports is not for a finding whose rule has an SOP of its own.
+    """
+    by_rule = [one.id for one in sops if rule in one.rules]
+    exact = [*by_rule, *(one.id for one in sops if kind and kind in one.kinds)]
+    by_class = [
+        one.id for one in sops
+        if classification in one.classes and not (by_rule and one.kinds)
+    ]  # fmt: skip
     names = list(dict.fromkeys([*exact, *by_class]))[:MOST]
     found = [in_language(sops, name, language) for name in names]
     return [one for one in found if one is not None]

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import re
+import ast
+import importlib
+import pkgutil
 from pathlib import Path
 
 import pytest
 
+import ipwatchd.detect
 from ipwatchd.incidents.policy import load_policy, shipped
+from ipwatchd.incidents.sops import matching
 from ipwatchd.incidents.taxonomy import parse_taxonomy
 from ipwatchd.incidents.triage import _BY_RULE
 
@@ -33,15 +37,47 @@ def test_it_is_rsit_1003_whole() -> None:
     assert taxonomy.class_of("virus") is None
 
 
+def words_of(tree: ast.AST) -> set[str]:
+    """Return the text an expression can come to; what it only compares with is not among it."""
+    if isinstance(tree, ast.Constant):
+        return {tree.value} if isinstance(tree.value, str) and tree.value else set()
+    if isinstance(tree, ast.IfExp):
+        return words_of(tree.body) | words_of(tree.orelse)
+    if isinstance(tree, ast.Dict):
+        return set().union(*map(words_of, tree.values))
+    if isinstance(tree, ast.BoolOp):
+        return set().union(*map(words_of, tree.values))
+    if isinstance(tree, ast.Call):  # {…}.get(kind, "other")
+        inner = words_of(tree.func.value) if isinstance(tree.func, ast.Attribute) else set()
+        return inner | (words_of(tree.args[1]) if len(tree.args) > 1 else set())
+    return set()
+
+
 def test_what_detectors_say_is_in_it() -> None:
-    """Every classification written in the program's source is a type of the taxonomy."""
+    """Every classification that the program's source can name is a type of the taxonomy."""
     types = load_policy().taxonomy.types()
     said = set(_BY_RULE.values())
     for path in [*(ROOT / "ipwatchd" / "detect").glob("*.py"), ROOT / "ipwatchd" / "daemon.py"]:
-        for line in re.findall(r"classification=([^,\n]+(?:if[^,\n]+)?)", path.read_text()):
-            said |= set(re.findall(r'"([^"]+)"', line))
-    assert said >= {"scanner", "brute-force", "c2-server"}
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.keyword) and node.arg == "classification":
+                said |= words_of(node.value)
+    assert said >= {"scanner", "brute-force", "c2-server", "other"}
     assert said <= types.keys()
+
+
+def test_each_rules_own_class_is_in_it_and_has_an_sop() -> None:
+    """What a detector says of itself is a type; an analyst finds steps for whatever is raised."""
+    policy = load_policy()
+    for found in pkgutil.iter_modules(ipwatchd.detect.__path__):
+        module = importlib.import_module(f"ipwatchd.detect.{found.name}")
+        for one in vars(module).values():
+            about, rule = getattr(one, "about", None), getattr(one, "rule", "")
+            if isinstance(rule, str) and rule and hasattr(about, "classification"):
+                kind = about.classification
+                assert kind in policy.taxonomy.types(), rule
+                assert matching(
+                    policy.sops, rule=rule, kind="", classification=kind, language="en"
+                ), rule
 
 
 def test_a_type_is_understood_as_people_write_it_and_a_wrong_one_names_the_nearest() -> None:
