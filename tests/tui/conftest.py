@@ -342,8 +342,11 @@ class StandIn:
         self._release.set()
         if self._runner is not None:
             await self._runner.cleanup()
-            # A connection taken up in the last moment is closed by its own callbacks.
-            await asyncio.sleep(0.05)
+            # A connection that was taken up while the runner ended belongs to nobody.
+            await asyncio.sleep(0)
+            for transport in list(vars(self._loop)["_transports"].values()):
+                transport.abort()
+            await asyncio.sleep(0.01)
             self._runner = None
         with suppress(FileNotFoundError):
             self.path.unlink()
