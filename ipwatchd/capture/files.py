@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ipwatchd.capture.blocks import BlockReader
 from ipwatchd.capture.counters import FileReport
 from ipwatchd.capture.delivery import Capture, CaptureFileError
 from ipwatchd.capture.dissect import Dissector
+from ipwatchd.capture.merge import Merge
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.rich.door import Rich
 from ipwatchd.records.flow import empty_flows
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from ipwatchd.capture.blocks import BlockReader
     from ipwatchd.capture.packet import Batch
     from ipwatchd.config import CaptureSettings
     from ipwatchd.records.event import AnyEvent
@@ -42,7 +42,7 @@ def read_files(
     progress: Callable[[int, int], None] | None = None,
     dissect: bool = True,
 ) -> FileCapture:
-    """Read capture files as one stream, in the order of their first packets.
+    """Read capture files as one stream, packet by packet in the order of time.
 
     The result is iterated once; the last delivery holds every flow still open. Its `report` grows
     while it is iterated. `progress` is told bytes read and bytes in all. Raises CaptureFileError
@@ -91,14 +91,11 @@ class FileCapture:
 
     def _read(self) -> Iterator[Capture]:
         total = _bytes_of(self._paths)
-        for path in _in_time_order(self._paths):
-            reader = BlockReader(path)
-            before = self.report.bytes_read
-            for batch in reader.batches():
-                yield from self._feed(batch)
-                if self._progress:
-                    self._progress(before + reader.bytes_read, total)
-            self._close(reader)
+        merge = Merge(self._paths, self._close)
+        for batch in merge.batches():
+            yield from self._feed(batch)
+            if self._progress:
+                self._progress(merge.bytes_read, total)
         while not self._meter.flush():
             self._take()
             if self._rows >= _ROWS:
@@ -170,16 +167,3 @@ def _bytes_of(paths: Sequence[Path]) -> int:
         return sum(path.stat().st_size for path in paths)
     except OSError as error:
         raise CaptureFileError(f"{error.filename}: {error.strerror}") from error
-
-
-def _in_time_order(paths: Sequence[Path]) -> list[Path]:
-    """Return the files by the time of their first packet, so that one clock runs through them."""
-    if len(paths) < 2:
-        return list(paths)
-    return sorted(paths, key=_first_time)
-
-
-def _first_time(path: Path) -> int:
-    with closing(BlockReader(path).batches()) as batches:
-        first = next(batches, None)
-    return int(first.packets["ts"][0]) if first else 0

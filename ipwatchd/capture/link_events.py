@@ -29,7 +29,7 @@ _AT_ONCE: Final = 256
 class LinkChange(NamedTuple):
     """How an interface is now; `gone` where it was removed from this namespace."""
 
-    index: int
+    number: int
     name: str
     up: bool
     gone: bool

@@ -152,7 +152,7 @@ def test_pcapng(wire: Any, order: str, resolution: int) -> None:
 
 
 def test_files_in_time_order(wire: Any) -> None:
-    """Several files are read by the time of their first packets, whatever their order."""
+    """Several files are read by the times of their packets, whatever their order."""
     wire.tcp(0, "S")
     first = wire.write("b.pcap")
     wire.packets.clear()
@@ -160,6 +160,32 @@ def test_files_in_time_order(wire: Any) -> None:
     second = wire.write("a.pcap")
     flows = np.concatenate([one.flows for one in read_files([second, first], SETTINGS)])
     assert (flows["orig_packets"].tolist(), flows["resp_packets"].tolist()) == ([1], [1])
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(where=st.lists(st.integers(0, 4), min_size=1, max_size=40))
+def test_packets_in_time_order(wire: Any, where: list[int]) -> None:
+    """However packets lie in files: read together they give what one file of them all gives."""
+    paths = []
+    for number in range(5):
+        wire.packets.clear()
+        for second, mine in enumerate(where):
+            if mine == number:
+                wire.udp(second * 7, data=b"x" * second, back=second % 3 == 1)
+        paths.append(wire.write(f"{number}.pcap"))
+    wire.packets.clear()
+    for second in range(len(where)):
+        wire.udp(second * 7, data=b"x" * second, back=second % 3 == 1)
+    limits = CaptureSettings(flows=1024, udp_timeout=6.0, active_timeout=30.0)
+    seen = []
+    for source in (paths[::-1], [wire.write("all.pcap")]):
+        capture = read_files(source, limits, dissect=False)
+        seen.append(np.concatenate([one.flows for one in capture]))
+        assert capture.report.packets == len(where)
+        assert capture.report.files == len(source)
+    assert seen[0].tolist() == seen[1].tolist()
 
 
 @settings(

@@ -35,11 +35,11 @@ def test_life_of_a_link(namespace: Callable[[str], Namespace]) -> None:
     made = _next(events, lambda change: change.name == "one")
     assert not made.up
     box.run(["ip", "link", "set", "one", "up"])
-    assert _next(events, lambda change: change.up).index == made.index
+    assert _next(events, lambda change: change.up).number == made.number
     box.run(["ip", "link", "set", "one", "name", "two"])
-    assert _next(events, lambda change: change.name == "two").index == made.index
+    assert _next(events, lambda change: change.name == "two").number == made.number
     box.run(["ip", "link", "del", "two"])
-    assert _next(events, lambda change: change.gone).index == made.index
+    assert _next(events, lambda change: change.gone).number == made.number
     assert events.read() == []
     events.close()
 
