@@ -129,14 +129,14 @@ def main() -> None:
         print(json.dumps(figures))
         return
     attack = figures["one_attack"]
-    print(f"{figures['open_incidents']:,} open incidents, {figures['events']:,} signed events")
+    print(f"{figures['open_incidents']:,} open incidents, {figures['events']:,} events")
     print(f"list 100        {figures['list_ms']:>9} ms          (at most 50)")
     print(f"open one        {figures['open_one_ms']:>9} ms          (at most 50)")
     print(
         f"verify          {figures['verify_events_per_second']:>9,} events/s    (at least 200,000)"
     )
     print(f"write in bulk   {figures['write_events_per_second']:>9,} events/s")
-    print(f"one attack      {attack['per_second']:>9,} findings/s  → {attack['incidents']} incident, "
+    print(f"one attack     {attack['per_second']:>9,} findings/s: {attack['incidents']} incident, "
           f"{attack['events']} events, count {attack['count']:,}")  # fmt: skip
 
 
