@@ -27,6 +27,8 @@ __all__ = ["Beaconing"]
 _KEPT: Final = 64  # latest contacts of a pair
 _SHARE: Final = 0.8  # of the intervals lie near the median; of random arrivals a third does
 _EVEN: Final = 0.8  # of the contacts send about as much: a program's word, not a person's
+_SLOT_BITS: Final = 18
+_PASSING: Final = 2  # contacts of a pair before it gets a record
 _COMMON: Final = 5  # of our addresses that call a service: it is somebody's product, not a beacon
 _BY_CLOCK: Final = np.array([53, 67, 68, 123, 137, 138, 546, 547, 1900, 3478, 5353, 5355])
 """Ports of protocols that repeat by design: DNS, DHCP, NTP, NetBIOS, SSDP, STUN, mDNS, LLMNR."""
@@ -71,6 +73,8 @@ class Beaconing(Rule):
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
         del house
         self._one = settings.beaconing
+        self._slots = np.zeros(1 << _SLOT_BITS, np.uint8)
+        self._contacts = 0
         self._pairs = Sources(_Pair, settings.sources, settings.sources * 8)
         self._callers: Sources[_Callers] = Sources(
             _Callers, settings.sources, settings.sources * _COMMON
@@ -105,12 +109,14 @@ class Beaconing(Rule):
         services = address_hash(flows["resp_hi"], flows["resp_lo"]) ^ (
             (port << np.uint64(8)) + flows["proto"].astype(np.uint64)
         ) * np.uint64(0xBF58476D1CE4E5B9)
+        keys = callers ^ (services << np.uint64(1))
+        often = self._seen_before(keys)
+        flows, keys, callers, services = flows[often], keys[often], callers[often], services[often]
         judged: dict[int, tuple[_Pair, int]] = {}
-        for row, (caller, service, start, sent) in enumerate(zip(
-            callers.tolist(), services.tolist(), flows["start"].tolist(),
+        for row, (key, caller, service, start, sent) in enumerate(zip(
+            keys.tolist(), callers.tolist(), services.tolist(), flows["start"].tolist(),
             flows["orig_bytes"].tolist(), strict=True,
         )):  # fmt: skip
-            key = caller ^ (service << 1)
             pair = self._pairs.active(key, start)
             pair.contacts.append((start, sent))
             if not pair.seen:
@@ -125,6 +131,23 @@ class Beaconing(Rule):
             finding = self._judge(pair, flows[row], int(services[row]))
             if finding is not None:
                 found.append(finding)
+
+    def _seen_before(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+        """Tell which pairs come again; who comes but once or twice costs no record.
+
+        A count a slot, halved when as many contacts as slots have come: what shares a slot gets a
+        record too early, never too late.
+        """
+        slots = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _SLOT_BITS)
+        self._contacts += len(keys)
+        if self._contacts > 1 << _SLOT_BITS:
+            self._slots >>= 1
+            self._contacts = 0
+        counts = np.bincount(slots.astype(np.int64), minlength=1 << _SLOT_BITS)
+        np.minimum(self._slots + counts, 255, out=counts)
+        self._slots[:] = counts
+        again: NDArray[np.bool_] = self._slots[slots] > _PASSING
+        return again
 
     def _call(self, service: int, caller: int, time: int) -> None:
         known = self._callers.active(service, time)

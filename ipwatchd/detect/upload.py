@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import Groups, slices
+from ipwatchd.detect.batch import Groups, address_hash, slices
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.flow import Direction
@@ -78,6 +78,8 @@ class Upload(Rule):
         self._one = settings.upload
         self._window = round(settings.upload.window * 1e9)
         self._forget = round(settings.upload.forget * 1e9)
+        # Bytes to one destination in one batch that are worth a record of their own.
+        self._worth = settings.upload.new_destination_bytes // 1000
         self._senders = Sources(_Sender, settings.sources, settings.sources * 16)
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
@@ -88,10 +90,15 @@ class Upload(Rule):
         )
         found: list[Finding] = []
         for part in slices(flows[rows], self._window // 4):
-            groups = Groups(part["orig_hi"], part["orig_lo"])
-            for place, source in enumerate(groups.sources):
-                some = part[groups.order[groups.bounds[place] : groups.bounds[place + 1]]]
-                found += self._sent(source, some)
+            senders = Groups(part["orig_hi"], part["orig_lo"])
+            latest = senders.latest(part["end"])
+            sums = np.add.reduceat(part["orig_bytes"][senders.order], senders.starts).tolist()
+            for source, time, sent in zip(senders.sources, latest, sums, strict=True):
+                one = self._senders.active(source, time)
+                one.turn(time, self._window)
+                one.now += sent
+            found += self._to_new(part)
+            found += self._judge(senders.sources, {one.subject for one in found})
         self._senders.sweep(round(now * 1e9) - self._forget)
         return found
 
@@ -120,37 +127,60 @@ class Upload(Rule):
                 one.to[int(far, 16)] = [0, int(first), 0]
             self._senders.weigh(one, 1 + len(one.to))
 
-    def _sent(self, source: int, flows: NDArray[np.void]) -> list[Finding]:
-        time = int(flows["end"].max())
-        one = self._senders.active(source, time)
-        one.turn(time, self._window)
-        one.now += int(flows["orig_bytes"].sum())
+    def _to_new(self, flows: NDArray[np.void]) -> list[Finding]:
+        """Add what went to each destination; a finding for much to one that was never sent much."""
+        pairs = address_hash(flows["orig_hi"], flows["orig_lo"]) ^ (
+            address_hash(flows["resp_hi"], flows["resp_lo"]) * np.uint64(3)
+        )
+        order = np.argsort(pairs, kind="stable")
+        pairs = pairs[order]
+        starts = np.flatnonzero(np.r_[True, pairs[1:] != pairs[:-1]])
+        sums = np.add.reduceat(flows["orig_bytes"][order], starts)
         found = []
-        groups = Groups(flows["resp_hi"], flows["resp_lo"])
-        for place, far in enumerate(groups.sources):
-            rows = groups.order[groups.bounds[place] : groups.bounds[place + 1]]
-            known = one.to.setdefault(far, [0, time, 0])
-            one.to.move_to_end(far)
-            known[0] += int(flows["orig_bytes"][rows].sum())
-            if (
-                known[0] >= self._one.new_destination_bytes and known[0] >= 2 * known[2]
-                and time - known[1] < self._window
-            ):  # fmt: skip
-                known[2] = known[0]
-                found.append(self._new(source, one, far, known))
+        for place in np.flatnonzero(sums >= self._worth).tolist():
+            row = flows[order[starts[place]]]
+            source = int(row["orig_hi"]) << 64 | int(row["orig_lo"])
+            far = int(row["resp_hi"]) << 64 | int(row["resp_lo"])
+            one = self._senders.get(source)
+            if one is not None:
+                finding = self._destination(source, one, far, int(sums[place]))
+                if finding is not None:
+                    found.append(finding)
+        return found
+
+    def _destination(self, source: int, one: _Sender, far: int, sent: int) -> Finding | None:
+        time = one.last
+        known = one.to.setdefault(far, [0, time, 0])
+        one.to.move_to_end(far)
+        known[0] += sent
         while len(one.to) > _DESTINATIONS:
             one.to.popitem(last=False)
         self._senders.weigh(one, 1 + len(one.to))
-        learned = one.windows >= self._one.enough
-        least = max(float(self._one.bytes), self._one.factor * one.mean if learned else 0.0)
-        if not found and one.now >= least and one.growth.due(one.now, time):
-            found.append(self._much(source, one, least, learned=learned))
+        least = self._one.new_destination_bytes
+        if known[0] < least or known[0] < 2 * known[2] or time - known[1] >= self._window:
+            return None
+        known[2] = known[0]
+        return self._new(source, one, far, known)
+
+    def _judge(self, sources: list[int], told: set[str]) -> list[Finding]:
+        found = []
+        for source in sources:
+            one = self._senders.get(source)
+            if one is None or one.now < self._one.bytes:
+                continue
+            learned = one.windows >= self._one.enough
+            least = max(float(self._one.bytes), self._one.factor * one.mean if learned else 0.0)
+            if _text(source) in told or one.now < least:
+                continue
+            if one.growth.due(one.now, one.last):
+                found.append(self._much(source, one, least, learned=learned))
         return found
 
     def _new(self, source: int, one: _Sender, far: int, known: list[int]) -> Finding:
         ours, other = _text(source), _text(far)
         return self.finding(
-            ours, f"{ours} sent {known[0] / 1e6:,.0f} MB to {other}, new to it", detail=other,
+            ours, f"{ours} sent {known[0] / 1e6:,.0f} MB to {other}, to which it never sent much",
+            detail=other,
             seen=(known[1] / 1e9, one.last / 1e9), count=1, severity="medium", value=known[0],
             threshold=self._one.new_destination_bytes, targets=(other,),
             evidence={

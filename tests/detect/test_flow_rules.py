@@ -143,7 +143,7 @@ def test_much_to_a_new_destination_is_told_and_survives_a_restart(batch: Batch) 
     """New is told; after a restart what was known is known."""
     detector = Upload(settings())
     [finding] = detector.flows(batch([{**OUT, "orig_bytes": 600_000}]), 1000.0)
-    assert "new to it" in finding.title
+    assert "never sent much" in finding.title
     fresh = Upload(settings())
     fresh.recall(detector.remember())
     later = batch([{**OUT, "orig_bytes": 600_000, "start": 9000.0}])
@@ -192,9 +192,10 @@ def test_tables_are_bounded(batch: Batch, syn: Row, kind: Any) -> None:
     flows["orig_lo"] += np.arange(400, dtype=np.uint64)
     flows["resp_lo"] += np.arange(400, dtype=np.uint64)
     flows["direction"] = np.where(kind is ExposedService, 1, 2)
-    detector.flows(flows, 1000.0)
+    for _ in range(4 if kind is Beaconing else 1):  # who comes but once has no record there
+        detector.flows(flows, 1000.0)
     counts = detector.counters()
     assert max(value for name, value in counts.items() if name in {
         "targets", "pairs", "senders", "uses", "services"}) <= 50  # fmt: skip
     if kind is not Flood:
-        assert sum(value for name, value in counts.items() if name.endswith("shed")) == 350
+        assert sum(value for name, value in counts.items() if name.endswith("shed")) >= 350
