@@ -12,6 +12,8 @@ from ipwatchd.control.messages import Applied, FirewallState
 from ipwatchd.records.duration import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
     from ipwatchd.enforcement import Choice, Enforcement
@@ -47,7 +49,17 @@ def firewall_state(house: House, now: float) -> FirewallState:
         packets=kernel.packets,
         bytes=kernel.bytes,
         confirm_by=choice.confirm_by,
-        note=live.enforcement.note,
+        note=live.enforcement.note or _bypass(kernel.flowtables),
+    )
+
+
+def _bypass(flowtables: Sequence[str]) -> str:
+    """Say which flowtables let connections past every rule."""
+    if not flowtables:
+        return ""
+    return (
+        f"flowtable {', '.join(flowtables)} lets connections past these rules: delete it, or deny "
+        "what is in it there"
     )
 
 

@@ -71,6 +71,7 @@ class Nft:
     GETGEN: Final = 0xA10
     NEWOBJ: Final = 0xA12
     GETOBJ: Final = 0xA13
+    GETFLOWTABLE: Final = 0xA17
 
 
 _VERBS: Final = {"NEW", "GET", "DEL"}

@@ -68,6 +68,7 @@ class FirewallStatus(msgspec.Struct, kw_only=True, frozen=True):
     drift: str
     rebuilds: int
     deltas: int
+    flowtables: tuple[str, ...] = ()
 
 
 class Firewall:
@@ -424,4 +425,5 @@ class Firewall:
             drift=self._drift,
             rebuilds=self._rebuilds,
             deltas=self._deltas,
+            flowtables=self._kernel.flowtables(),
         )
