@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import numpy as np
 
@@ -22,7 +22,7 @@ from ipwatchd.lists.enter import Imported, guard, prepare, renewal
 from ipwatchd.lists.memory import Memory
 from ipwatchd.lists.replace import Replaced, plan
 from ipwatchd.lists.schema import MIGRATIONS
-from ipwatchd.lists.tier import is_replaced
+from ipwatchd.lists.tier import is_bulk, is_replaced
 from ipwatchd.lists.why import Why, explain, explain_service
 from ipwatchd.records.entry import ListEntry
 from ipwatchd.records.policy import Policy, ServicePolicy, empty_ranges
@@ -34,7 +34,12 @@ if TYPE_CHECKING:
     import aiosqlite
     from numpy.typing import NDArray
 
+    from ipwatchd.lists.memory import Tiers
+
 __all__ = ["Change", "Lists", "NoEntryError"]
+
+_SMALL: Final = 5000
+"""Up to so many live rows are merged in a millisecond: a hop to another thread costs more."""
 
 
 class NoEntryError(ValueError):
@@ -123,11 +128,18 @@ class Lists:
                 [entry] = await rows.write(self._db, [entry])
                 await rows.record(self._db, "renew" if old else "add", [entry], time=now)
                 gone = [old] if old else []
-                tiers = await asyncio.to_thread(self._memory.tiers, gone, [entry])
+                tiers = await self._tiers(gone, [entry])
             self._memory.apply(tiers, gone, [entry])
         return Change(
             entry, "; ".join(filter(None, (mended, renewed, guarded, self._eclipse(entry))))
         )
+
+    async def _tiers(self, removed: list[ListEntry], added: list[ListEntry]) -> Tiers:
+        """Prepare memory for a change of few entries: here where the tier is small, else beside."""
+        small = len(self._memory.live.ids) < _SMALL
+        if small and all(one.scope == "site" and not is_bulk(one.source) for one in added):
+            return self._memory.tiers(removed, added)
+        return await asyncio.to_thread(self._memory.tiers, removed, added)
 
     async def add_all(self, entries: Sequence[ListEntry], *, now: float) -> Imported:
         """Put many entries on the lists in one transaction; what can't be one is left out, named.
