@@ -32,6 +32,9 @@ def plain(value: Any) -> Any:
 
 def main() -> int:
     """Compare and say."""
+    if len(sys.argv) < 2:
+        print("name a lake and install pyspark to compare: see the top of this file")
+        return 0
     import duckdb
 
     lake = str(Path(sys.argv[1]).resolve())

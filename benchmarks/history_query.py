@@ -103,7 +103,7 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--flows", type=int, default=10_000_000)
+    parser.add_argument("--flows", type=int, default=1_000_000)
     parser.add_argument("--keep", type=Path, help="a folder that stays, and is used again")
     parser.add_argument("--ask", help=argparse.SUPPRESS)
     parser.add_argument("--repeats", type=int, default=3)
