@@ -56,8 +56,11 @@ async def _everything(folder: Path) -> dict[str, Any]:
         "flows": await stores.history.flows(parse("", now), 10_000),
         "events": await stores.history.events(parse("", now), 10_000),
         "incidents": await stores.incidents.list(states=("NEW",), limit=100),
-        # The hash covers the whole event; signatures are of each folder's own key.
-        "log": [(one.seq, one.hash) for one in await stores.incidents.after(0, 1000)],
+        # Signatures are of each folder's own key, and each hash covers the one before.
+        "log": [
+            (one.seq, one.time, one.actor, one.kind, one.body)
+            for one in await stores.incidents.after(0, 1000)
+        ],
     }
     await stores.close(now)
     return found

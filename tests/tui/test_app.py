@@ -74,6 +74,8 @@ async def test_deny_from_the_dashboard(
                 "seconds": 3600.0,
                 "ticket": "",
                 "force": False,
+                "service": "",
+                "session": "",
             },
         )
     ]
