@@ -60,7 +60,8 @@ class Incidents(Frame):
 
     def poll(self) -> None:
         """Ask for the first page, unless further ones are being read."""
-        if len(self.query_one(Table).rows) <= _PAGE:
+        tables = self.query(Table)
+        if not tables or len(tables.first().rows) <= _PAGE:
             self._ask(0, fresh=False)
 
     def _ask(self, offset: int, *, fresh: bool) -> None:
