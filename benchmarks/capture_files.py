@@ -1,6 +1,9 @@
-"""CPU per further packet of a capture file: ipwatchd beside softflowd and nfpcapd.
+"""CPU per further packet of a capture file: ipwatchd beside softflowd, nfpcapd and others.
 
-python benchmarks/capture_files.py [--json] [--repeats N] [--packets N]
+python benchmarks/capture_files.py [--json] [--repeats N] [--packets N] [--nfstream PYTHON]
+
+suricata (flow output only) is measured where it is installed, nfstream with the interpreter of a
+virtual environment that has it.
 
 Each tool reads one copy of a capture and four copies of it; the slope between the two is what a
 packet costs, free of start-up. Two captures: frames cut to 96 bytes, and whole frames.
@@ -9,6 +12,7 @@ packet costs, free of start-up. Two captures: frames cut to 96 bytes, and whole 
 from __future__ import annotations
 
 import argparse
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -27,7 +31,34 @@ for _ in read_files([Path(sys.argv[1])], CaptureSettings(), dissect=sys.argv[2] 
 """
 
 
-def _commands(folder: Path, file: Path) -> dict[str, list[str]]:
+NFSTREAM: Final = """
+import sys
+from nfstream import NFStreamer
+for _ in NFStreamer(source=sys.argv[1], n_dissections=0, n_meters=1, system_visibility_mode=0):
+    pass
+"""
+SURICATA: Final = """%YAML 1.1
+---
+outputs:
+  - eve-log: {enabled: yes, filetype: regular, filename: eve.json, types: [flow]}
+"""
+
+
+def _others(folder: Path, file: Path, nfstream: str) -> dict[str, list[str]]:
+    found = {}
+    if nfstream:
+        found["nfstream"] = [nfstream, "-c", NFSTREAM, str(file)]
+    if shutil.which("suricata"):
+        settings = folder / "suricata.yaml"
+        settings.write_text(SURICATA)
+        found["suricata"] = [
+            "suricata", "-c", str(settings), "-r", str(file), "-l", str(folder),
+            "--runmode", "single", "-S", "/dev/null", "-k", "none",
+        ]  # fmt: skip
+    return found
+
+
+def _commands(folder: Path, file: Path, nfstream: str) -> dict[str, list[str]]:
     ours = [sys.executable, "-m", "ipwatchd.cli.ipwatchd"]
     nfdump = folder / "nfdump"
     nfdump.mkdir(exist_ok=True)
@@ -37,19 +68,20 @@ def _commands(folder: Path, file: Path) -> dict[str, list[str]]:
         "flows": [*ours, "flows", str(file), "-o", "/dev/null"],
         "softflowd": ["softflowd", "-d", "-r", str(file), "-n", "127.0.0.1:9", "-m", "300000"],
         "nfpcapd": ["nfpcapd", "-r", str(file), "-w", str(nfdump)],
+        **_others(folder, file, nfstream),
     }
 
 
-def _measure(folder: Path, width: int, count: int, repeats: int) -> dict[str, Any]:
+def _measure(folder: Path, width: int, count: int, repeats: int, nfstream: str) -> dict[str, Any]:
     data, wire = made.frames(count, count // 25, width=width)
     small, large = folder / "one.pcap", folder / "four.pcap"
     made.write_copies(small, data, wire, 1)
     made.write_copies(large, data, wire, 4)
     costs: dict[str, list[float]] = {}
     for _ in range(repeats):
-        for name in _commands(folder, small):
-            one = measure.run(_commands(folder, small)[name]).cpu
-            four = measure.run(_commands(folder, large)[name]).cpu
+        for name in _commands(folder, small, nfstream):
+            one = measure.run(_commands(folder, small, nfstream)[name]).cpu
+            four = measure.run(_commands(folder, large, nfstream)[name]).cpu
             costs.setdefault(name, []).append((four - one) / (3 * count) * 1e9)
     return {name: round(measure.median(values), 1) for name, values in costs.items()}
 
@@ -60,14 +92,16 @@ def main() -> None:
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--packets", type=int, default=500_000)
+    parser.add_argument("--nfstream", default="", help="interpreter that has nfstream")
     options = parser.parse_args()
     result: dict[str, Any] = {"unit": "ns of CPU a further packet", "packets": options.packets}
     lines = []
     for label, width in (("96 bytes captured", 96), ("whole frames", 1514)):
         with tempfile.TemporaryDirectory() as folder:
             count = options.packets if width == 96 else options.packets // 2
-            cost = _measure(Path(folder), width, count, options.repeats)
+            cost = _measure(Path(folder), width, count, options.repeats, options.nfstream)
         cost["flows_to_softflowd"] = round(cost["flows"] / cost["softflowd"], 3)
+        cost["events_to_softflowd"] = round(cost["read_files_events"] / cost["softflowd"], 3)
         cost["read_files_to_softflowd"] = round(cost["read_files"] / cost["softflowd"], 3)
         result[label] = cost
         lines.append(f"{label}: " + ", ".join(f"{name} {value}" for name, value in cost.items()))
