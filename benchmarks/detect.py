@@ -195,7 +195,8 @@ def main() -> None:
         "memory": memory(1_000_000),
     }  # fmt: skip
     lines = [
-        *table(found), "", f"flows read: {found['flows']:,}, not of an attack's capture: {found['benign_flows']:,}",
+        *table(found), "",
+        f"flows read: {found['flows']:,}, not of an attack: {found['benign_flows']:,}",
         "", "Missed:", "",
         *(f"- {one}" for one in found["missed"]), "", "Other findings:", "",
         *(f"- {one}" for one in found["others"]), "",
