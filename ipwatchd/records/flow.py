@@ -60,7 +60,7 @@ FLOW: Final = np.dtype(
 """`vlan` 0 is untagged, `iface` and the zones index the tables that travel with the agent,
 `state`, `service` and `direction` index STATES, SERVICES and DIRECTIONS below. `partial` is 1 for
 the record of a long flow that goes on (active timeout). `nat_…` is the address that the far side
-saw where the box translates (the originator's, or the responder's as it was called), 0 elsewhere."""
+saw where the box translates (the originator's, or the called responder's), 0 elsewhere."""
 
 STATES: Final = (
     "OTH", "S0", "S1", "SF", "REJ", "S2", "S3",

@@ -329,6 +329,11 @@ class StandIn:
         self.stop()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
+        # A connection that was taken up while the runner ended belongs to nobody: end it here.
+        for transport in list(vars(self._loop)["_transports"].values()):
+            if transport._sock is not None:
+                transport._sock.close()
+                transport._sock = None
         self._loop.close()
 
     async def _start(self) -> None:
@@ -342,11 +347,6 @@ class StandIn:
         self._release.set()
         if self._runner is not None:
             await self._runner.cleanup()
-            # A connection that was taken up while the runner ended belongs to nobody.
-            await asyncio.sleep(0)
-            for transport in list(vars(self._loop)["_transports"].values()):
-                transport.abort()
-            await asyncio.sleep(0.01)
             self._runner = None
         with suppress(FileNotFoundError):
             self.path.unlink()
