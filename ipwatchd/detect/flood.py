@@ -10,7 +10,7 @@ from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import address_hash, slices
 from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, to_many
 from ipwatchd.detect.sources import Growth, Sources
-from ipwatchd.records.address import address_text
+from ipwatchd.records.address import V4_PREFIX, address_text
 from ipwatchd.records.flow import Direction
 
 if TYPE_CHECKING:
@@ -90,8 +90,7 @@ class Flood(Rule):
             opened = (proto == TCP) & ((flags & _SYN) != 0)
             half = opened & ((flags & _ACK) == 0)
             rows = np.flatnonzero(half)
-            ones = np.ones(len(rows), np.int64)
-            found += self._take("syn", part[rows], ones, part[opened & ~half])
+            found += self._take("syn", part[rows], _openings(part[rows]), part[opened & ~half])
             rows = np.flatnonzero(
                 ((proto == UDP) | (proto == ICMP) | (proto == ICMP6)) & (part["resp_packets"] == 0)
                 & (part["orig_packets"] > 0) & ~to_many(part)
@@ -227,6 +226,13 @@ _WORDS: Final = {
     "reflected": ("bytes of amplified answers", "bytes"),
     "amplifier": ("bytes of answers", "bytes"),
 }
+
+
+def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return how many connections each row opened: a flood comes summed, from no one address."""
+    nobody = (flows["orig_hi"] == 0) & np.isin(flows["orig_lo"], (0, V4_PREFIX))
+    openings: NDArray[np.int64] = np.where(nobody, flows["orig_packets"], 1).astype(np.int64)
+    return openings
 
 
 def _targets(flows: NDArray[np.void], *, ports: bool) -> NDArray[np.uint64]:

@@ -59,6 +59,14 @@ def test_half_open_connections_at_one_port_are_a_flood(batch: Batch, syn: Row) -
     assert finding.evidence["source"] == "many, perhaps forged"
 
 
+def test_a_flood_that_capture_summed_weighs_what_it_counts(batch: Batch, syn: Row) -> None:
+    """A record from no one address stands for as many openings as it has packets."""
+    rows = [syn(orig="::", resp=OURS, resp_port=443, direction=1, orig_packets=150)]
+    [finding] = Flood(settings()).flows(batch(rows), 1000.0)
+    assert (finding.rule, finding.subject) == ("flood", OURS)
+    assert finding.value >= 150
+
+
 def test_a_machine_of_ours_that_floods_is_the_subject(batch: Batch, syn: Row) -> None:
     """Outgoing, from one source: it is the one to take off the net."""
     rows = [syn(**OUT, resp_port=80) for _ in range(150)]
