@@ -2,6 +2,8 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 LAB_ARGS ?=
+BENCHES ?= capture_files capture_ring capture_flood capture_conntrack memory startup \
+	firewall_load firewall_deny firewall_forward history_ingest history_query detect incidents
 
 .PHONY: help lab test check format bench soak lock clean setup
 
@@ -27,9 +29,9 @@ format: ## mend what the linter can mend
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## benchmarks beside real peers (needs softflowd, nfdump)
+bench: ## benchmarks beside real peers (needs softflowd nfdump ipset conntrack)
 	@tools/setup dev
-	@for file in benchmarks/[a-z]*.py; do echo "== $$file"; $(PY) "$$file" || exit 1; done
+	@for name in $(BENCHES); do echo "== $$name"; $(PY) benchmarks/$$name.py || exit 1; done
 
 soak: ## the long tests
 	@tools/setup dev
