@@ -178,12 +178,14 @@ class Daemon:
             await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         finally:
             self._stopping.set()
-            if self.live.ring:
-                # Joins the capture threads, which deliver what they still hold.
-                await asyncio.to_thread(self.live.ring.stop)
-            self._inbox.close()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
-            stop.cancel()
+            try:
+                if self.live.ring:
+                    # Joins the capture threads, which deliver what they still hold.
+                    await asyncio.to_thread(self.live.ring.stop)
+            finally:
+                self._inbox.close()
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+                stop.cancel()
         for result in results:
             if isinstance(result, BaseException):
                 raise result
@@ -203,6 +205,9 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
             await self.tick(time.time())
+            if self.live.ring and self.live.ring.error:
+                # A gateway that silently sees nothing is worse than one that is started again.
+                raise self.live.ring.error
 
     async def tick(self, now: float) -> None:
         """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""

@@ -248,3 +248,24 @@ def test_stores_are_sound_after_a_kill(agent: Agent, wire: tuple[Namespace, Name
         with sqlite3.connect(path) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",), path
         db.close()
+
+
+def test_a_capture_that_fails_says_so(
+    wire: tuple[Namespace, Namespace],
+) -> None:
+    """A thread of capture that fails keeps its error for the daemon, and `stop` raises it."""
+    from ipwatchd.capture import Ring
+    from ipwatchd.config import CaptureSettings
+
+    def deliver(_: object) -> None:
+        raise RuntimeError("the pipeline is gone")
+
+    with wire[0].inside():
+        ring = Ring(("wan0",), CaptureSettings(), deliver)
+        ring.start()
+    end = time.monotonic() + 20
+    while ring.error is None and time.monotonic() < end:
+        time.sleep(0.05)
+    assert str(ring.error) == "the pipeline is gone"
+    with pytest.raises(RuntimeError, match="pipeline is gone"):
+        ring.stop()

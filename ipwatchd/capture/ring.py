@@ -49,7 +49,7 @@ class Ring:
         deliver: Callable[[Capture], None],
     ) -> None:
         self.interfaces = tuple(interfaces)
-        self.error: Exception | None = None
+        self._error: Exception | None = None
         self._settings = settings
         self._deliver = deliver
         self._queue: queue.Queue[Yield] = queue.Queue(_QUEUE)
@@ -97,10 +97,17 @@ class Ring:
     def _every_worker(self) -> list[Worker]:
         return [worker for group in self._workers for worker in group]
 
+    @property
+    def error(self) -> Exception | None:
+        """What made capturing end before `stop`: of `deliver` or of a thread that reads a ring."""
+        return self._error or next(
+            (worker.error for worker in self._every_worker() if worker.error), None
+        )
+
     def stop(self) -> None:
         """Read what the rings still hold, deliver every flow, and return when that is done.
 
-        Raises what `deliver` raised.
+        Raises `error`.
         """
         for worker in self._every_worker():
             worker.stop()
@@ -137,7 +144,7 @@ class Ring:
                 self._deliver(self._gather())
             self._deliver(Capture(empty_flows(), self._dissector.finish(), time.time()))
         except Exception as error:  # noqa: BLE001 - handed to whoever stops us, see `stop`
-            self.error = error
+            self._error = error
             for worker in self._every_worker():
                 worker.stop()
         finally:

@@ -59,6 +59,11 @@ class Routed:
             self._conntrack.stop()
             raise
 
+    @property
+    def error(self) -> Exception | None:
+        """What made either of the two end before `stop`."""
+        return self._ring.error or self._conntrack.error
+
     def stop(self) -> None:
         """Stop both; what they still hold is delivered. Raises what `deliver` raised."""
         try:

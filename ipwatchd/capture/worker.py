@@ -50,6 +50,7 @@ class Worker(threading.Thread):
         self.meter = Meter(settings)
         self.counters = InterfaceCounters(name=ring.name, state="up")
         self.deliveries_shed = 0
+        self.error: Exception | None = None
         self._settings = settings
         self._iface = iface
         self._ring: PacketRing | None = ring
@@ -69,6 +70,13 @@ class Worker(threading.Thread):
         self._finish.set()
 
     def run(self) -> None:
+        """Capture until `stop`; what ends it before is kept in `error`."""
+        try:
+            self._capture()
+        except Exception as error:  # noqa: BLE001 - the daemon reads `error` and ends with it
+            self.error = error
+
+    def _capture(self) -> None:
         """Walk the ring; look after the interface and the clock in between."""
         while not self._finish.is_set():
             worked = self._walk()
