@@ -176,9 +176,10 @@ def verify(options: argparse.Namespace) -> int:
 def lists_add(options: argparse.Namespace) -> int:
     """Add a list entry."""
     from ipwatchd.records.duration import parse_duration
-    from ipwatchd.records.entry import ListEntry, parse_network
+    from ipwatchd.records.entry import ListEntry
+    from ipwatchd.records.network import canonical
 
-    network, note = parse_network(options.network)
+    network, note = canonical(options.network)
     if not options.reason.strip():
         raise ValueError("--reason is empty: say why, the sites' admins will read it")
     now = time.time()
@@ -202,9 +203,9 @@ def lists_add(options: argparse.Namespace) -> int:
 
 def lists_del(options: argparse.Namespace) -> int:
     """Remove a list entry."""
-    from ipwatchd.records.entry import parse_network
+    from ipwatchd.records.network import canonical
 
-    network, _ = parse_network(options.network)
+    network, _ = canonical(options.network)
 
     async def remove(store: Store) -> int:
         if await store.remove_entry(options.site, options.list, network):

@@ -16,8 +16,9 @@ from ipwatchd.history.lake import FLOWS, Answer, FlowQuery, Segment
 from ipwatchd.history.rollup import HOUR, pack, unpack
 from ipwatchd.history.sql import compile_filter, like
 from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View, address_of
-from ipwatchd.records.address import network_range, split
+from ipwatchd.records.address import join, network_range, split
 from ipwatchd.records.filter import Filter, FilterError, Term
+from ipwatchd.records.network import network_ends
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -236,13 +237,18 @@ class Queries:
         return [str(_host(row[0])) for row in rows]
 
     async def _listed(self, name: str) -> list[Value]:
-        """Return the networks that are on a list by its last change."""
+        """Return the networks that are on a list by its last change; selectors name none."""
         rows = await self._rows(
             "SELECT network, action, max(id) FROM list_change WHERE list = ? GROUP BY network "
             "LIMIT ?",
             (name, MAX_RESOLVED + 1),
         )
-        return [ipaddress.ip_network(row[0]) for row in rows if row[1] == "add"]
+        on = [ends for row in rows if row[1] == "add" and (ends := network_ends(row[0]))]
+        return [
+            network
+            for first, last in on
+            for network in ipaddress.summarize_address_range(join(*first), join(*last))
+        ]
 
     async def address(self, address: str) -> dict[str, Any] | None:
         """Return everything on one address, None where nothing is recorded.

@@ -7,7 +7,6 @@ Adding is memory alone and never fails; what a full disk or a broken file does t
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import secrets
 import shutil
 import sqlite3
@@ -29,8 +28,7 @@ from ipwatchd.history.schema import MIGRATIONS
 from ipwatchd.history.streams import Streams
 from ipwatchd.history.traces import Search, search
 from ipwatchd.history.views import EVENTS
-from ipwatchd.records.address import network_range
-from ipwatchd.records.entry import parse_network
+from ipwatchd.records.network import canonical, network_ends
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Sequence
@@ -179,13 +177,12 @@ class History(Streams):
     ) -> None:  # fmt: skip
         """Take a change of a list into memory: `action` is add, remove or expire.
 
-        Raises ValueError where `network` is none.
+        Raises ValueError where `network` is none. A selector (country:RU) holds no address here.
         """
-        name, _ = parse_network(network)
-        first, last = network_range(ipaddress.ip_network(name))
-        self._buffer.add_change(
-            (ts, list, name, pack(*first), pack(*last), action, clip(author), clip(reason))
-        )
+        name, _ = canonical(network)
+        ends = network_ends(name)
+        first, last = (pack(*ends[0]), pack(*ends[1])) if ends else (b"", b"")
+        self._buffer.add_change((ts, list, name, first, last, action, clip(author), clip(reason)))
 
     async def flush(self, now: float) -> None:
         """Write what waits in one transaction and, when due, a segment. Raises nothing of a disk.

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from ipwatchd.lists.admit import LockOutError, admit, canonical, moment, touches, until
+from ipwatchd.lists.admit import LockOutError, admit, moment, touches, until
 from ipwatchd.lists.rows import clean
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from ipwatchd.lists.admit import ENTRIES, canonical
+from ipwatchd.lists.admit import ENTRIES
 from ipwatchd.lists.indicators import (
     is_misp,
     is_stix,
@@ -25,6 +25,7 @@ from ipwatchd.lists.indicators import (
 )
 from ipwatchd.lists.rows import clean
 from ipwatchd.records.entry import LISTS, ListEntry
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipwatchd.lists.admit import canonical, is_selector
 from ipwatchd.lists.compile import merge, nanoseconds, network_ranges
 from ipwatchd.lists.match import View
 from ipwatchd.lists.rows import ranges
 from ipwatchd.lists.tier import Tier, is_bulk
 from ipwatchd.records.address import join, split
+from ipwatchd.records.network import canonical, is_selector
 from ipwatchd.records.policy import empty_ranges
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ipwatchd.lists.admit import canonical
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

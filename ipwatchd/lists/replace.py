@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from ipwatchd.lists.admit import admit, canonical
+from ipwatchd.lists.admit import admit
 from ipwatchd.lists.rows import clean
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

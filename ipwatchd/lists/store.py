@@ -16,7 +16,7 @@ import numpy as np
 
 from ipwatchd import sqlite
 from ipwatchd.lists import rows
-from ipwatchd.lists.admit import ENTRIES, RESPONSES, FullError, admit, canonical
+from ipwatchd.lists.admit import ENTRIES, RESPONSES, FullError, admit
 from ipwatchd.lists.compile import merge, nanoseconds, network_ranges
 from ipwatchd.lists.enter import Imported, guard, prepare, renewal
 from ipwatchd.lists.memory import Memory
@@ -25,6 +25,7 @@ from ipwatchd.lists.schema import MIGRATIONS
 from ipwatchd.lists.tier import is_bulk, is_replaced
 from ipwatchd.lists.why import Why, explain, explain_service
 from ipwatchd.records.entry import ListEntry
+from ipwatchd.records.network import canonical
 from ipwatchd.records.policy import Policy, ServicePolicy, empty_ranges
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.lists.admit import is_selector, until
+from ipwatchd.lists.admit import until
 from ipwatchd.lists.compile import network_ranges
 from ipwatchd.records.entry import ListEntry  # noqa: TC001 (msgspec resolves it at run time)
+from ipwatchd.records.network import is_selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.records.entry import LISTS, ListEntry, parse_network
+from ipwatchd.records.entry import LISTS, ListEntry
 from ipwatchd.records.exchange import MAX_ENTRIES, Committed, Entries, Refusal
+from ipwatchd.records.network import canonical
 from ipwatchd.uplink.protocol import Conflict, Denied, Failed, Gap, Held
 
 if TYPE_CHECKING:
@@ -64,5 +65,5 @@ def _sound(entry: ListEntry) -> ListEntry:
     words = (entry.reason, entry.author, entry.scope, entry.ticket)
     if any(len(text) > TEXT for text in (*words, entry.network)):
         raise ValueError(f"the centre sent an entry with over {TEXT} characters of text")
-    network, _ = parse_network(entry.network)
+    network, _ = canonical(entry.network)
     return msgspec.structs.replace(entry, network=network, source=SOURCE)

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipwatchd.lists import Lists
-from ipwatchd.lists.admit import canonical
 from ipwatchd.lists.compile import merge, network_ranges
 from ipwatchd.records.address import address_array
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from pathlib import Path
