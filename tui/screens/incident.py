@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 from textual.binding import Binding
 
 from tui import quantity
+from tui.casefile import casefile
 from tui.document import facts, heading
 from tui.fields import PRIORITY_MEANING, is_address, said
 from tui.screens.act import Act
+from tui.screens.assess import Assess
 from tui.screens.page import Page
+from tui.screens.respond import Respond
+from tui.screens.steps import Steps
 from tui.text import Piece, clean, fit, wrap
 
 if TYPE_CHECKING:
@@ -37,9 +41,10 @@ ACTIONS: Final[Mapping[str, frozenset[str]]] = {
 """Action → states in which its key is offered. The daemon decides: all are in the palette, and
 what it refuses it says."""
 
-_SHOWN_ABOVE: Final = frozenset(
-    {"id", "site", "key", "title", "priority", "state", "severity", "subject", "evidence"}
-)
+_SHOWN_APART: Final = frozenset({
+    "id", "site", "key", "title", "priority", "state", "severity", "subject", "evidence", "facts",
+    "because", "tasks", "sops", "obligations", "receipts", "responses", "exhibits",
+})  # fmt: skip
 _LAST: Final = 500
 """Events of a timeline that are written out, the newest."""
 
@@ -61,6 +66,10 @@ class IncidentPage(Page):
         Binding("x", "act('close')", "Close"),
         Binding("e", "act('reject')", "Reject"),
         Binding("p", "act('reopen')", "Reopen"),
+        Binding("s", "steps", "Steps", tooltip="Its procedures: read, tick, sign"),
+        Binding("f", "assess", "Facts", tooltip="Answer the questions its priority follows from"),
+        Binding("w", "respond", "Respond", tooltip="Carry out a response that fits"),
+        Binding("z", "undo", "Undo response", tooltip="Take the newest response back"),
         Binding("m", "act('note')", "Note"),
     ]
 
@@ -69,6 +78,7 @@ class IncidentPage(Page):
         self.identity = identity
         self.detail: IncidentDetail | None = None
         self._denied = False
+        self._left = False
 
     def page_title(self) -> str:
         """Return the incident's number."""
@@ -119,6 +129,10 @@ class IncidentPage(Page):
         if action == "act" and parameters:
             states = ACTIONS.get(str(parameters[0]))
             return states is None or self._incident().get("state") in states
+        if action == "undo":
+            return any(not one.get("undone") for one in self._incident().get("receipts", ()))
+        if action == "steps":
+            return bool(self._incident().get("sops"))
         return super().check_action(action, parameters)
 
     def action_act(self, action: str) -> None:
@@ -130,9 +144,58 @@ class IncidentPage(Page):
         title = clean(self._incident().get("title", ""))
         self.app.push_screen(Act(self.identity, action, title), self._acted)
 
+    def action_steps(self) -> None:
+        """Show its procedures."""
+        self.house.ask("policy", self.house.client.policy, self._show_steps)
+
+    def _show_steps(self, policy: dict[str, Any]) -> None:
+        self.app.push_screen(Steps(self._incident(), policy["sops"]))
+
+    def action_assess(self) -> None:
+        """Ask for the facts."""
+        self.house.ask("policy", self.house.client.policy, self._ask_facts)
+
+    def _ask_facts(self, policy: dict[str, Any]) -> None:
+        self.app.push_screen(Assess(self._incident(), policy["assessment"]), self._acted)
+
+    def action_respond(self) -> None:
+        """Offer what fits."""
+        work = partial(self.house.client.proposals, self.identity)
+        self.house.ask("proposals", work, self._offer)
+
+    def _offer(self, offers: list[dict[str, Any]]) -> None:
+        self.app.push_screen(Respond(self.identity, offers), self._responded)
+
+    def _responded(self, incident: dict[str, Any] | None) -> None:
+        if incident is not None:
+            self.house.tell(f"{said(incident['receipts'][-1].get('text'))}; z takes it back")
+            self.reload()
+
+    def action_undo(self) -> None:
+        """Take the newest response back."""
+        work = partial(self.house.client.act, self.identity, "undo", receipt="")
+        self.house.ask("change", work, self._undone)
+
+    def _undone(self, incident: dict[str, Any]) -> None:
+        gone = max(incident["receipts"], key=lambda one: one.get("undone", 0.0))
+        self.house.tell(f"taken back: {said(gone.get('text'))}")
+        self.reload()
+
+    def on_screen_resume(self) -> None:
+        """Ask again on coming back from the steps, where ticks were set."""
+        super().on_screen_resume()
+        if self.detail is not None and self._left:
+            self._left = False
+            self.reload()
+
+    def on_screen_suspend(self) -> None:
+        """Note that something else is on top."""
+        self._left = True
+
     def _acted(self, incident: dict[str, Any] | None) -> None:
         if incident is not None:
-            self.house.tell(f"{clean(self.identity)} is now {said(incident.get('state'))}")
+            stands = f"{said(incident.get('state'))}, {said(incident.get('priority'))}"
+            self.house.tell(f"{clean(self.identity)} is now {stands}")
             self.reload()
 
     def written(self, cells: int) -> list[Line]:
@@ -141,11 +204,13 @@ class IncidentPage(Page):
             return self.waiting()
         incident = self.detail.incident
         lines = [*_head(incident, cells), []]
-        rest = {k: v for k, v in incident.items() if k not in _SHOWN_ABOVE}
+        rest = {k: v for k, v in incident.items() if k not in _SHOWN_APART}
         lines += facts(rest, cells, self.context())
+        lines += casefile(incident, cells, self.context())
         evidence = incident.get("evidence")
         if isinstance(evidence, dict) and evidence:
-            lines += [[], heading("evidence", cells), *facts(evidence, cells, self.context())]
+            lines += [[], heading("why it was found", cells)]
+            lines += facts(evidence, cells, self.context())
         lines += [[], heading("timeline, the newest first", cells)]
         for event in list(self.detail.timeline)[: -_LAST - 1 : -1]:
             lines += timeline(event, cells, self.house.zone)

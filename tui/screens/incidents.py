@@ -9,6 +9,7 @@ from textual.binding import Binding
 
 from tui.records import INCIDENTS, identify
 from tui.screens.frame import Frame
+from tui.screens.intake import begin
 from tui.text import clean
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.table import Table
@@ -32,11 +33,13 @@ class Incidents(Frame):
     TAB = "incidents"
     HELP = (
         "Incidents, the newest first. Enter opens one, with its timeline and what can be done; "
-        "d denies its subject. Left and right choose open ones, all, or those of one state."
+        "d denies its subject. Left and right choose open ones, all, or those of one state. "
+        "n takes in what somebody tells you, led by the questions of its kind."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("right,left_square_bracket", "state(1)", "State", key_display="←→"),
         Binding("left,right_square_bracket", "state(-1)", "State", show=False),
+        Binding("n", "report", "New report", tooltip="Take in what a person tells you"),
     ]
 
     def __init__(self) -> None:
@@ -101,6 +104,10 @@ class Incidents(Frame):
         self.query_one(Table).forget()
         self._title()
         self._ask(0, fresh=True)
+
+    def action_report(self) -> None:
+        """Take a report in."""
+        begin(self)
 
     def on_table_chosen(self, event: Table.Chosen) -> None:
         """Enter on a row."""

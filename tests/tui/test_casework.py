@@ -1,0 +1,158 @@
+"""The screens of casework on real stores: a report led by its script, facts, steps, responses."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from textual import events
+from textual.keys import _character_to_key
+
+from ipwatchd.config import Config
+from ipwatchd.control.client import Client
+from ipwatchd.control.offline import StateTransport
+from tui.app import IpwatchApp
+from tui.casefile import casefile
+from tui.columns import Context
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterator
+    from pathlib import Path
+
+    from textual.pilot import Pilot
+
+    Until = Callable[..., Awaitable[str]]
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[Client]:
+    """Open a state folder of its own."""
+    folder = tmp_path / "state"
+    folder.mkdir()
+    (folder / "effective.json").write_bytes(msgspec.json.encode(Config()))
+    transport = StateTransport(folder)
+    yield Client(transport)
+    transport.close()
+
+
+async def fill(pilot: Pilot[None], *answers: str) -> None:
+    """Write an answer into each field, Enter after each."""
+    for answer in answers:
+        for letter in answer:
+            pilot.app.post_message(events.Key(_character_to_key(letter), letter))
+        await pilot.press("enter")
+
+
+def app_on(client: Client) -> IpwatchApp:
+    """Return the app on those stores."""
+    return IpwatchApp(client, zone=UTC, tick=0.25)
+
+
+async def test_a_report_led_by_its_script(client: Client, until: Until) -> None:
+    """Key n asks who and what, then the questions of that kind, and opens the case."""
+    async with app_on(client).run_test(notifications=True, size=(120, 44)) as pilot:
+        await pilot.press("2")
+        await until(pilot, "no incidents here")
+        await pilot.press("n")
+        await until(pilot, "What is it about? *")
+        await fill(pilot, "account-sharing", "", "", "", "maria", "10.20.1.31")
+        await until(pilot, "Whose account (login)? *")
+        await pilot.press("ctrl+s")
+        await until(pilot, "not answered: Whose account (login)?")
+        await fill(pilot, "jun", "", "", "", "she told him her password")
+        shown = await until(pilot, "kept; incident")
+        assert "account-sharing" in shown
+    page = client.incidents()
+    (row,) = page.rows
+    (report,) = client.incident(row["id"]).incident["reports"]
+    assert row["subject"] == "10.20.1.31"
+    assert report
+
+
+async def test_a_kind_that_is_not_there_is_refused_in_the_form(
+    client: Client, until: Until
+) -> None:
+    """A kind that no script has is said where it was typed, and nothing is sent."""
+    async with app_on(client).run_test(size=(100, 40)) as pilot:
+        await pilot.press("2")
+        await until(pilot, "no incidents here")
+        await pilot.press("n")
+        await until(pilot, "What is it about? *")
+        await fill(pilot, "gossip")
+        await pilot.press("ctrl+s")
+        await until(pilot, "'gossip' is no kind")
+    assert not client.incidents().rows
+
+
+async def test_facts_steps_and_responses(client: Client, until: Until) -> None:
+    """Key f asks the facts and the priority follows; s ticks and signs; w denies and z undoes."""
+    made = client.report("a call", subject="203.0.113.7")
+    identity = made["id"]
+    async with app_on(client).run_test(notifications=True, size=(120, 44)) as pilot:
+        await pilot.press("2")
+        await until(pilot, "203.0.113.7")
+        await pilot.press("enter")
+        await until(pilot, "timeline, the newest first")
+        await pilot.press("f")
+        await until(pilot, "Facts of")
+        await pilot.press("down", "enter", "down", "enter", "down", "enter")
+        await fill(pilot, "health,contact", "10-200")
+        await pilot.press("ctrl+s")
+        await until(pilot, "what is known")
+        await pilot.press("w")
+        await until(pilot, "Respond to")
+        await pilot.press("enter")
+        await until(pilot, "z takes it back")
+        assert [entry["network"] for entry in client.entries("deny")] == ["203.0.113.7/32"]
+        await pilot.press("z")
+        await until(pilot, "taken back: denied")
+        assert not client.entries("deny")
+    facts = client.incident(identity).incident["facts"]
+    assert facts["data"] == ["health", "contact"]
+    assert facts["subjects"] == {"min": 10, "max": 200}
+
+
+async def test_steps_are_ticked_and_signed(client: Client, until: Until) -> None:
+    """Space ticks the marked step and takes the tick back; y signs the procedure."""
+    made = client.report("gone", kind="lost-device", answers=LOST, subject="10.20.1.31")
+    async with app_on(client).run_test(notifications=True, size=(120, 44)) as pilot:
+        await pilot.press("2")
+        await until(pilot, "10.20.1.31")
+        await pilot.press("enter")
+        await until(pilot, "s Steps")
+        await pilot.press("s")
+        await until(pilot, "nobody has signed it yet")
+        await pilot.press("down", "space")
+        await until(pilot, "[✓]")
+        await pilot.press("y")
+        await until(pilot, "read by")
+        tasks = client.incident(made["id"]).incident["tasks"]
+        assert [bool(task.get("done")) for task in tasks][:3] == [False, True, False]
+        await pilot.press("space")
+        await until(pilot, "[✓]", gone=True)
+        await pilot.press("escape")
+        await until(pilot, "was read by")
+
+
+LOST = {"when": "yesterday", "where": "the bus", "what": "a laptop", "agent": "maria"}
+
+
+def test_late_duties_are_told_from_those_that_are_due() -> None:
+    """A duty past its time says late, one that was met says met, one to come how long there is."""
+    now = time.time()
+    incident: dict[str, Any] = {
+        "obligations": [
+            {"id": "a", "title": "notify the authority", "due": now - 10},
+            {"id": "b", "title": "tell the client", "due": now + 7200},
+            {"id": "c", "title": "tell the people", "due": now - 5, "done": now - 60},
+        ]
+    }
+    lines = casefile(incident, 100, Context(now, UTC))
+    text = ["".join(piece.text for piece in line) for line in lines]
+    assert "late" in text[2]
+    assert "due" in text[3]
+    assert "(in 2h)" in text[3]
+    assert "met" in text[4]

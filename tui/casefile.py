@@ -1,0 +1,107 @@
+"""What an incident's page says of the work on it: facts, steps, duties, responses, evidence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from tui import quantity
+from tui.document import facts, heading
+from tui.fields import said
+from tui.text import CROSS, Piece, fit, width, wrap
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from tui.columns import Context
+    from tui.widgets.lines import Line
+
+__all__ = ["SECTIONS", "box", "casefile"]
+
+_DONE: Final = "✓"
+_HASH: Final = 16
+"""Digits of a hash that are shown: enough to tell two exhibits apart."""
+
+
+def box(*, done: bool) -> str:
+    """Return the box before a step."""
+    return f"[{_DONE}]" if done else "[ ]"
+
+
+def casefile(incident: Mapping[str, Any], cells: int, context: Context) -> list[Line]:
+    """Return a section for each part of the work that there is."""
+    lines: list[Line] = []
+    for name, write in SECTIONS.items():
+        written = list(write(incident, cells, context))
+        if written:
+            lines += [[], heading(name, cells), *written]
+    return lines
+
+
+def _judged(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    answers = incident.get("facts") or {}
+    if isinstance(answers, dict) and answers:
+        yield from facts(answers, cells, context)
+        because = " and ".join(said(one) for one in incident.get("because", ()))
+        yield from facts({"priority": f"because {because}" if because else ""}, cells, context)
+
+
+def _steps(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    for task in incident.get("tasks", ()):
+        done = bool(task.get("done"))
+        by = f"{said(task.get('by'))} {quantity.moment(task['done'], context.zone)}" if done else ""
+        must = "" if task.get("mandatory") else "where it helps"
+        yield [
+            Piece(f" {box(done=done)} ", "good" if done else "warn" if not must else "quiet"),
+            Piece(fit(f"{said(task.get('sop'))}/{said(task.get('step'))}", max(cells // 2, 20))),
+            Piece(by or must, "quiet"),
+        ]
+    for sop in incident.get("sops", ()):
+        read = ", ".join(said(name) for name in sop.get("read", {}))
+        if read:
+            yield [Piece(f" {said(sop.get('id'))} was read by {read}", "quiet")]
+
+
+def _duties(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    for duty in incident.get("obligations", ()):
+        due, done = duty.get("due", 0.0), duty.get("done", 0.0)
+        late = bool(due) and (done or context.now) > due
+        state = "met" if done else "late" if late else "due"
+        moment = quantity.moment(done or due, context.zone) if done or due else "at once"
+        left = "" if done or not due or late else f" (in {quantity.age(context.now, due)})"
+        meaning = "bad" if late else "good" if done else "warn"
+        yield [
+            Piece(f" {CROSS if late else _DONE if done else '·'} {fit(state, 5)}", meaning),
+            Piece(fit(said(duty.get("title") or duty.get("id")), max(cells // 2, 20))),
+            Piece(f"{moment}{left}", "quiet"),
+        ]
+
+
+def _responses(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    for receipt in incident.get("receipts", ()):
+        undone, expires = receipt.get("undone", 0.0), receipt.get("expires", 0.0)
+        over = bool(expires) and expires <= context.now
+        state = "undone" if undone else "over" if over else "stands"
+        text = f"{said(receipt.get('text'))}  by {said(receipt.get('by'))}"
+        for index, part in enumerate(wrap(text, max(cells - 10, 10))[:3]):
+            yield [Piece(f" {fit(state if not index else '', 7)} ", "quiet"), Piece(part)]
+
+
+def _taken(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    del context
+    exhibits: Sequence[Mapping[str, Any]] = incident.get("exhibits", ())
+    left = max((width(said(one.get("name"))) for one in exhibits), default=0)
+    for one in exhibits:
+        rows = one.get("rows", 0)
+        size = f"{quantity.count(rows)} rows, {quantity.size(one.get('bytes', 0))}"
+        digest = said(one.get("sha256"))[:_HASH]
+        yield [
+            Piece(f" {fit(said(one.get('name')), min(left, cells // 3))}  "),
+            Piece(f"{fit(size, 24)}SHA-256 {digest}…  {said(one.get('note'))}".rstrip(), "quiet"),
+        ]
+
+
+SECTIONS: Final[Mapping[str, Callable[[Mapping[str, Any], int, Context], Iterator[Line]]]] = {
+    "what is known": _judged, "steps": _steps, "duties and their clocks": _duties,
+    "responses": _responses, "evidence taken": _taken,
+}  # fmt: skip
+"""Title → what writes it, in the order of the page."""
