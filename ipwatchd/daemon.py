@@ -19,13 +19,14 @@ import structlog
 
 from ipwatchd.bindings import Bindings
 from ipwatchd.capture import open_source
+from ipwatchd.capture.choice import choose
 from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
 from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
 from ipwatchd.desk import Desk
 from ipwatchd.enforcement import Enforcement
-from ipwatchd.firewall import BlockedReader, Firewall
+from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import Follower
@@ -83,17 +84,19 @@ class Daemon:
         )
         self.live.enforcement.bindings = Bindings(self.stores)
         await self.live.enforcement.sync(now)
-        try:
+        with self._part("nflog"):
             self.live.blocked = BlockedReader(settings)
-        except OSError as error:
-            self.live.notes["nflog"] = str(error)
+        if settings.watch:
+            with self._part("firewall watch"):
+                self.live.enforcement.watch = CommitWatch()
 
     def _start_capture(self) -> None:
         settings = self.config.capture
         # Our rules look at the state of connections, which makes the kernel track them.
         tracked = self.live.firewall is not None and self.config.firewall.mode != "off"
+        choice = self.live.choice = choose(settings, tracked=tracked)
         try:
-            source = open_source(settings, self._inbox.put, self.stores.state_dir, tracked=tracked)
+            source = open_source(settings, choice, self._inbox.put, self.stores.state_dir)
         except ValueError as error:
             raise ValueError(f"{self._config_path}: {error}") from None
         if source:
@@ -138,7 +141,8 @@ class Daemon:
             self._start_uplink()
             self._follow_logs()
             _LOG.info(
-                "started", site=self.config.site.name, interfaces=self.config.capture.interfaces
+                "started", site=self.config.site.name, interfaces=self.config.capture.interfaces,
+                **(self.live.choice._asdict() if self.live.choice else {}),
             )
             if ready:
                 ready.set()
@@ -172,6 +176,9 @@ class Daemon:
             self.config.feeds, self.stores.lists, self.stores.state_dir, own=self._own_networks()
         )
         parts.append(feeds.run(self._stopping, time.time, self._feeds_changed))
+        if self.live.enforcement:
+            guard = self.live.enforcement.guard
+            parts.append(guard(self._stopping, time.time, self._rules_were_changed))
         tasks = [asyncio.ensure_future(part) for part in parts]
         stop = asyncio.ensure_future(self._stopping.wait())
         try:
@@ -262,13 +269,14 @@ class Daemon:
 
     async def _rules_were_changed(self, now: float) -> None:
         """Someone changed or flushed our rules; they stand again: raise an incident."""
+        by = self.live.enforcement.changed_by if self.live.enforcement else ""
         finding = Finding(
             rule="firewall-tampered", subject=self.config.firewall.table,
             key=f"firewall-tampered|{self.config.firewall.table}",
-            title="Our firewall rules were changed by someone else and put back",
+            title=f"Our firewall rules were changed by {by or 'someone else'} and put back",
             first_seen=now, last_seen=now, count=1, severity="high",
             classification="unauthorised-information-modification", score=1.0, value=1.0,
-            threshold=1.0,
+            threshold=1.0, evidence={"changed_by": by} if by else {},
         )  # fmt: skip
         self._report(await self.pipeline.settle([finding], now))
 
@@ -303,6 +311,8 @@ class Daemon:
             counters = msgspec.structs.asdict(self.live.ring.counters())
             for name in ("kernel_drops", "flows_shed", "events_shed", "deliveries_shed"):
                 counts[f"capture.{name}"] = counters[name]
+            tracked = counters["conntrack"]
+            counts["capture.openings_shed"] = tracked.openings_shed if tracked else 0
         if self.live.blocked:
             counts["nflog.events"] = self.live.blocked.counters.shed
         counts |= self.pipeline.shed()
@@ -312,15 +322,12 @@ class Daemon:
     def _narrate(self) -> None:
         """Write one line when a part gets into trouble and one when it is out of it."""
         notes = dict(self.live.notes)
-        if self.live.enforcement and self.live.enforcement.note:
-            notes["firewall"] = self.live.enforcement.note
+        notes |= self.live.enforcement.notes() if self.live.enforcement else {}
         for feed in self.live.feeds.status() if self.live.feeds else ():
             if feed.error:
                 notes[f"feed {feed.name}"] = f"kept the last good one: {feed.error}"
         if self.pipeline.trouble:
             notes["incidents"] = self.pipeline.trouble
-        if self.live.enforcement and self.live.enforcement.unkept:
-            notes["firewall mode"] = self.live.enforcement.unkept
         if degraded := self.stores.history.degraded():
             notes["history"] = degraded
         notes |= {"intake": self._desk.note} if self._desk.note else {}

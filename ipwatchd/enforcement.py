@@ -2,8 +2,10 @@
 
 The mode that is in force can differ from the configuration's: an admin changed it at run time.
 Such a change waits for a confirmation and rolls back by itself; both survive the daemon's death
-in firewall.json of the state folder. Should the daemon die while "enforce" waits, the kernel itself
-stops dropping when the time is over (Policy.enforce_until).
+in firewall.json of the state folder. Should the daemon die meanwhile, the kernel itself takes the
+change back when the time is over: it stops dropping where enforce waits (Policy.enforce_until) and
+drops again where observe or off does (Policy.enforce_from); so "off" only pauses until it is
+confirmed.
 """
 
 from __future__ import annotations
@@ -11,22 +13,32 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ipwatchd.firewall import CommitWatch, who
+from ipwatchd.pace import Pace
 from ipwatchd.records.entry import MODES
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from ipwatchd.bindings import Bindings
     from ipwatchd.config import FirewallSettings
-    from ipwatchd.firewall import Diff, Firewall
+    from ipwatchd.firewall import Diff, Firewall, Hits
+    from ipwatchd.firewall.firewall import Victims
     from ipwatchd.lists import Lists
     from ipwatchd.records.policy import Policy
 
 __all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide"]
+
+
+_LARGE: Final = 5000
+"""Rows from which on a change goes down in another thread: a million take seconds."""
+_GAP: Final = 0.25
+"""Seconds between two looks at what others' commits did: fail2ban alone commits at each ban."""
 
 
 class NothingToConfirmError(ValueError):
@@ -73,7 +85,17 @@ class Enforcement:
         """Why the kernel does not hold what the lists say; empty where it does."""
         self.unkept = ""
         """Why the mode in force is not on the disk; empty where it is."""
-        self.repairs = 0
+        self.changed_by = ""
+        """The programs that last changed our rules, where the kernel said so."""
+        self.watch: CommitWatch | None = None
+        self.pace = Pace()
+        self._looking = asyncio.Lock()
+        self._news = asyncio.Event()
+
+    @property
+    def repairs(self) -> int:
+        """Return how often the rules were put back after somebody changed them."""
+        return self.pace.repairs
 
     def choice(self, now: float) -> Choice:
         """Return the mode in force."""
@@ -87,9 +109,8 @@ class Enforcement:
             choice = self.choice(now)
             if choice != self._choice:
                 self._try_to_keep(choice)
-            policy = self._policy(choice, now)
             try:
-                _, victims = self._firewall.put(policy, now)
+                victims = await self._put(self._policy(choice, now), now)
             except OSError as error:
                 self.note = str(error)
                 return
@@ -102,33 +123,116 @@ class Enforcement:
             except OSError as error:
                 self.note = str(error)
 
+    async def _put(self, policy: Policy, now: float) -> Victims | None:
+        """Put a policy down: a small change here, a large one beside, with nobody listening."""
+        if self._firewall.weight(policy) < _LARGE:
+            return self._firewall.put(policy, now)[1]
+        if self.watch:
+            self.watch.pause()
+        try:
+            return (await asyncio.to_thread(self._firewall.put, policy, now))[1]
+        finally:
+            if self.watch:
+                self.watch.resume()
+                self._news.set()  # what others did meanwhile was not heard: look
+
     async def tick(self, now: float) -> bool:
         """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
+        if self._busy.locked():
+            return False  # a large change is on its way down
         moved = self.bindings is not None and await self.bindings.tick(now)
         if moved or self.choice(now) != self._choice or self.note:
             await self.sync(now)
             return False
-        try:
-            if self._firewall.check(now):
-                return False
-        except OSError as error:
-            self.note = str(error)
+        return await self.look(now)
+
+    async def look(self, now: float) -> bool:
+        """Put the rules back where somebody changed them; True where that was so."""
+        loop = asyncio.get_running_loop()
+        if self._looking.locked() or self._busy.locked() or self.pace.wait(loop.time()):
             return False
-        self.repairs += 1
-        await self.sync(now)
+        async with self._looking:
+            try:
+                if self._firewall.check(now):
+                    return False
+                self._hear()
+                began = loop.time()
+            except OSError as error:
+                self.note = str(error)
+                return False
+            if self.watch:
+                self.changed_by = who(self.watch.since(*self._firewall.own()))
+            await self.sync(now)
+            self.pace.repaired(began, loop.time())
         return True
+
+    def _hear(self) -> None:
+        """Take what the kernel told of commits."""
+        if self.watch and self.watch.hear():
+            self._news.set()
+
+    async def guard(
+        self, stop: asyncio.Event, clock: Callable[[], float],
+        changed: Callable[[float], Awaitable[None]],
+    ) -> None:  # fmt: skip
+        """Look as soon as somebody commits to the kernel's rules, until `stop`.
+
+        `changed` is called when ours were changed and have been put back.
+        """
+        loop = asyncio.get_running_loop()
+        if self.watch is None:
+            await stop.wait()
+            return
+        loop.add_reader(self.watch.fileno(), self._hear)
+        ending = asyncio.ensure_future(stop.wait())
+        try:
+            while not stop.is_set():
+                news = asyncio.ensure_future(self._news.wait())
+                await asyncio.wait([news, ending], return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                self._news.clear()
+                if stop.is_set():
+                    return
+                if await self.look(clock()):
+                    await changed(clock())
+                await asyncio.wait([ending], timeout=max(_GAP, self.pace.wait(loop.time())))
+        finally:
+            ending.cancel()
+            loop.remove_reader(self.watch.fileno())
+
+    def fight(self) -> str:
+        """Say who keeps changing our rules; "" where nobody does."""
+        times = self.pace.lately(asyncio.get_running_loop().time())
+        if not times:
+            return ""
+        by = self.changed_by or "a program"
+        return f"{by} changes our rules again and again: put back {times} times in a minute; end it"
+
+    def notes(self) -> dict[str, str]:
+        """Return what is wrong now, a sentence a part."""
+        found = {
+            "firewall": self.note, "firewall mode": self.unkept, "firewall fight": self.fight(),
+        }  # fmt: skip
+        return {part: note for part, note in found.items() if note}
+
+    async def hits(self) -> list[Hits]:
+        """Return what each live element of the kernel's sets has met since it was put down."""
+        return await asyncio.to_thread(self._firewall.hits)
 
     async def diff(self, now: float) -> Diff:
         """Return what differs between the stored lists and the kernel."""
         async with self._busy:
-            return self._firewall.diff(self._policy(self.choice(now), now), now)
+            policy = self._policy(self.choice(now), now)
+            return await asyncio.to_thread(self._firewall.diff, policy, now)
 
     def _policy(self, choice: Choice, now: float) -> Policy:
         """Return what the kernel shall hold; what waits to be confirmed it ends by itself."""
-        until = choice.confirm_by if choice.previous != "enforce" else 0.0
-        return self._lists.policy(
-            choice.mode, self.settings.management, now=now, enforce_until=until
-        )
+        waits, management = choice.confirm_by, self.settings.management
+        if waits and choice.previous == "enforce" and choice.mode != "enforce":
+            policy = self._lists.policy("enforce", management, now=now)
+            return policy._replace(enforce_from=waits)
+        until = waits if choice.previous != "enforce" else 0.0
+        return self._lists.policy(choice.mode, management, now=now, enforce_until=until)
 
     async def set_mode(self, mode: str, confirm_seconds: float, now: float) -> Choice:
         """Switch modes; rolls back after `confirm_seconds` unless that is 0 or it is confirmed."""
@@ -184,6 +288,8 @@ class Enforcement:
         if self.settings.on_stop == "remove":
             with contextlib.suppress(OSError):  # the box goes down: nothing is left to report to
                 self._firewall.remove()
+        if self.watch:
+            self.watch.close()
         self._firewall.close()
 
 

@@ -159,6 +159,9 @@ def print_firewall(state: FirewallState) -> None:
     say(_firewall(state))
     if state.confirm_by:
         say(f"waits to be confirmed until {when(state.confirm_by)}")
+    if state.repairs:
+        by = state.changed_by or "someone"
+        say(f"put back {count(state.repairs)} times, last after {by} changed the rules")
     if state.note:
         say(state.note)
 

@@ -36,7 +36,7 @@ class SiteSettings(Section, frozen=True):
 class CaptureSettings(Section, frozen=True):
     """[capture] packets → flows. Timeouts are seconds without a packet after which a flow ends."""
 
-    source: Annotated[str, Meta(pattern="^(auto|conntrack|ring|none)$")] = "ring"
+    source: Annotated[str, Meta(pattern="^(auto|conntrack|ring|none)$")] = "auto"
     interfaces: tuple[str, ...] = ()
     promiscuous: bool = True
     snap: Annotated[int, Meta(ge=128, le=65535)] = 2048
@@ -72,6 +72,7 @@ class HistorySettings(Section, frozen=True):
     flow_days: Count = 30
     event_days: Count = 30
     rollup_days: Count = 400
+    key_days: Count = 0
     archive_bytes: Count = 20 << 30
     free_bytes: Count = 512 << 20
 
@@ -87,12 +88,14 @@ class FirewallSettings(Section, frozen=True):
     kill_connections: bool = True
     on_stop: Annotated[str, Meta(pattern="^(stay|remove)$")] = "stay"
     confirm_seconds: Seconds = 60.0
+    watch: bool = True
 
 
 class IncidentSettings(Section, frozen=True):
     """[incidents] what is done by itself: deny the subject of these rules for `deny_seconds`.
 
-    `policy` is a folder whose files stand in for those of config/ (taxonomy, SOPs, intake).
+    `policy` is a folder whose files stand in for those of config/ (taxonomy, SOPs, regimes …).
+    `country`, `time_zone` and `laws` say which legal clocks run here; `contact` is who answers.
     """
 
     auto_deny: tuple[str, ...] = ()
@@ -103,6 +106,10 @@ class IncidentSettings(Section, frozen=True):
     denies_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 60
     reopen_seconds: Seconds = 86400.0
     policy: str = ""
+    country: Annotated[str, Meta(pattern="^([A-Z]{2})?$")] = ""
+    time_zone: Annotated[str, Meta(pattern="^[A-Za-z0-9_+/-]{1,64}$")] = "UTC"
+    laws: Annotated[tuple[str, ...], Meta(max_length=64)] = ()
+    contact: Annotated[str, Meta(max_length=500)] = ""
 
 
 class FeedSettings(Section, frozen=True):

@@ -50,6 +50,8 @@ def firewall_state(house: House, now: float) -> FirewallState:
         bytes=kernel.bytes,
         confirm_by=choice.confirm_by,
         note=live.enforcement.note or _bypass(kernel.flowtables),
+        repairs=live.enforcement.repairs,
+        changed_by=live.enforcement.changed_by,
     )
 
 

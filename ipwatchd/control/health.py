@@ -49,6 +49,8 @@ def _capture(live: Live) -> Iterator[Check]:
         if "capture" not in live.notes:
             yield Check(name="capture", ok=True, note='switched off ([capture] source = "none")')
         return
+    if live.choice:
+        yield Check(name="source", ok=True, note=f"{live.choice.source}: {live.choice.why}")
     for one in live.ring.counters().interfaces:
         lost = f", {one.kernel_drops} packets lost" if one.kernel_drops else ""
         yield Check(name=f"capture {one.name}", ok=one.state == "up", note=f"{one.state}{lost}")
@@ -57,14 +59,13 @@ def _capture(live: Live) -> Iterator[Check]:
 def _firewall(live: Live) -> Iterator[Check]:
     if live.enforcement is None:
         return
-    if live.enforcement.unkept:
-        yield Check(name="firewall mode", ok=False, note=live.enforcement.unkept)
-    note = live.enforcement.note
-    if note:
-        yield Check(name="firewall", ok=False, note=note)
+    notes = live.enforcement.notes()
+    yield from (Check(name=name, ok=False, note=note) for name, note in notes.items())
+    if "firewall" in notes:
         return
     repairs = live.enforcement.repairs
-    mended = f", put back {repairs} times after someone changed it" if repairs else ""
+    by = live.enforcement.changed_by or "someone"
+    mended = f", put back {repairs} times, last after {by} changed them" if repairs else ""
     yield Check(name="firewall", ok=True, note=f"rules equal the lists{mended}")
 
 

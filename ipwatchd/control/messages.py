@@ -66,6 +66,8 @@ class FirewallState(Message, frozen=True):
     bytes: int = 0
     confirm_by: float = 0.0
     note: str = ""
+    repairs: int = 0
+    changed_by: str = ""
 
 
 class UplinkState(Message, frozen=True):

@@ -1,20 +1,27 @@
 """Desired policy → nftables over netlink: one table of ours, whole or by the smallest change.
 
 `Firewall` applies, checks and compares; `BlockedReader` reads back the packets that a deny met;
-`kill` ends the connections of denied addresses. Pure: `codec`, `expressions`, `elements`,
-`layout`, `rules`. I/O: `transport`, `kernel`, `firewall`, `conntrack`, `nflog`.
+`CommitWatch` hears who changes rules; `kill` ends the connections of denied addresses. Pure:
+`codec`, `expressions`, `elements`, `layout`, `ledger`, `rules`. I/O: `transport`, `kernel`,
+`compare`, `firewall`, `watch`, `conntrack`, `nflog`.
 """
 
 from ipwatchd.firewall.conntrack import kill
 from ipwatchd.firewall.firewall import Applied, Diff, Firewall, FirewallStatus
+from ipwatchd.firewall.kernel import Hits
 from ipwatchd.firewall.nflog import BlockedReader, ReaderCounters
+from ipwatchd.firewall.watch import Commit, CommitWatch, who
 
 __all__ = [
     "Applied",
     "BlockedReader",
+    "Commit",
+    "CommitWatch",
     "Diff",
     "Firewall",
     "FirewallStatus",
+    "Hits",
     "ReaderCounters",
     "kill",
+    "who",
 ]

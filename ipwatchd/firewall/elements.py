@@ -29,6 +29,7 @@ _NFTA_SET_ELEM_KEY: Final = 1
 _NFTA_SET_ELEM_FLAGS: Final = 3
 _NFTA_SET_ELEM_TIMEOUT: Final = 4
 _NFTA_SET_ELEM_EXPIRATION: Final = 5
+_NFTA_SET_ELEM_EXPR: Final = 7
 _INTERVAL_END: Final = 1
 
 
@@ -138,12 +139,14 @@ def keys_message(table: str, name: str, keys: NDArray[np.uint8]) -> bytes:
 class Elements(NamedTuple):
     """What a set holds: keys in network order, whether each ends an interval, the time left.
 
-    `left` is milliseconds, -1 where there is no timeout; shapes (n, key), n, n.
+    `left` is milliseconds, -1 where there is no timeout; `met` are bytes and packets, 0 where
+    nothing counts. Shapes (n, key), n, n, (n, 2).
     """
 
     keys: NDArray[np.uint8]
     ends: NDArray[np.bool_]
     left: NDArray[np.int64]
+    met: NDArray[np.uint64]
 
 
 def read_elements(bodies: Iterable[memoryview], key: int) -> Elements:
@@ -151,6 +154,7 @@ def read_elements(bodies: Iterable[memoryview], key: int) -> Elements:
     keys: list[bytes] = []
     ends: list[bool] = []
     left: list[int] = []
+    met: list[tuple[int, int]] = []
     for body in bodies:
         listing = codec.attributes(body, 4).get(3)
         if listing is None:
@@ -164,5 +168,15 @@ def read_elements(bodies: Iterable[memoryview], key: int) -> Elements:
             ends.append(bool(codec.be32(parts.get(_NFTA_SET_ELEM_FLAGS)) & _INTERVAL_END))
             timed = parts.get(_NFTA_SET_ELEM_EXPIRATION)
             left.append(-1 if timed is None else codec.be64(timed))
+            met.append(_counter(parts.get(_NFTA_SET_ELEM_EXPR)))
     table = np.frombuffer(b"".join(keys), np.uint8).reshape(-1, key)
-    return Elements(table, np.array(ends, np.bool_), np.array(left, np.int64))
+    counted = np.array(met, np.uint64).reshape(-1, 2)
+    return Elements(table, np.array(ends, np.bool_), np.array(left, np.int64), counted)
+
+
+def _counter(expression: memoryview | None) -> tuple[int, int]:
+    """Return the bytes and packets of an element's counter, the one expression that ours have."""
+    if expression is None:
+        return 0, 0
+    data = codec.attributes(codec.attributes(expression).get(2, memoryview(b"")))
+    return codec.be64(data.get(1)), codec.be64(data.get(2))

@@ -12,9 +12,9 @@ from typing import Final
 from ipwatchd.firewall import codec
 
 __all__ = [
-    "ACCEPT", "DROP", "GOTO", "JUMP", "RETURN", "Family", "comment", "counted", "from_network",
-    "goto", "hop_limit_255", "interface_is", "jump", "limit", "log", "looked_up", "neighbour_type",
-    "port_in", "protocol_in", "reply_direction", "verdict",
+    "ACCEPT", "DROP", "GOTO", "JUMP", "RETURN", "Family", "comment", "counted", "element_counter",
+    "from_network", "goto", "hop_limit_255", "interface_is", "jump", "limit", "log", "looked_up",
+    "neighbour_type", "port_in", "protocol_in", "protocol_not_in", "reply_direction", "verdict",
 ]  # fmt: skip
 
 _REGISTER: Final = 1  # NFT_REG_1
@@ -29,6 +29,7 @@ _ICMPV6: Final = 58
 _CT_DIRECTION: Final = 1
 _CT_DIRECTION_REPLY: Final = 1
 _NFT_OBJECT_COUNTER: Final = 1
+_LOOKUP_INVERTED: Final = 1  # NFT_LOOKUP_F_INV
 _USERDATA_COMMENT: Final = 0  # NFTNL_UDATA_RULE_COMMENT, NFTNL_UDATA_TABLE_COMMENT
 
 DROP: Final = 0
@@ -94,6 +95,18 @@ def protocol_in(name: str) -> list[bytes]:
     """`meta nfproto @name`."""
     lookup = _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name))
     return [_meta(_META_NFPROTO), lookup]
+
+
+def protocol_not_in(name: str) -> list[bytes]:
+    """`meta nfproto != @name`."""
+    inverted = codec.u32(5, _LOOKUP_INVERTED)
+    lookup = _expression("lookup", codec.u32(2, _REGISTER), codec.text(1, name), inverted)
+    return [_meta(_META_NFPROTO), lookup]
+
+
+def element_counter() -> bytes:
+    """`counter` of a set: the kernel gives each of its elements one."""
+    return _expression("counter", codec.u64(1, 0), codec.u64(2, 0))
 
 
 def from_network(family: Family, end: str, start: bytes, length: int) -> list[bytes]:

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import errno
+import threading
+from collections import deque
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
 import msgspec
 import numpy as np
 
 from ipwatchd.firewall import conntrack
+from ipwatchd.firewall.compare import compare
 from ipwatchd.firewall.kernel import KernelTable
 from ipwatchd.firewall.layout import columns, in_force, soonest
-from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, differences, in_order, lines
+from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, in_order
 from ipwatchd.firewall.rules import gate, set_change, table_messages, table_removal
-from ipwatchd.firewall.transport import NetlinkSocket, failure
-from ipwatchd.records.policy import LISTS, empty_ranges
+from ipwatchd.firewall.transport import NetlinkSocket, UnansweredError, failure
+from ipwatchd.records.policy import LISTS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import FirewallSettings
-    from ipwatchd.firewall.kernel import Counter, SetState, Structure
+    from ipwatchd.firewall.kernel import Counter, Hits, SetState, Structure
     from ipwatchd.firewall.layout import Ranges, SetSpec
     from ipwatchd.records.policy import Policy
 
@@ -28,6 +31,15 @@ __all__ = ["Applied", "Diff", "Firewall", "FirewallStatus", "Victims"]
 
 _MENDABLE: Final = {errno.ENOENT, errno.EEXIST, errno.ENFILE, errno.EBUSY, errno.ENOTEMPTY}
 """What the kernel says where it holds something else than we think: then all is put anew."""
+_TRIES: Final = 3
+"""So often a transaction is sent again of which the kernel told nothing."""
+_OWN: Final = 256
+_NEAR: Final = 1.0
+"""Seconds about the end of a timeout in which either mode is right."""
+_CLOSED: Final = "the firewall is not open: call open() first"
+
+
+Message = bytes | memoryview
 
 
 class Applied(NamedTuple):
@@ -68,20 +80,26 @@ class FirewallStatus(msgspec.Struct, kw_only=True, frozen=True):
     drift: str
     rebuilds: int
     deltas: int
+    lost_answers: int = 0
     flowtables: tuple[str, ...] = ()
 
 
 class Firewall:
     """One table of ours, `inet <settings.table>`; everybody else's is left alone.
 
-    Used by one thread. Methods raise OSError (PermissionError without CAP_NET_ADMIN) with a
-    sentence; the kernel then holds what it held before.
+    One change at a time, from any thread; `status` never waits for one. Methods raise OSError
+    (PermissionError without CAP_NET_ADMIN) with a sentence; the kernel then holds what it held
+    before.
     """
 
     def __init__(self, settings: FirewallSettings) -> None:
         self.settings = settings
         self._open: NetlinkSocket | None = None
+        self._asking: NetlinkSocket | None = None
         self._tracking: NetlinkSocket | None = None
+        self._turn, self._counting = threading.RLock(), threading.Lock()
+        self._own: deque[int] = deque(maxlen=_OWN)
+        self._lost_answers = 0
         self._seen_at = self._last_applied = 0.0
         self._last_error = self._drift = ""
         self._rebuilds = self._deltas = 0
@@ -89,16 +107,17 @@ class Firewall:
 
     def _forget(self) -> None:
         self._mode = ""
-        self._until = 0.0
+        self._gate = ("", 0.0, 0.0)
         self._services: tuple[tuple[object, ...], ...] = ()
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._ledger = Ledger()
         self._structure: Structure | None = None
-        self._generation = -1
+        self._generation = self._trusted = -1
 
     def open(self) -> None:
         """Open the socket; PermissionError without CAP_NET_ADMIN. Changes nothing."""
         self._open = NetlinkSocket()
+        self._asking = NetlinkSocket()
         self._tracking = NetlinkSocket()
         try:
             self._kernel.generation()
@@ -108,10 +127,10 @@ class Firewall:
 
     def close(self) -> None:
         """Close the socket; the rules stay."""
-        for socket in (self._open, self._tracking):
+        for socket in (self._open, self._asking, self._tracking):
             if socket is not None:
                 socket.close()
-        self._open = self._tracking = None
+        self._open = self._asking = self._tracking = None
         self._forget()
 
     def __enter__(self) -> Self:
@@ -124,7 +143,7 @@ class Firewall:
     @property
     def _socket(self) -> NetlinkSocket:
         if self._open is None:
-            raise failure(errno.ENOTCONN, "the firewall is not open: call open() first")
+            raise failure(errno.ENOTCONN, _CLOSED)
         return self._open
 
     @property
@@ -144,7 +163,8 @@ class Firewall:
     def put(self, policy: Policy, now: float) -> tuple[Applied, Victims | None]:
         """Do as `apply` but end no connections: return whose are to be ended with `kill`."""
         try:
-            done, victims = self._put(policy, now)
+            with self._turn:
+                done, victims = self._put(policy, now)
         except OverflowError as error:
             self._last_error = str(error)
             raise failure(errno.E2BIG, str(error)) from None
@@ -154,6 +174,27 @@ class Firewall:
         self._last_error = ""
         self._last_applied = now
         return done, victims
+
+    def weight(self, policy: Policy) -> int:
+        """Return about how many rows a `put` of this policy will have to read, without a lock.
+
+        The caller decides by it whether to wait for it or to have a thread do it.
+        """
+        held = self._ledger.lists
+        rows = {name: ranges for name, ranges in policy.lists().items() if len(ranges)}
+        if self._mode in {"", "off"} or self.generation() != self._generation:
+            return sum(map(len, rows.values()))
+        return sum(len(ranges) for name, ranges in rows.items() if ranges is not held.get(name))
+
+    def generation(self) -> int:
+        """Return the number of commits of this namespace's rules so far, anybody's."""
+        if self._asking is None:
+            raise failure(errno.ENOTCONN, _CLOSED)
+        return KernelTable(self._asking, self.settings.table).generation()
+
+    def own(self) -> tuple[int, list[int]]:
+        """Return the last generation in which all was as it should be, and those we made."""
+        return self._trusted, [*self._own]
 
     def kill(self, victims: Victims | None) -> int:
         """End the tracked connections of what was newly denied; any thread may, one at a time.
@@ -177,7 +218,8 @@ class Firewall:
         changed = self._change(wanted, policy, now) if in_sync else None
         done, denied = changed or self._rebuild(wanted, policy, now)
         self._seen_at = now
-        if self.settings.kill_connections and policy.mode == "enforce" and any(map(len, denied)):
+        drops = policy.does(now) == "enforce"
+        if self.settings.kill_connections and drops and any(map(len, denied)):
             allow = [wanted["allow"], wanted["bulk_allow"]]
             return done, Victims(denied, allow, wanted["management"])
         return done, None
@@ -204,9 +246,31 @@ class Firewall:
         """Remove our table; False where there was none."""
         there = self._kernel.table() is not None
         if there:
-            self._socket.transact(table_removal(self.settings.table))
+            with self._turn:
+                self._commit(table_removal(self.settings.table))
         self._forget()
         return there
+
+    def _commit(self, parts: list[Message]) -> None:
+        """Send messages that put everything anew; where no answer comes, once more.
+
+        Only for what may be done twice.
+        """
+        for _ in range(_TRIES):
+            try:
+                self._socket.transact(parts)
+            except UnansweredError:
+                self._reopen()
+            else:
+                return
+        self._socket.transact(parts)
+
+    def _reopen(self) -> None:
+        """Take a new socket after a lost answer: what lay in the old one's way goes with it."""
+        self._lost_answers += 1
+        fresh = NetlinkSocket()
+        self._socket.close()
+        self._open = fresh
 
     def _rebuild(
         self, wanted: Ranges, policy: Policy, now: float
@@ -216,16 +280,16 @@ class Firewall:
         parts = table_messages(self.settings, ledger.specs, ledger.room, policy.services)
         for spec in ledger.specs:
             parts += set_change(self.settings.table, spec, ledger.sets[spec.name], now)
-        parts += gate(self.settings.table, policy.mode, policy.enforce_until, now)
+        parts += gate(self.settings.table, policy, now)
         before = self._kernel.generation()
         held = self._ledger.counts
-        self._socket.transact(parts)
+        self._commit(parts)
         done = Applied(
             added=sum(max(count - held.get(name, 0), 0) for name, count in ledger.counts.items()),
             removed=sum(max(count - ledger.counts.get(name, 0), 0) for name, count in held.items()),
             rebuilt=True, messages=len(parts), bytes=self._socket.sent,
         )  # fmt: skip
-        self._mode, self._until = policy.mode, policy.enforce_until
+        self._mode, self._gate = policy.does(now), _gate_of(policy)
         self._services = tuple(one.rules() for one in policy.services)
         self._ledger, self._drift = ledger, ""
         self._structure = self._kernel.structure()
@@ -237,7 +301,7 @@ class Firewall:
         self._rebuilds += 1
         return done, [wanted["deny"], wanted["bulk_deny"]]
 
-    def _counted(self, found: list[Change], parts: list[bytes | memoryview]) -> Applied:
+    def _counted(self, found: list[Change], parts: list[Message]) -> Applied:
         return Applied(
             added=sum(len(one.more) for one in found),
             removed=sum(len(one.less) for one in found),
@@ -248,7 +312,10 @@ class Firewall:
     def _settle(self, before: int) -> None:
         """Remember the generation that our commit made; -1 where somebody else came between."""
         now = self._kernel.generation()
-        self._generation = now if now == before + 1 else -1
+        alone = now == before + 1
+        self._generation = now if alone else -1
+        self._own.extend([now] if alone else [])
+        self._trusted = now if alone else before
 
     def _change(
         self, wanted: Ranges, policy: Policy, now: float
@@ -263,40 +330,47 @@ class Firewall:
         parts = self._parts(found, policy, now)
         if parts is None:
             return None
-        if parts:
-            before = self._generation
-            try:
-                self._socket.transact(parts)
-            except OSError as error:
-                if error.errno not in _MENDABLE:
-                    raise
-                self._drift = str(error)
-                return None
-            self._settle(before)
-            self._deltas += 1
-        enforced = policy.mode == "enforce" and self._mode != "enforce"
-        self._mode, self._until = policy.mode, policy.enforce_until
+        if parts and not self._sent(parts):
+            return None
+        enforced = policy.does(now) == "enforce" and self._mode != "enforce"
+        self._mode, self._gate = policy.does(now), _gate_of(policy)
         self._ledger.accept(wanted, found)
         if enforced:
             return self._counted(found, parts), [wanted["deny"], wanted["bulk_deny"]]
         new = [in_order(one.more) for one in found if one.spec.list in {"deny", "bulk_deny"}]
         return self._counted(found, parts), new
 
-    def _parts(
-        self, found: list[Change], policy: Policy, now: float
-    ) -> list[bytes | memoryview] | None:
+    def _sent(self, parts: list[Message]) -> bool:
+        """Send a difference; False where the kernel holds something else than we think."""
+        before = self._generation
+        try:
+            self._socket.transact(parts)
+        except UnansweredError as error:
+            self._reopen()
+            self._drift = str(error)
+            return False
+        except OSError as error:
+            if error.errno not in _MENDABLE:
+                raise
+            self._drift = str(error)
+            return False
+        self._settle(before)
+        self._deltas += 1
+        return True
+
+    def _parts(self, found: list[Change], policy: Policy, now: float) -> list[Message] | None:
         """Return the messages of a change; None where it is not known what is to be deleted."""
         table = self.settings.table
-        deletes: list[bytes | memoryview] = []
-        adds: list[bytes | memoryview] = []
+        deletes: list[Message] = []
+        adds: list[Message] = []
         for one in found:
             gone = self._still_there(one, now)
             if gone is None:
                 return None
             deletes += set_change(table, one.spec, gone, now, delete=True)
             adds += set_change(table, one.spec, one.more, now)
-        if (policy.mode, policy.enforce_until) != (self._mode, self._until):
-            adds += gate(table, policy.mode, policy.enforce_until, now)
+        if _gate_of(policy) != self._gate:
+            adds += gate(table, policy, now)
         return deletes + adds
 
     def _still_there(self, one: Change, now: float) -> NDArray[np.void] | None:
@@ -323,6 +397,10 @@ class Firewall:
         element counts (Linux 6.16 and later tell them) and keyed look-ups of up to 2,048 elements
         a set, other ones each time. Never a dump of elements.
         """
+        with self._turn:
+            return self._check(now)
+
+    def _check(self, now: float) -> bool:
         if self._mode in {"", "off"}:
             there = self._kernel.table() is not None
             self._drift = "a table of ours is there" if there and self._mode else ""
@@ -336,7 +414,7 @@ class Firewall:
         self._drift = self._difference(now)
         if self._drift:
             return False
-        self._generation = generation
+        self._generation = self._trusted = generation
         return True
 
     def _difference(self, now: float) -> str:
@@ -346,16 +424,22 @@ class Firewall:
             return "the table is not there"
         if self._structure is None or structure != self._structure:
             return "chains, rules or sets were changed"
-        # A gate with a timeout closes by itself.
-        closing = self._until and now >= self._until - 1
-        if self._kernel.mode() != self._mode and not closing:
-            return f"the table does not {self._mode}"
+        mode = self._kernel.mode()
+        # A gate with a timeout opens or closes by itself, at about its time.
+        if not any(mode == self._does(now + near) for near in (-_NEAR, 0, _NEAR)):
+            return f"the table does not {self._does(now)}"
         states = self._kernel.sets()
         wrong = (self._wrong(spec, states.get(spec.name), now) for spec in self._ledger.specs)
         first = next(filter(None, wrong), "")
         if not first:
             self._ledger.turn()
         return first
+
+    def _does(self, now: float) -> str:
+        """Return the mode that the kernel should be in by now."""
+        mode, until, start = self._gate
+        waits = now < start or 0 < until <= now
+        return "observe" if mode == "enforce" and waits else mode
 
     def _wrong(self, spec: SetSpec, state: SetState | None, now: float) -> str:
         if state is None:
@@ -367,44 +451,29 @@ class Firewall:
         return ""
 
     def diff(self, policy: Policy, now: float) -> Diff:
-        """Return what the kernel lacks of a policy and has beyond it, by reading its sets back.
+        """Return what the kernel lacks of a policy and has beyond it, by reading its sets back."""
+        with self._turn:
+            return compare(self._kernel, self._ledger, policy, now)
 
-        A dump of every set: for a person who asks, not for a timer.
+    def hits(self) -> list[Hits]:
+        """Return what each element that people or responses entered has met; from any thread.
+
+        A dump of the live sets, which are small; on a socket of its own.
         """
-        mode = self._kernel.mode()
-        ledger = Ledger(in_force(policy, now)) if policy.mode != "off" else Ledger()
-        names = {spec.name for spec in ledger.specs}
-        left = [spec for spec in self._ledger.specs if spec.name not in names]
-        missing, extra = [], []
-        for spec in (*ledger.specs, *left):
-            lacks, beyond = self._compared(spec, ledger.sets.get(spec.name, empty_ranges()), now)
-            missing.append((spec.name, lacks))
-            extra.append((spec.name, beyond))
-        other = mode != policy.mode
-        return Diff(
-            ([f"mode {policy.mode}"] if other else []) + lines(missing),
-            ([f"mode {mode}"] if other else []) + lines(extra),
-            sum(len(rows) for _, rows in missing) + other,
-            sum(len(rows) for _, rows in extra) + other,
-        )
-
-    def _compared(
-        self, spec: SetSpec, wanted: NDArray[np.void], now: float
-    ) -> tuple[NDArray[np.void], NDArray[np.void]]:
-        there = self._kernel.ranges(spec, now)
-        lacks, beyond = differences(there, wanted, now)
-        if not spec.interval and len(lacks):
-            names = ["first_hi", "first_lo"]
-            other_end = np.isin(lacks[names], there[names])
-            keys = columns(lacks, spec.family, now).first
-            lacks = lacks[other_end | ~self._kernel.present(spec, keys)]
-        return lacks, beyond
+        if self._open is None:
+            return []
+        with self._counting, NetlinkSocket() as socket:
+            kernel = KernelTable(socket, self.settings.table)
+            return [row for spec in self._ledger.specs if spec.counted for row in kernel.hits(spec)]
 
     def status(self) -> FirewallStatus:
-        """Return what the kernel does now, from the kernel."""
-        present = self._kernel.table() is not None
-        counters: dict[str, Counter] = self._kernel.counters() if present else {}
-        states: dict[str, SetState] = self._kernel.sets() if present else {}
+        """Return what the kernel does now, from the kernel; also while another thread loads."""
+        if self._asking is None:
+            raise failure(errno.ENOTCONN, _CLOSED)
+        kernel = KernelTable(self._asking, self.settings.table)
+        present = kernel.table() is not None
+        counters: dict[str, Counter] = kernel.counters() if present else {}
+        states: dict[str, SetState] = kernel.sets() if present else {}
         held = dict.fromkeys(LISTS, 0)
         for spec in self._ledger.specs:
             if spec.name in states:
@@ -412,18 +481,24 @@ class Firewall:
                 held[spec.list] = held.get(spec.list, 0)
                 held[spec.list] += told if told >= 0 else self._ledger.counts[spec.name]
         return FirewallStatus(
-            mode=self._kernel.mode() if present else "off",
+            mode=kernel.mode() if present else "off",
             present=present,
             deny=held["deny"] + held["bulk_deny"],
             allow=held["allow"] + held["bulk_allow"],
             packets=sum(one.packets for one in counters.values()),
             bytes=sum(one.bytes for one in counters.values()),
             counters={name: (one.packets, one.bytes) for name, one in counters.items()},
-            generation=self._kernel.generation(),
+            generation=kernel.generation(),
             last_applied=self._last_applied,
             last_error=self._last_error,
             drift=self._drift,
             rebuilds=self._rebuilds,
             deltas=self._deltas,
-            flowtables=self._kernel.flowtables(),
+            lost_answers=self._lost_answers,
+            flowtables=kernel.flowtables(),
         )
+
+
+def _gate_of(policy: Policy) -> tuple[str, float, float]:
+    """Return what decides whether the kernel drops."""
+    return policy.mode, policy.enforce_until, policy.enforce_from

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from itertools import pairwise
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
@@ -11,8 +12,9 @@ from ipwatchd.firewall import codec
 from ipwatchd.firewall.codec import ACK, DUMP, Nft
 from ipwatchd.firewall.elements import keys_message, read_elements
 from ipwatchd.firewall.layout import range_of_keys
-from ipwatchd.firewall.rules import GATE
+from ipwatchd.firewall.rules import GATE, PAUSE
 from ipwatchd.firewall.transport import failure
+from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from ipwatchd.firewall.layout import SetSpec
     from ipwatchd.firewall.transport import NetlinkSocket
 
-__all__ = ["Counter", "KernelTable", "SetState", "Structure"]
+__all__ = ["Counter", "Hits", "KernelTable", "SetState", "Structure"]
 
 _KEYS: Final = 512
 """Keys of one look-up message; the answers to it must fit into the receive buffer."""
@@ -39,6 +41,16 @@ class SetState(NamedTuple):
 class Counter(NamedTuple):
     """What a named counter has seen."""
 
+    packets: int
+    bytes: int
+
+
+class Hits(NamedTuple):
+    """What an element (list, first and last address as a number) has met since it was put down."""
+
+    list: str
+    first: int
+    last: int
     packets: int
     bytes: int
 
@@ -153,12 +165,17 @@ class KernelTable:
 
     def mode(self) -> str:
         """Return what the kernel does: off (no table), enforce (the gate is open) or observe."""
-        asked = codec.message(Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, GATE))
         try:
-            bodies = [answer.body for answer in self._socket.request(asked)]
+            enforcing = len(read_elements(self._elements(GATE), 1).keys)
+            paused = enforcing and len(read_elements(self._elements(PAUSE), 1).keys)
         except FileNotFoundError:
             return "off"
-        return "enforce" if len(read_elements(bodies, 1).keys) else "observe"
+        return "enforce" if enforcing and not paused else "observe"
+
+    def _elements(self, name: str) -> list[memoryview]:
+        """Return the messages of a dump of a set."""
+        asked = codec.message(Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, name))
+        return [answer.body for answer in self._socket.request(asked)]
 
     def present(self, spec: SetSpec, keys: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Tell which of these first keys (shape (n, key)) a set holds, by keyed look-ups.
@@ -194,20 +211,46 @@ class KernelTable:
         The dump of a hash set that is just being resized can leave elements out (the kernel walks
         it anew for every datagram): ask `present` before saying that one is missing.
         """
-        asked = codec.message(
-            Nft.GETSETELEM, DUMP, codec.text(1, self._name), codec.text(2, spec.name)
-        )
         try:
-            bodies = [answer.body for answer in self._socket.request(asked)]
+            bodies = self._elements(spec.name)
         except FileNotFoundError:
             return np.zeros(0, RANGE)
-        keys, ends, left = read_elements(bodies, spec.key)
+        keys, ends, left, _ = read_elements(bodies, spec.key)
         ranges = range_of_keys(keys, keys, spec.family, spec.length)
         ranges["expires"] = np.where(left < 0, 0, int(now * 1e9) + left * 1_000_000)
         # At one address an interval ends before the next begins.
         order = np.lexsort((~ends, ranges["first_lo"], ranges["first_hi"]))
         found = ranges[order]
         return _paired(found, ends[order], spec.family) if spec.interval else _once(found)
+
+    def hits(self, spec: SetSpec) -> list[Hits]:
+        """Return what each element of a set with counters has met, by a dump."""
+        try:
+            found = read_elements(self._elements(spec.name), spec.key)
+        except FileNotFoundError:
+            return []
+        starts = range_of_keys(found.keys, found.keys, spec.family)
+        numbers = [
+            hi << 64 | lo
+            for hi, lo in zip(starts["first_hi"].tolist(), starts["first_lo"].tolist(), strict=True)
+        ]
+        if not spec.interval:
+            return [
+                Hits(spec.list, one, one, packets, octets)
+                for one, (octets, packets) in zip(numbers, found.met.tolist(), strict=True)
+            ]
+        rows = sorted(zip(numbers, (~found.ends).tolist(), found.met.tolist(), strict=True))
+        top = [(_top(spec.family) + 1, False, [0, 0])]
+        return [
+            Hits(spec.list, start, after - 1, packets, octets)
+            for (start, begins, (octets, packets)), (after, _, _) in pairwise([*rows, *top])
+            if begins
+        ]
+
+
+def _top(family: int) -> int:
+    """Return the highest address of a family as it is in a range."""
+    return V4_PREFIX | 0xFFFF_FFFF if family == 4 else (1 << 128) - 1
 
 
 def _paired(ranges: NDArray[np.void], ends: NDArray[np.bool_], family: int) -> NDArray[np.void]:

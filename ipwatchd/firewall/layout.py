@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIVE", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute",
-    "in_force", "plan", "range_of_keys", "range_text", "sizes", "soonest", "unexpired",
+    "in_force", "of_family", "plan", "range_of_keys", "range_text", "sizes", "soonest", "unexpired",
 ]  # fmt: skip
 
 _ROOM: Final = 1 << 14
@@ -57,6 +57,14 @@ class SetSpec(NamedTuple):
     def key(self) -> int:
         """Key length in bytes."""
         return 4 if self.family == 4 else 16
+
+    @property
+    def counted(self) -> bool:
+        """Tell whether each element counts what it met: what people and responses entered.
+
+        Not the masses: a counter is memory for each processor, and half of the time of a load.
+        """
+        return not self.list.startswith("bulk_") and not self.list.endswith(("management", "-to"))
 
     @property
     def single(self) -> bool:
@@ -94,12 +102,12 @@ def plan(lists: Mapping[str, NDArray[np.void]]) -> tuple[SetSpec, ...]:
     """Return the sets for these lists: those always there, and what the masses need."""
     specs = [*LIVE]
     for family in (4, 6):
-        allow = _of_family(lists.get("bulk_allow"), family)
+        allow = of_family(lists.get("bulk_allow"), family)
         if len(allow):
             specs.append(
                 SetSpec(f"bulk_allow{family}", "bulk_allow", family, interval=True, timeout=True)
             )
-        deny = _of_family(lists.get("bulk_deny"), family)
+        deny = of_family(lists.get("bulk_deny"), family)
         if len(deny):
             specs += _bulk(deny, family)
         specs += [
@@ -109,7 +117,8 @@ def plan(lists: Mapping[str, NDArray[np.void]]) -> tuple[SetSpec, ...]:
     return tuple(specs)
 
 
-def _of_family(ranges: NDArray[np.void] | None, family: int) -> NDArray[np.void]:
+def of_family(ranges: NDArray[np.void] | None, family: int) -> NDArray[np.void]:
+    """Return the ranges of one family: the same array where all are."""
     if ranges is None or not len(ranges):
         return np.zeros(0, RANGE)
     four = is_v4(ranges["first_hi"], ranges["first_lo"])
@@ -140,7 +149,7 @@ def distribute(lists: Mapping[str, NDArray[np.void]], specs: Sequence[SetSpec]) 
     for name, ranges in lists.items():
         for family in (4, 6):
             mine = [spec for spec in specs if spec.list == name and spec.family == family]
-            part = _of_family(ranges, family)
+            part = of_family(ranges, family)
             if mine:
                 _share(part, mine, family, held)
             elif len(part):

@@ -16,9 +16,11 @@ from ipwatchd.firewall.layout import (
     changes,
     columns,
     distribute,
+    of_family,
     plan,
     range_text,
     sizes,
+    soonest,
     unexpired,
 )
 from ipwatchd.records.policy import LISTS, empty_ranges
@@ -76,6 +78,7 @@ class Ledger:
         self.room = sizes(self.counts, self.specs)
         self._ended: dict[str, int] = {}
         self._uncounted: dict[str, int] = {}
+        self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._turn = 0
 
     def changes(self, wanted: Mapping[str, NDArray[np.void]], now: float) -> list[Change]:
@@ -125,16 +128,25 @@ class Ledger:
         self._ended[spec.name] = self._ended.get(spec.name, 0) + count
 
     def _held(self, spec: SetSpec) -> NDArray[np.void]:
+        """Return what a live set holds; of the masses ask `_pieces`."""
         if spec.name not in self.sets:
             self.sets.update(distribute({spec.list: self.lists[spec.list]}, self.specs))
         return self.sets[spec.name]
+
+    def _pieces(self, spec: SetSpec, rows: NDArray[np.void]) -> NDArray[np.void]:
+        """Return what of these rows of its list is in a set."""
+        return distribute({spec.list: rows}, self.specs).get(spec.name, empty_ranges())
 
     def _open_ended(self, spec: SetSpec, now: float) -> bool:
         """Tell whether a set's last interval goes up to the highest address, without an end.
 
         Linux counts pairs of elements and may or may not count this one: `learn` finds out.
         """
-        return spec.interval and bool(columns(self._held(spec)[-1:], spec.family, now).open.any())
+        if not spec.interval:
+            return False
+        ranges = of_family(self.lists.get(spec.list), spec.family)[-1:]
+        last = self._pieces(spec, ranges) if len(ranges) else ranges
+        return bool(columns(last[-1:], spec.family, now).open.any())
 
     def learn(self, elements: Mapping[str, int], now: float) -> None:
         """Learn from the counts after a load, when nobody else can have changed a set."""
@@ -147,18 +159,38 @@ class Ledger:
         """Tell whether the kernel's count (-1: it tells none) can be right."""
         if elements < 0:
             return True
-        least = len(unexpired(self._held(spec), now + _ENDING))
         most = self.counts[spec.name] + self._ended.get(spec.name, 0)
+        least = self._least(spec, now + _ENDING)
         if self._open_ended(spec, now):
             off = self._uncounted.get(spec.name)
             least, most = least - (1 if off is None else off), most - (off or 0)
         return least <= elements <= most
 
+    def _least(self, spec: SetSpec, when: float) -> int:
+        """Return how many elements have not ended by then, at the least.
+
+        The masses are not cut into prefixes again for it: in the second in which one of them ends
+        their number has no lower bound.
+        """
+        if spec.list != "bulk_deny":
+            return len(unexpired(self._held(spec), when))
+        first = self._first_end(spec.list)
+        return 0 if 0 < first <= int(when * 1e9) else self.counts[spec.name]
+
+    def _first_end(self, name: str) -> int:
+        ranges = self.lists[name]
+        known = self._ends.get(name)
+        if known is None or known[0] is not ranges:
+            known = self._ends[name] = (ranges, soonest(ranges))
+        return known[1]
+
     def spots(self, spec: SetSpec, now: float) -> NDArray[np.uint8]:
         """Return first keys of elements to look up, at most SPOTS, other ones each turn."""
-        alive = unexpired(self._held(spec), now + _ENDING)
-        rows = (self._turn + np.arange(min(len(alive), SPOTS))) % max(len(alive), 1)
-        return columns(alive[rows], spec.family, now).first
+        ranges = self.lists.get(spec.list, empty_ranges())
+        count = min(len(ranges), SPOTS)
+        rows = np.sort((self._turn + np.arange(count)) % max(len(ranges), 1))
+        alive = unexpired(ranges[rows], now + _ENDING)
+        return columns(self._pieces(spec, alive)[:SPOTS], spec.family, now).first
 
     def turn(self) -> None:
         """Go on to other spots."""

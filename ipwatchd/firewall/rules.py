@@ -37,10 +37,10 @@ if TYPE_CHECKING:
 
     from ipwatchd.config.settings import FirewallSettings
     from ipwatchd.firewall.layout import SetSpec
-    from ipwatchd.records.policy import ServicePolicy
+    from ipwatchd.records.policy import Policy, ServicePolicy
 
 __all__ = [
-    "CHAINS", "COUNTERS", "GATE", "LOG_SNAP", "PREFIXES", "Rule", "gate", "set_change",
+    "CHAINS", "COUNTERS", "GATE", "LOG_SNAP", "PAUSE", "PREFIXES", "Rule", "gate", "set_change",
     "table_messages", "table_removal", "table_rules",
 ]  # fmt: skip
 
@@ -56,6 +56,7 @@ _HOOKS: Final = {"prerouting": 0, "output": 3}  # NF_INET_PRE_ROUTING, NF_INET_L
 _DENIED: Final = "denied"
 _DROPPED: Final = "dropped"
 GATE: Final = "enforcing"
+PAUSE: Final = "paused"
 CHAINS: Final = (
     _DENIED, _DROPPED, "source4", "source6", "destination4", "destination6", "prerouting", "output",
 )  # fmt: skip
@@ -101,7 +102,7 @@ def table_rules(
     per_second = e.limit(settings.log_per_second)
     log = {mode: e.log(words, settings.log_group, LOG_SNAP) for mode, words in PREFIXES.items()}
     rules = [
-        _rule(_DENIED, e.protocol_in(GATE), e.goto(_DROPPED)),
+        _rule(_DENIED, e.protocol_in(GATE), e.protocol_not_in(PAUSE), e.goto(_DROPPED)),
         _rule(_DENIED, per_second, log["observe"]),
         _rule(_DENIED, e.verdict(e.ACCEPT), comment="observe: nothing is dropped"),
         _rule(_DROPPED, per_second, log["enforce"]),
@@ -238,8 +239,9 @@ def table_messages(
     built.extend(_counter(table, name) for name in COUNTERS)
     built.extend(_set(table, number, spec, room) for number, spec in enumerate(specs, 1))
     built.extend(_neighbours(table, len(specs) + 1))
-    built.append(_set_message(table, GATE, len(specs) + 2, _SET_TIMEOUT, 1, _NFPROTO_TYPE))
-    for number, one in enumerate(services, len(specs) + 3):
+    for number, name in enumerate((GATE, PAUSE), len(specs) + 2):
+        built.append(_set_message(table, name, number, _SET_TIMEOUT, 1, _NFPROTO_TYPE))
+    for number, one in enumerate(services, len(specs) + 4):
         built += _ports(table, f"on-{one.name}-ports", number, one.ports)
     chains = [f"on-{one.name}{family}" for one in services for family in (4, 6)]
     built.extend(_chain(table, name) for name in (*CHAINS[:2], *chains, *CHAINS[2:]))
@@ -247,15 +249,29 @@ def table_messages(
     return built
 
 
-def gate(table: str, mode: str, until: float, now: float) -> list[Message]:
-    """Return the messages that make a table enforce (until then, 0 is for good) or observe."""
-    where = codec.text(1, table) + codec.text(2, GATE)
+def gate(table: str, policy: Policy, now: float) -> list[Message]:
+    """Return the messages that make a table do as a policy says: enforce, until or from when.
+
+    Two sets, both with timeouts, so that what nobody confirms the kernel itself takes back.
+    """
+    enforcing = policy.mode == "enforce" and not 0 < policy.enforce_until <= now
+    paused = enforcing and policy.enforce_from > now
+    return [
+        *_protocols(table, GATE, policy.enforce_until - now, there=enforcing),
+        *_protocols(table, PAUSE, policy.enforce_from - now, there=paused),
+    ]
+
+
+def _protocols(table: str, name: str, left: float, *, there: bool) -> list[Message]:
+    """Put both families into a set, for so many seconds where that is over 0, or none."""
+    where = codec.text(1, table) + codec.text(2, name)
     built: list[Message] = [codec.message(Nft.DELSETELEM, 0, where)]  # without elements: all
-    if mode != "enforce" or (until and until <= now):
+    if not there:
         return built
-    left = codec.u64(4, max(int((until - now) * 1000), 1)) if until else b""
+    timeout = codec.u64(4, max(int(left * 1000), 1)) if left > 0 else b""
     items = (
-        codec.nested(1, codec.attribute(1, bytes([of.nfproto]))) + left for of in _FAMILIES.values()
+        codec.nested(1, codec.attribute(1, bytes([of.nfproto]))) + timeout
+        for of in _FAMILIES.values()
     )
     return [*built, codec.message(Nft.NEWSETELEM, CREATE, where, codec.listed(3, items))]
 
@@ -289,8 +305,10 @@ def _set_message(
 def _set(table: str, number: int, spec: SetSpec, room: Mapping[str, int]) -> bytes:
     flags = _SET_INTERVAL * spec.interval | _SET_TIMEOUT * spec.timeout
     size = 0 if spec.interval else room.get(spec.name, 0)
-    described = [codec.nested(9, codec.u32(1, size))] if size else []
-    return _set_message(table, spec.name, number, flags, spec.key, _KEY_TYPES[spec.key], *described)
+    more = [codec.nested(9, codec.u32(1, size))] if size else []
+    if spec.counted:
+        more.append(codec.nested(17, e.element_counter()))  # NFTA_SET_EXPR
+    return _set_message(table, spec.name, number, flags, spec.key, _KEY_TYPES[spec.key], *more)
 
 
 def _neighbours(table: str, number: int) -> list[Message]:

@@ -1,11 +1,13 @@
 """The netfilter socket: one batch is one transaction; refusals become OSError with a sentence.
 
 Thin I/O over `codec`. The kernel runs a transaction inside sendmsg(2), so that its answers are in
-the receive buffer when the call returns: nothing here waits for long.
+the receive buffer when the call returns: nothing here waits for long. It drops an answer for which
+there is no room or no memory: whether the transaction holds is then not known (UnansweredError).
 """
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import os
 import socket
@@ -17,12 +19,13 @@ from ipwatchd.firewall import codec
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["NetlinkSocket", "failure", "open_socket"]
+__all__ = ["NetlinkSocket", "UnansweredError", "failure", "open_socket"]
 
 _NETLINK_NETFILTER: Final = 12
 _SOL_NETLINK: Final = 270
 _NETLINK_CAP_ACK: Final = 10
 _NETLINK_EXT_ACK: Final = 11
+_SO_ATTACH_FILTER: Final = 26
 _SO_SNDBUFFORCE: Final = 32
 _SO_RCVBUFFORCE: Final = 33
 _RECEIVE_BUFFER: Final = 4 << 20
@@ -33,6 +36,12 @@ _PARTS: Final = 1000
 _MESSAGES: Final = 20_000_000
 """The most messages of one dump: ends a dump that would never end."""
 _SECONDS: Final = 10
+_STALE: Final = 100_000
+"""Datagrams of a broken-off exchange that are thrown away: more is somebody who floods us."""
+
+
+class UnansweredError(OSError):
+    """The kernel gave no answer: the transaction may hold or not. Open anew, look, do it again."""
 
 
 def failure(number: int, sentence: str) -> OSError:
@@ -130,7 +139,23 @@ class NetlinkSocket:
         if refused is not None:
             raise _error(refused)
         if not answered:
-            raise failure(errno.EIO, "the kernel did not answer an nf_tables transaction")
+            raise UnansweredError("the kernel did not answer an nf_tables transaction")
+
+    def option(self, level: int, name: int, value: int) -> None:
+        """Set a socket option."""
+        self._socket.setsockopt(level, name, value)
+
+    def pass_only(self, kind: int) -> None:
+        """Have the kernel deliver datagrams that begin with a message of this type alone.
+
+        A classic socket filter (linux/filter.h): it loads nlmsg_type, which is in host order.
+        """
+        seen = int.from_bytes(struct.pack("=H", kind), "big")
+        load, compare, give = (0x28, 0, 0, 4), (0x15, 0, 1, seen), (0x06, 0, 0, 0xFFFF_FFFF)
+        code = [load, compare, give, (0x06, 0, 0, 0)]
+        program = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *one) for one in code))
+        described = struct.pack("@HP", len(code), ctypes.addressof(program))
+        self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, described)
 
     def request(self, message: bytes) -> Iterator[codec.Header]:
         """Send one request and yield its answers until the end of a dump or an acknowledgement.
@@ -210,16 +235,17 @@ class NetlinkSocket:
 
     def _take(self, flags: int) -> memoryview:
         """Receive one datagram of the kernel's; another process's (port not 0) is dropped."""
-        while True:
+        for _ in range(_STALE):
             size, _, message_flags, sender = self._socket.recvmsg_into([self._buffer], 0, flags)
             if message_flags & socket.MSG_TRUNC:
                 raise failure(errno.EMSGSIZE, f"a netlink datagram of over {_DATAGRAM} bytes")
             if sender[0] == 0:
                 return memoryview(bytes(memoryview(self._buffer)[:size]))
+        raise UnansweredError(f"over {_STALE} netlink datagrams of another process lie here")
 
     def _drain(self) -> None:
         """Forget what an earlier, broken-off exchange left behind."""
-        while True:
+        for _ in range(_STALE):
             try:
                 self._take(socket.MSG_DONTWAIT)
             except BlockingIOError:
@@ -227,6 +253,7 @@ class NetlinkSocket:
             except OSError as error:
                 if error.errno not in {errno.ENOBUFS, errno.EMSGSIZE}:
                     raise
+        raise UnansweredError(f"over {_STALE} netlink datagrams lie here that nobody asked for")
 
 
 def _error(said: codec.Refusal) -> OSError:

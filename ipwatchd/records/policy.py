@@ -53,6 +53,7 @@ class Policy(NamedTuple):
     imports); the two may overlap, and both count. One array object stays the same from policy to
     policy while its list does: who compares policies need not read a million rows.
     `enforce_until` (epoch seconds, 0 is for good): then the kernel by itself drops no more.
+    `enforce_from` (epoch seconds, 0 is now): until then it observes, then by itself it drops.
     """
 
     mode: str
@@ -63,6 +64,12 @@ class Policy(NamedTuple):
     bulk_deny: NDArray[np.void] = np.zeros(0, RANGE)
     enforce_until: float = 0.0
     services: tuple[ServicePolicy, ...] = ()
+    enforce_from: float = 0.0
+
+    def does(self, now: float) -> str:
+        """Return the mode that the kernel is in at `now`."""
+        waits = now < self.enforce_from or 0 < self.enforce_until <= now
+        return "observe" if self.mode == "enforce" and waits else self.mode
 
     def lists(self) -> dict[str, NDArray[np.void]]:
         """Return every list by name, those of services as on-NAME-to, -allow, -deny."""
