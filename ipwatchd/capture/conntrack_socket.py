@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["BATCH", "DumpSocket", "EventSocket"]
+__all__ = ["BATCH", "DumpSocket", "EventSocket", "open_netlink"]
 
 _NETFILTER: Final = 12  # NETLINK_NETFILTER
 _SO_RCVBUFFORCE: Final = 33
@@ -51,7 +51,8 @@ _DUMP_SECONDS: Final = 10
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
-def _open(groups: int, buffer: int) -> socket.socket:
+def open_netlink(groups: int, buffer: int) -> socket.socket:
+    """Return a socket to the calling thread's netfilter; PermissionError without CAP_NET_ADMIN."""
     sock = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW | socket.SOCK_CLOEXEC, _NETFILTER)
     try:
         try:
@@ -82,7 +83,7 @@ class EventSocket:
         self.lost = 0
         self.messages = 0
         self.malformed = 0
-        self._socket = _open(GROUPS, buffer)
+        self._socket = open_netlink(GROUPS, buffer)
         self._data = np.zeros(BATCH * _SLOT, np.uint8)
         self._senders = np.zeros(BATCH, _SENDER)
         self._iovecs = np.zeros(BATCH, _IOVEC)
@@ -158,7 +159,7 @@ class DumpSocket:
         self.malformed = 0
         self.broken = 0
         """Dumps that the kernel broke off or did not finish in time."""
-        self._socket = _open(0, 1 << 20)
+        self._socket = open_netlink(0, 1 << 20)
         self._socket.settimeout(_DUMP_SECONDS)
         self._sequence = 0
         self._buffer = bytearray(_DUMP)

@@ -28,7 +28,8 @@ class ConntrackCounters(msgspec.Struct, kw_only=True):
 
     `overruns` counts how often the kernel's buffer for us was full, `events_lost` the ends that
     went with it; `unmeasured` flows were told without packets and bytes, `untracked` connections
-    found no room when we began, `vanished` ones ended without an event.
+    found no room when we began, `vanished` ones ended without an event. `openings` were seen on
+    the wire alone, since a rule dropped them (openings.py); `openings_shed` could not be decided.
     """
 
     events: int = 0
@@ -41,6 +42,8 @@ class ConntrackCounters(msgspec.Struct, kw_only=True):
     unmeasured: int = 0
     untracked: int = 0
     vanished: int = 0
+    openings: int = 0
+    openings_shed: int = 0
 
 
 class CaptureCounters(msgspec.Struct, kw_only=True):

@@ -39,7 +39,8 @@ class Ring:
 
     `deliver` is called from one thread of ours, at least once a second, with the wall clock in
     `now`. `Capture.flows["iface"]` indexes `interfaces`. A `deliver` that raises stops capturing:
-    its exception is raised by `stop`.
+    its exception is raised by `stop`. `metadata` takes only packets that carry metadata or open a
+    connection: the flows are then no more than that.
     """
 
     def __init__(
@@ -47,11 +48,14 @@ class Ring:
         interfaces: Sequence[str],
         settings: CaptureSettings,
         deliver: Callable[[Capture], None],
+        *,
+        metadata: bool = False,
     ) -> None:
         self.interfaces = tuple(interfaces)
         self._error: Exception | None = None
         self._settings = settings
         self._deliver = deliver
+        self._metadata = metadata
         self._queue: queue.Queue[Yield] = queue.Queue(_QUEUE)
         self._workers: list[list[Worker]] = []
         per_second = settings.rich_per_second
@@ -70,22 +74,15 @@ class Ring:
         # Compiling takes seconds where no cache is, and a ring's blocks are full after a few:
         # nothing is open before the code is there.
         load_live()
-        rings: list[PacketRing] = []
         threads = self._settings.threads
         # Chance makes groups that another process may have: that would be refused, not shared.
         groups = [secrets.randbelow(0xFFFF) + 1 if threads > 1 else 0 for _ in self.interfaces]
-        try:
-            for name, group in zip(self.interfaces, groups, strict=True):
-                rings.extend(PacketRing(name, self._settings, group=group) for _ in range(threads))
-        except BaseException:
-            for ring in rings:
-                ring.close()
-            raise
+        rings = self._open(groups)
         share = max(self._settings.flows // threads, 1024)
         settings = msgspec.structs.replace(self._settings, flows=share)
         self._workers = [
             [
-                Worker(ring, iface, settings, self._queue, group=group)
+                Worker(ring, iface, settings, self._queue, group=group, metadata=self._metadata)
                 for ring in rings[iface * threads : (iface + 1) * threads]
             ]
             for iface, group in enumerate(groups)
@@ -93,6 +90,21 @@ class Ring:
         self._deliverer.start()
         for worker in self._every_worker():
             worker.start()
+
+    def _open(self, groups: Sequence[int]) -> list[PacketRing]:
+        """Open a ring for each thread of each interface, or none."""
+        rings: list[PacketRing] = []
+        try:
+            for name, group in zip(self.interfaces, groups, strict=True):
+                rings.extend(
+                    PacketRing(name, self._settings, group=group, metadata=self._metadata)
+                    for _ in range(self._settings.threads)
+                )
+        except BaseException:
+            for ring in rings:
+                ring.close()
+            raise
+        return rings
 
     def _every_worker(self) -> list[Worker]:
         return [worker for group in self._workers for worker in group]

@@ -16,11 +16,16 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from ipwatchd.capture.bpf import ETHERNET, RAW, metadata_filter, snap_filter
+from ipwatchd.capture.bpf_program import packed
 from ipwatchd.capture.delivery import CaptureInterfaceError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
+    from ipwatchd.capture.bpf_program import Instruction
     from ipwatchd.config import CaptureSettings
 
 __all__ = ["RETIRE_MS", "PacketRing", "flags_of"]
@@ -38,7 +43,6 @@ _FANOUT_DEFRAGMENT: Final = 0x8000
 _TPACKET_V3: Final = 2
 _ETH_P_ALL: Final = 3
 _SO_ATTACH_FILTER: Final = 26
-_BPF_RETURN: Final = 0x06
 
 _SIOCGIFFLAGS: Final = 0x8913
 _SIOCGIFHWADDR: Final = 0x8927
@@ -46,8 +50,6 @@ _SIOCGIFINDEX: Final = 0x8933
 _IFF_UP: Final = 0x1
 _ARPHRD_ETHER: Final = 1
 _ARPHRD_LOOPBACK: Final = 772
-_LINK_ETHERNET: Final = 1
-_LINK_RAW: Final = 101
 
 _FRAME: Final = 2048
 RETIRE_MS: Final = 200
@@ -78,9 +80,12 @@ class PacketRing:
     """A bound socket and its mapped ring. Raises PermissionError, CaptureInterfaceError.
 
     Rings of one interface with the same `group` (not 0) share its packets, by connection.
+    `metadata` leaves to the kernel what no dissector wants (bpf.py).
     """
 
-    def __init__(self, name: str, settings: CaptureSettings, *, group: int = 0) -> None:
+    def __init__(
+        self, name: str, settings: CaptureSettings, *, group: int = 0, metadata: bool = False
+    ) -> None:
         self.name = name
         self._group = group
         self.block_bytes = settings.block_bytes // mmap.PAGESIZE * mmap.PAGESIZE
@@ -93,12 +98,12 @@ class PacketRing:
                 f"capturing on {name} needs CAP_NET_RAW: run as root or grant the capability"
             ) from error
         try:
-            self._open(settings)
+            self._open(settings, metadata=metadata)
         except BaseException:
             self._socket.close()
             raise
 
-    def _open(self, settings: CaptureSettings) -> None:
+    def _open(self, settings: CaptureSettings, *, metadata: bool) -> None:
         state = flags_of(self._socket, self.name)
         if state is None:
             names = ", ".join(sorted(name for _, name in socket.if_nameindex()))
@@ -111,7 +116,8 @@ class PacketRing:
                 f"interface {self.name} is down: bring it up (ip link set {self.name} up)"
             )
         self.link = self._link()
-        self._attach_snap(settings.snap)
+        snap = settings.snap
+        self._attach(metadata_filter(snap, self.link) if metadata else snap_filter(snap))
         self._socket.setsockopt(_SOL_PACKET, _VERSION, _TPACKET_V3)
         if self._hardware() == _ARPHRD_LOOPBACK:
             # Each packet passes loopback twice: out, and in.
@@ -143,12 +149,12 @@ class PacketRing:
     def _link(self) -> int:
         """Return the LINKTYPE_: tunnels and PPP hand over bare IP packets."""
         ethernet = self._hardware() in {_ARPHRD_ETHER, _ARPHRD_LOOPBACK}
-        return _LINK_ETHERNET if ethernet else _LINK_RAW
+        return ETHERNET if ethernet else RAW
 
-    def _attach_snap(self, snap: int) -> None:
-        """Keep the first `snap` bytes of every packet: one BPF instruction, return snap."""
-        program = ctypes.create_string_buffer(struct.pack("HBBI", _BPF_RETURN, 0, 0, snap))
-        pointer = struct.pack("HL", 1, ctypes.addressof(program))
+    def _attach(self, program: Sequence[Instruction]) -> None:
+        """Let the kernel decide what of a packet is kept, before the first one comes."""
+        code = ctypes.create_string_buffer(packed(program))
+        pointer = struct.pack("HL", len(program), ctypes.addressof(code))
         self._socket.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, pointer)
 
     def fileno(self) -> int:

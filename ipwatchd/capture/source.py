@@ -1,32 +1,35 @@
-"""Which source a box has: the ring, connection tracking, or both with a part each."""
+"""A router's two sources as one: connection tracking for flows, the ring for what it can't know."""
 
 from __future__ import annotations
 
 import threading
-from pathlib import Path
-from typing import TYPE_CHECKING, Final
+import time
+from typing import TYPE_CHECKING
+
+import msgspec
 
 from ipwatchd.capture.conntrack import Conntrack
+from ipwatchd.capture.conntrack_lookup import Lookup
 from ipwatchd.capture.delivery import Capture
+from ipwatchd.capture.openings import Openings
 from ipwatchd.capture.ring import Ring
-from ipwatchd.records.flow import empty_flows
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
+    from ipwatchd.capture.choice import Choice
     from ipwatchd.capture.counters import CaptureCounters
     from ipwatchd.config import CaptureSettings
 
-__all__ = ["Routed", "Source", "choose", "open_source"]
-
-_SYSCTL: Final = Path("/proc/sys/net")
-_FORWARDING: Final = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
+__all__ = ["Routed", "Source", "open_source"]
 
 
 class Routed:
-    """A router's two sources as one: flows from connection tracking, events from the ring.
+    """Flows from connection tracking; events and dropped openings from the ring.
 
-    The ring's own flows are dropped, so that none is told twice. Otherwise it is used as a Ring.
+    The ring takes only packets that carry metadata or open something. Of its flows those are told
+    that connection tracking does not know, so that none is told twice. Used as a Ring.
     """
 
     def __init__(
@@ -37,26 +40,49 @@ class Routed:
         state_dir: Path | None = None,
     ) -> None:
         self.interfaces = tuple(interfaces)
+        self._settings = settings
         self._deliver = deliver
         self._lock = threading.Lock()
-        self._conntrack = Conntrack(settings, self._put, state_dir)
-        self._ring = Ring(interfaces, settings, self._put_events)
+        self._conntrack = Conntrack(settings, self._put_flows, state_dir)
+        # A router forwards what is addressed to it: other hosts' packets are not its connections.
+        # A datagram without an answer is told as soon as a SYN without one.
+        silence = min(settings.udp_timeout, settings.tcp_attempt_timeout)
+        tap = msgspec.structs.replace(settings, promiscuous=False, udp_timeout=silence)
+        self._ring = Ring(interfaces, tap, self._put_tap, metadata=True)
+        self._lookup: Lookup | None = None
+        self._openings: Openings | None = None
 
     def _put(self, capture: Capture) -> None:
         with self._lock:
             self._deliver(capture)
 
-    def _put_events(self, capture: Capture) -> None:
-        if capture.events:
-            self._put(Capture(empty_flows(), capture.events, capture.now))
+    def _put_flows(self, capture: Capture) -> None:
+        if self._openings is not None:
+            self._openings.told(capture.flows, time.monotonic())
+        self._put(capture)
+
+    def _put_tap(self, capture: Capture) -> None:
+        if self._openings is None:
+            return
+        now = time.monotonic()
+        self._openings.seen(capture.flows, now)
+        flows = self._openings.due(now)
+        if capture.events or len(flows):
+            self._put(Capture(flows, capture.events, capture.now))
 
     def start(self) -> None:
         """Start both. Raises what either raises; nothing runs then."""
-        self._conntrack.start()
+        self._lookup = Lookup()
         try:
-            self._ring.start()
+            self._openings = Openings(self._settings, self._lookup.known)
+            self._conntrack.start()
+            try:
+                self._ring.start()
+            except BaseException:
+                self._conntrack.stop()
+                raise
         except BaseException:
-            self._conntrack.stop()
+            self._lookup.close()
             raise
 
     @property
@@ -67,9 +93,17 @@ class Routed:
     def stop(self) -> None:
         """Stop both; what they still hold is delivered. Raises what `deliver` raised."""
         try:
-            self._ring.stop()
+            try:
+                self._ring.stop()
+            finally:
+                self._conntrack.stop()
+            if self._openings is not None:
+                # Connection tracking has told all that it knew.
+                flows = self._openings.due(time.monotonic(), everything=True)
+                self._put(Capture(flows, [], time.time()))
         finally:
-            self._conntrack.stop()
+            if self._lookup is not None:
+                self._lookup.close()
 
     def counters(self) -> CaptureCounters:
         """Return connection tracking's flows, packets and bytes, and the ring's other numbers."""
@@ -80,41 +114,31 @@ class Routed:
         total.kernel_drops += tracked.kernel_drops
         total.interfaces = [*tracked.interfaces, *total.interfaces]
         total.conntrack = tracked.conntrack
+        if self._openings is not None and total.conntrack is not None:
+            total.flows += self._openings.count
+            total.packets += self._openings.packets
+            total.bytes += self._openings.bytes
+            total.conntrack.openings = self._openings.count
+            total.conntrack.openings_shed = self._openings.shed
         return total
 
 
 Source = Ring | Conntrack | Routed
 
 
-def choose(settings: CaptureSettings, *, tracked: bool) -> str:
-    """Return conntrack or ring for `source = "auto"`, by the calling thread's network namespace.
-
-    Connection tracking where the box forwards and something tracks: `tracked` says that our own
-    rules do; else there must be a connection. Without, it would see nothing.
-    """
-    if settings.source != "auto":
-        return settings.source
-    forwards = any(_number(name) > 0 for name in _FORWARDING)
-    known = (_SYSCTL / "netfilter/nf_conntrack_acct").exists()
-    tracked = tracked or _number("netfilter/nf_conntrack_count") > 0
-    return "conntrack" if forwards and known and tracked else "ring"
-
-
 def open_source(
     settings: CaptureSettings,
+    choice: Choice,
     deliver: Callable[[Capture], None],
     state_dir: Path | None = None,
-    *,
-    tracked: bool = False,
 ) -> Source | None:
-    """Return what `settings.source` names, not started; None for "none".
+    """Return the chosen source, not started; None for "none".
 
     Raises ValueError where the ring has no interface to watch.
     """
-    source = choose(settings, tracked=tracked)
-    if source == "none":
+    if choice.source == "none":
         return None
-    if source == "conntrack":
+    if choice.source == "conntrack":
         if not settings.interfaces:
             return Conntrack(settings, deliver, state_dir)
         return Routed(settings.interfaces, settings, deliver, state_dir)
@@ -124,10 +148,3 @@ def open_source(
             'source = "none"'
         )
     return Ring(settings.interfaces, settings, deliver)
-
-
-def _number(name: str) -> int:
-    try:
-        return int((_SYSCTL / name).read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return 0

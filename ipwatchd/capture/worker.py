@@ -39,12 +39,12 @@ class Worker(threading.Thread):
     """Captures from one interface until `stop`. `out` is bounded and read by the deliverer.
 
     An interface that is renamed is followed; one that vanishes is looked for by the name it had
-    at the start. `group` joins several workers of one interface (PacketRing).
+    at the start. `group` and `metadata` are those of the ring (PacketRing).
     """
 
     def __init__(
         self, ring: PacketRing, iface: int, settings: CaptureSettings, out: queue.Queue[Yield],
-        *, group: int = 0,
+        *, group: int = 0, metadata: bool = False,
     ) -> None:  # fmt: skip
         super().__init__(name=f"capture-{ring.name}", daemon=True)
         self.meter = Meter(settings)
@@ -58,6 +58,7 @@ class Worker(threading.Thread):
         self._packets = np.zeros(_PACKETS, PACKET)
         self._name = ring.name
         self._group = group
+        self._metadata = metadata
         self._links = LinkEvents()
         self._poll = select.poll()
         self._poll.register(self._links.fileno(), select.POLLIN)
@@ -187,7 +188,9 @@ class Worker(threading.Thread):
 
     def _return(self) -> None:
         try:
-            self._ring = PacketRing(self._name, self._settings, group=self._group)
+            self._ring = PacketRing(
+                self._name, self._settings, group=self._group, metadata=self._metadata
+            )
         except OSError:
             return  # it is gone again: the next event says more
         self._poll.register(self._ring.fileno(), select.POLLIN | select.POLLERR)

@@ -11,9 +11,10 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from ipwatchd.capture.choice import Choice
     from ipwatchd.config import Config
 
-__all__ = ["warnings"]
+__all__ = ["source", "warnings"]
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -47,12 +48,25 @@ def _roster(path: str) -> Iterator[str]:
 
 
 def _interfaces(config: Config) -> Iterator[str]:
-    if config.capture.source == "none":
+    chosen = source(config)
+    if chosen.source == "none":
         return
-    if not config.capture.interfaces:
+    if not config.capture.interfaces and chosen.source == "ring":
         yield "capture.interfaces: is empty: the daemon will not start without one"
+    elif not config.capture.interfaces:
+        yield (
+            "capture.interfaces: is empty: connection tracking gives flows, without names and "
+            "without what a firewall drops"
+        )
     there = {name for _, name in socket.if_nameindex()}
     known = ", ".join(sorted(there))
     for name in config.capture.interfaces:
         if name not in there:
             yield f"capture.interfaces: {name} is not on this machine (it has {known})"
+
+
+def source(config: Config) -> Choice:
+    """Return where flows would come from on this machine now, and why."""
+    from ipwatchd.capture.choice import choose
+
+    return choose(config.capture, tracked=config.firewall.mode != "off")

@@ -9,6 +9,7 @@ from ipwatchd.control.messages import Rates
 
 if TYPE_CHECKING:
     from ipwatchd.capture import Source
+    from ipwatchd.capture.choice import Choice
     from ipwatchd.enforcement import Enforcement
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.lists import FeedKeeper
@@ -29,6 +30,8 @@ class Live:
         self.started = started
         self.rates = Rates()
         self.ring: Source | None = None
+        self.choice: Choice | None = None
+        """Which source that is, and why."""
         self.firewall: Firewall | None = None
         self.enforcement: Enforcement | None = None
         self.blocked: BlockedReader | None = None

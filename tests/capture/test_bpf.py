@@ -15,7 +15,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scapy.layers.inet import ICMP, IP, TCP, UDP
-from scapy.layers.inet6 import ICMPv6ND_NS, IPv6, IPv6ExtHdrFragment
+from scapy.layers.inet6 import (
+    ICMPv6ND_NS,
+    IPv6,
+    IPv6ExtHdrDestOpt,
+    IPv6ExtHdrFragment,
+    IPv6ExtHdrHopByHop,
+)
 from scapy.layers.l2 import ARP, Dot1Q, Ether
 from scapy.layers.ppp import PPP, PPPoE
 
@@ -119,6 +125,10 @@ def _tcp(data: bytes, port: int = 9000, flags: str = "PA", **options: Any) -> An
     return IP() / TCP(sport=40_000, dport=port, flags=flags, **options) / data
 
 
+def _sctp(chunks: bytes) -> Any:
+    return IP(proto=132) / (b"\x9c\x40\0\x50" + bytes(8) + chunks)
+
+
 WANTED = {
     "dns": _udp(53),
     "mdns": _udp(5353),
@@ -146,6 +156,16 @@ WANTED = {
     "sip tcp": _tcp(b"REGISTER sip:x"),
     "dns tcp": _tcp(b"\0\x1dxxxx", 53),
     "syn": _tcp(b"", flags="S"),
+    "syn, ack": _tcp(b"", flags="SA"),
+    "refusal": _tcp(b"", flags="RA", seq=0),
+    "null scan": _tcp(b"", flags=0),
+    "xmas scan": _tcp(b"", flags="FPU"),
+    "empty datagram": _udp(7000, b""),
+    "dns elsewhere": _udp(5300, b"\x12\x34\1\0\0\1\0\0\0\0\0\0\1a\2de\0\0\1\0\1"),
+    "dns answer elsewhere": _udp(6000, b"\x12\x34\x81\x80\0\1\0\1\0\0\0\0\1a\2de\0", 5300),
+    "ssdp": _udp(1900, b"M-SEARCH * HTTP/1.1\r\n"),
+    "http over sctp": _sctp(b"\0\3\0\x20" + bytes(12) + b"GET / HTTP/1.1\r\n"),
+    "sip over sctp": _sctp(b"\3\0\0\x10" + bytes(12) + b"\0\3\0\x20" + bytes(12) + b"INVITE sip:"),
     "rdp": _tcp(b"\3\0\0\x13\x0e\xe0\0\0\0"),
     "smb2": _tcp(b"\0\0\0\x80\xfeSMB" + bytes(8) + b"\1\0\0\0"),
     "smb1": _tcp(b"\0\0\0\x80\xffSMB\x73" + bytes(8)),
@@ -156,7 +176,10 @@ UNWANTED = {
     "data": _tcp(b"x" * 1400),
     "ack": _tcp(b"", flags="A"),
     "fin": _tcp(b"", flags="FA"),
-    "reset": _tcp(b"", flags="R"),
+    "reset": _tcp(b"", flags="R", seq=7),
+    "sctp data": _sctp(b"\0\3\0\x20" + bytes(12) + bytes(16)),
+    "sctp heartbeat": _sctp(b"\4\0\0\x10" + bytes(12)),
+    "dns of two questions": _udp(5300, b"\x12\x34\1\0\0\2" + bytes(20)),
     "tls record": _tcp(b"\x17\x03\x03\x00\x20" + bytes(32), 443),
     "upload": _tcp(b"u" * 1400, 443, "A"),
     "rtp": _udp(16384, b"\x80\0" + bytes(160)),
@@ -206,6 +229,9 @@ def test_below_ip() -> None:
     assert run(FILTER, bytes(LINK / ARP()))
     assert run(FILTER, bytes(Ether(dst=ALL, src=ALL, type=0x88CC) / b"x"))
     assert run(FILTER, bytes(LINK / IPv6() / ICMPv6ND_NS()))
+    options = IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrDestOpt()
+    assert run(FILTER, bytes(LINK / options / TCP(flags="PA") / HELLO))
+    assert not run(FILTER, bytes(LINK / options / TCP(flags="PA") / b"data"))
     whole = UDP(sport=1, dport=53) / bytes(100)
     assert run(FILTER, bytes(LINK / IPv6() / IPv6ExtHdrFragment(m=1, nh=17) / whole))
     assert not run(FILTER, bytes(LINK / IPv6() / IPv6ExtHdrFragment(offset=5, nh=17) / whole))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import socket
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from ipwatchd.capture.choice import choose
 from ipwatchd.capture.conntrack import Conntrack
 from ipwatchd.capture.ring import Ring
-from ipwatchd.capture.source import Routed, choose, open_source
+from ipwatchd.capture.source import Routed, open_source
 from ipwatchd.config import CaptureSettings
 from ipwatchd.lab.netns import veth
 from ipwatchd.records.event import Dns
@@ -31,23 +32,46 @@ def test_auto(namespace: Callable[[str], Namespace]) -> None:
     """A box that forwards and tracks reads connection tracking; every other has the ring."""
     box = namespace("box")
     with box.inside():
-        assert choose(AUTO, tracked=True) == "ring"
+        assert choose(AUTO, tracked=True) == ("ring", "this box does not forward packets")
     box.forwarding()
     with box.inside():
-        assert choose(AUTO, tracked=False) == "ring"
-        assert choose(AUTO, tracked=True) == "conntrack"
-        assert choose(CaptureSettings(source="none"), tracked=True) == "none"
+        assert choose(AUTO, tracked=False).source == "ring"
+        chosen = choose(AUTO, tracked=True)
+        assert (chosen.source, "net.ipv4.ip_forward" in chosen.why) == ("conntrack", True)
+        assert choose(CaptureSettings(source="none"), tracked=True).source == "none"
+
+
+def test_auto_is_what_ships() -> None:
+    """Who names no source gets the one that suits the box."""
+    assert CaptureSettings().source == "auto"
+
+
+def test_auto_on_a_mirror_port(namespace: Callable[[str], Namespace]) -> None:
+    """An interface without an address is a mirror port: also a box that forwards reads it all."""
+    box, peer = namespace("box"), namespace("peer")
+    veth(box, "eth0", peer, "eth0")
+    box.forwarding()
+    box.run(["ip", "link", "set", "eth0", "up"])
+    settings = CaptureSettings(source="auto", interfaces=("lo", "eth0", "gone"))
+    with box.inside():
+        assert choose(settings, tracked=True).why.startswith("eth0 has no address")
+        box.address("eth0", "2001:db8::1/64")
+        assert choose(settings, tracked=True).source == "conntrack"
+
+
+def _open(settings: CaptureSettings, *arguments: Any) -> Any:
+    return open_source(settings, choose(settings, tracked=True), *arguments)
 
 
 def test_open() -> None:
     """Without interfaces there is no metadata, but a router's flows; a ring needs one."""
     settings = CaptureSettings(source="conntrack")
-    assert isinstance(open_source(settings, print), Conntrack)
-    assert open_source(CaptureSettings(source="none"), print) is None
-    ring = open_source(CaptureSettings(source="ring", interfaces=("lo",)), print)
+    assert isinstance(_open(settings, print), Conntrack)
+    assert _open(CaptureSettings(source="none"), print) is None
+    ring = _open(CaptureSettings(source="ring", interfaces=("lo",)), print)
     assert isinstance(ring, Ring)
     with pytest.raises(ValueError, match="name what to watch"):
-        open_source(CaptureSettings(source="ring"), print)
+        _open(CaptureSettings(source="ring"), print)
 
 
 def test_no_flow_is_told_twice(namespace: Callable[[str], Namespace], tmp_path: Path) -> None:
@@ -62,7 +86,7 @@ def test_no_flow_is_told_twice(namespace: Callable[[str], Namespace], tmp_path: 
     got: list[Capture] = []
     settings = CaptureSettings(source="conntrack", interfaces=("eth0",), flows=1024)
     with box.inside():
-        source = open_source(settings, got.append, tmp_path)
+        source = _open(settings, got.append, tmp_path)
         assert isinstance(source, Routed)
         source.start()
         server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -10,9 +10,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from ipwatchd.lab.netns import Namespace
     from tests.cli.conftest import Done
 
-GOOD = '[capture]\ninterfaces = ["lo"]\n[zones]\nagents = ["10.20.0.0/16"]\n'
+GOOD = '[capture]\nsource = "ring"\ninterfaces = ["lo"]\n[zones]\nagents = ["10.20.0.0/16"]\n'
 
 
 def _check(run: Callable[..., Done], folder: Path, text: str) -> tuple[Path, Done]:
@@ -22,9 +23,27 @@ def _check(run: Callable[..., Done], folder: Path, text: str) -> tuple[Path, Don
 
 
 def test_a_good_file(daemon_command: Callable[..., Done], tmp_path: Path) -> None:
-    """Status 0 and one line that says what it will do; nothing on standard error."""
+    """Status 0 and two lines that say what it will do; nothing on standard error."""
     path, done = _check(daemon_command, tmp_path, GOOD)
-    assert done == (0, f"{path}: good (site site, firewall observe)\n", "")
+    says = 'good (site site, firewall observe)\nflows from ring: [capture] source = "ring"\n'
+    assert done == (0, f"{path}: {says}", "")
+
+
+def test_the_source_that_is_chosen(
+    daemon_command: Callable[..., Done], tmp_path: Path, namespace: Callable[[str], Namespace]
+) -> None:
+    """Which of the sources "auto" is on this machine, and why; each has its own warnings."""
+    auto = GOOD.replace('source = "ring"\n', "")
+    box = namespace("box")
+    with box.inside():
+        _, done = _check(daemon_command, tmp_path, auto)
+    assert done.out.endswith("flows from ring: this box does not forward packets\n")
+    box.forwarding()
+    with box.inside():
+        _, done = _check(daemon_command, tmp_path, auto)
+        _, bare = _check(daemon_command, tmp_path, auto.replace('["lo"]', "[]"))
+    assert "flows from conntrack: this box forwards packets" in done.out
+    assert "capture.interfaces: is empty: connection tracking gives flows, without" in bare.err
 
 
 @pytest.mark.parametrize(
