@@ -150,11 +150,13 @@ def _may_write(folder: Path) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     config = _config(arguments.config)
-    from ipwatchd.cli.check import warnings
+    from ipwatchd.cli.check import source, warnings
 
     for warning in warnings(config):
         print(f"{arguments.config}: {warning}", file=sys.stderr)
+    chosen = source(config)
     print(f"{arguments.config}: good (site {config.site.name}, firewall {config.firewall.mode})")
+    print(f"flows from {chosen.source}: {chosen.why}")
     return 0
 
 
