@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ipwatchd.cli import actions, cases
+from ipwatchd.cli.clocks import add_duties
 
 if TYPE_CHECKING:
     import argparse
@@ -64,6 +65,7 @@ def add_incidents(inner: Commands) -> None:
     _add_judging(inner)
     _add_steps(inner)
     _add_responses(inner)
+    add_duties(inner)
 
 
 def _add_judging(inner: Commands) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from ipwatchd import __version__
 from ipwatchd.cli import actions, privacy_actions
 from ipwatchd.cli.case_parser import add_incidents, add_report
+from ipwatchd.cli.clocks import add_clocks
 from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
     Client,
@@ -74,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     about = "list and work on incidents"
     add_incidents(_Commands(commands.add("incidents", about, "incidents list")))
     add_report(commands)
+    add_clocks(commands)
     commands.add("tui", "open the terminal UI", "tui", actions.tui)
     return parser
 

@@ -292,10 +292,27 @@ class Client:
     ) -> dict[str, Any]:
         """Do something about an incident; returns it as it stands then.
 
-        `details` are what the action needs: answers, priority, sop, step, target.
+        `details` are what the action needs: answers, priority, sop, step, target, obligation ….
         """
         path = f"incidents/{quote(identity, safe='')}/{quote(action, safe='')}"
         return self._call(dict[str, Any], "POST", path, body={"reason": reason, **details})
+
+    def clocks(self, identity: str) -> dict[str, Any]:
+        """Return how the duties of an incident stand."""
+        return self._call(dict[str, Any], "GET", f"incidents/{quote(identity, safe='')}/clocks")
+
+    def all_clocks(self, *, limit: int = 1000) -> list[dict[str, Any]]:
+        """Return the duties of all incidents that are left, the first that is due first."""
+        return self._call(list[dict[str, Any]], "GET", "clocks", {"limit": limit})
+
+    def notice(self, identity: str, obligation: str) -> dict[str, Any]:
+        """Return the draft of the notice that a duty asks for."""
+        path = f"incidents/{quote(identity, safe='')}/notices/{quote(obligation, safe='')}"
+        return self._call(dict[str, Any], "GET", path)
+
+    def regimes(self) -> list[dict[str, Any]]:
+        """Return laws, standards and contracts that clocks may follow from."""
+        return self._call(list[dict[str, Any]], "GET", "regimes")
 
     def verify(self) -> dict[str, Any]:
         """Return what a check of the incident log's chain and signatures found."""

@@ -26,6 +26,11 @@ class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     sop: Annotated[str, Meta(max_length=100)] = ""
     step: Annotated[str, Meta(max_length=200)] = ""
     target: Annotated[str, Meta(max_length=100)] = ""
+    at: Annotated[float, Meta(ge=0, le=1e11)] = 0.0
+    obligation: Annotated[str, Meta(max_length=200)] = ""
+    stage: Annotated[str, Meta(max_length=20)] = ""
+    reference: Annotated[str, Meta(max_length=200)] = ""
+    fields: Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)] = {}
 
 
 _MACHINES: Final = ("oblige", "undone")

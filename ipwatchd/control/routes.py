@@ -14,6 +14,7 @@ import msgspec
 
 from ipwatchd.control import (
     cases,
+    clocks,
     exports,
     feeds,
     firewall,
@@ -90,6 +91,10 @@ ROUTES: Final = (
     Route("GET", "incidents", "viewer", incidents.listed),
     Route("GET", "incidents/verify", "viewer", incidents.verify),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
+    Route("GET", "clocks", "viewer", clocks.listed),
+    Route("GET", "regimes", "viewer", clocks.regimes),
+    Route("GET", "incidents/{id}/clocks", "viewer", clocks.of_incident),
+    Route("GET", "incidents/{id}/notices/{obligation}", "operator", clocks.notice, "notice"),
     Route("GET", "incidents/{id}/responses", "viewer", cases.proposed),
     Route("GET", "incidents/{id}/export", "operator", cases.export, "incident-export"),
     Route("POST", "incidents/{id}/respond", "operator", cases.respond, "respond"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ipwatchd.incidents import bodies
+from ipwatchd.incidents import bodies, duties
 from ipwatchd.incidents.guards import needs_second_person, unfit_to_close, unfit_to_confirm
 from ipwatchd.incidents.sops import assigned, matching
 from ipwatchd.records.incident import OPEN_STATES, PRIORITIES, Obligation, Proposal, Receipt
@@ -291,9 +291,14 @@ _BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
     "classify": _classify, "assess": _assess, "prioritise": _prioritise, "hold": _hold,
     "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
     "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
+    "aware": duties.aware, "tell": duties.tell, "notice": duties.noticed,
+    "request": duties.request, "waive": duties.waive,
 }  # fmt: skip
-_ALWAYS: Final = ("feedback", "oblige", "note", "response", "undone")
-"""Possible in every state: also a closed case gets notes, and its blocks are taken back."""
+_ALWAYS: Final = (
+    "feedback", "oblige", "note", "response", "undone", "aware", "tell", "notice", "request",
+    "waive",
+)  # fmt: skip
+"""Possible in every state: also a closed case gets notes, and what an authority asks later."""
 _WORK: Final = tuple(name for name in _BODIES if name not in _ALWAYS)
 ACTIONS: Final = (*TRANSITIONS, *_BODIES)
 

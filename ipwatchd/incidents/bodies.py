@@ -9,9 +9,9 @@ import msgspec
 from ipwatchd.records import incident as parts  # noqa: TC001 - msgspec reads it at run time
 
 __all__ = [
-    "Absorbed", "Assessed", "Body", "Checked", "Classified", "Collected", "Feedback", "Grown",
-    "Held", "Note", "Obliged", "Opened", "Prioritised", "Proposed", "Read", "Reported", "Response",
-    "State", "Step", "Suggested", "Undone",
+    "Absorbed", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected", "Feedback",
+    "Grown", "Held", "Note", "Noticed", "Obliged", "Opened", "Prioritised", "Proposed", "Read",
+    "Reported", "Response", "State", "Step", "Suggested", "Told", "Undone",
 ]  # fmt: skip
 
 
@@ -152,6 +152,27 @@ class Obliged(Body, frozen=True):
     obligation: parts.Obligation
 
 
+class Aware(Body, frozen=True):
+    """When somebody became aware of it: legal clocks start then. A later one corrects it."""
+
+    at: float
+    before: float = 0.0
+    reason: str = ""
+
+
+class Told(Body, frozen=True):
+    """What notices are to say, by field."""
+
+    fields: dict[str, str]
+
+
+class Noticed(Body, frozen=True):
+    """A notice that a duty asks for went out."""
+
+    obligation: str
+    notice: parts.Notice
+
+
 class Absorbed(Body, frozen=True):
     """Another incident was merged into this one: its reports, targets and counts come with it."""
 
@@ -162,6 +183,7 @@ class Absorbed(Body, frozen=True):
     reports: tuple[str, ...] = ()
     targets: tuple[str, ...] = ()
     reason: str = ""
+    aware: float = 0.0
 
 
 class Note(Body, frozen=True):

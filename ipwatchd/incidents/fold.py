@@ -174,7 +174,33 @@ def _read(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
 def _obliged(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     new = _body(event, bodies.Obliged).obligation
     held = {one.id: one for one in incident.obligations} | {new.id: new}
-    return {"obligations": tuple(held.values())[:LISTED]}
+    changes: dict[str, Any] = {"obligations": tuple(held.values())[:LISTED]}
+    proposal = incident.proposal
+    if new.state == "waived" and proposal and proposal.target == new.id:
+        changes["proposal"] = None
+    return changes
+
+
+def _noticed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    """Put a notice to its duty: the first one that went out meets it."""
+    body = _body(event, bodies.Noticed)
+    sent = body.notice
+    return {
+        "obligations": tuple(
+            replace(
+                one, state="met", done=one.done or sent.time, open=sent.missing,
+                notices=(*one.notices, sent)[-LISTED:],
+            )
+            if one.id == body.obligation
+            else one
+            for one in incident.obligations
+        )
+    }  # fmt: skip
+
+
+def _told(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    held = incident.told | _body(event, bodies.Told).fields
+    return {"told": dict([(name, text) for name, text in held.items() if text][-LISTED:])}
 
 
 def _absorbed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
@@ -185,6 +211,7 @@ def _absorbed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
         "last_seen": max(incident.last_seen, body.last_seen),
         "reports": bounded_union(incident.reports, body.reports),
         "targets": bounded_union(incident.targets, body.targets),
+        "aware": min(filter(None, (incident.aware, body.aware)), default=0.0),
     }
 
 
@@ -217,6 +244,9 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
     "read": _read,
     "proposed": lambda _, event: {"proposal": _body(event, bodies.Proposed).proposal},
     "obliged": _obliged,
+    "noticed": _noticed,
+    "aware": lambda _, event: {"aware": _body(event, bodies.Aware).at},
+    "told": _told,
     "absorbed": _absorbed,
     "reported": lambda incident, event: {
         "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))

@@ -41,8 +41,16 @@ def opened(finding: Finding) -> Opened:
         severity=facts.severity, priority=facts.priority, impact=facts.impact,
         urgency=facts.urgency, first_seen=finding.first_seen, last_seen=finding.last_seen,
         count=finding.count, classification=facts.classification, key=finding.key,
-        targets=_targets(finding), evidence=bounded_evidence(finding.evidence),
+        targets=_targets(finding), evidence=bounded_evidence(_shown(finding)),
     )  # fmt: skip
+
+
+def _shown(finding: Finding) -> dict[str, Any]:
+    """Return the evidence and, before it, the line that was crossed: reviews tune by it."""
+    if not finding.threshold:
+        return finding.evidence
+    line = {"value": finding.value, "threshold": finding.threshold, "confidence": finding.score}
+    return {**line, **finding.evidence}
 
 
 def opened_by(report: Report, classification: str = UNDETERMINED) -> Opened:
@@ -138,7 +146,7 @@ class Group(msgspec.Struct, kw_only=True):
             first_seen=min(before.first_seen, finding.first_seen),
             last_seen=max(before.last_seen, finding.last_seen),
             targets=self._new_targets(before, finding),
-            evidence=finding.evidence or before.evidence, **worse,
+            evidence=_shown(finding) or before.evidence, **worse,
         )  # fmt: skip
         self.urgent = self.urgent or bool(worse)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.incidents.chain import START, Head, after, link
+from ipwatchd.incidents.clocks import due_next
 from ipwatchd.incidents.fold import apply
 from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent, link_hash
 from ipwatchd.sqlite import CorruptStoreError, transaction
@@ -66,6 +67,10 @@ MIGRATIONS: Final = (
         message_id TEXT PRIMARY KEY, incident TEXT NOT NULL, sender TEXT NOT NULL
     ) WITHOUT ROWID;
     CREATE INDEX threads_incident ON threads (incident);
+    """,
+    """
+    ALTER TABLE incidents ADD COLUMN due REAL;
+    CREATE INDEX incidents_due ON incidents (due) WHERE due IS NOT NULL;
     """,
 )
 
@@ -139,7 +144,8 @@ class Batch:
         identity = f"{self._site.upper()}-{number:06d}"
         incident = await self._event(None, identity, "opened", body, actor, now)
         await self._db.execute(
-            "INSERT INTO incidents VALUES (?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO incidents (number, id, key, state, open, priority, doc, due) "
+            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (number, identity, incident.key, *_columns(incident)),
         )
         return incident
@@ -150,7 +156,7 @@ class Batch:
         """Append an event to an incident and return how it stands then."""
         changed = await self._event(incident, incident.id, kind, body, actor, now)
         await self._db.execute(
-            "UPDATE incidents SET state = ?, open = ?, priority = ?, doc = ? WHERE id = ?",
+            "UPDATE incidents SET state = ?, open = ?, priority = ?, doc = ?, due = ? WHERE id = ?",
             (*_columns(changed), changed.id),
         )
         return changed
@@ -207,10 +213,10 @@ class Batch:
         return incident
 
 
-def _columns(incident: Incident) -> tuple[str, int, str, bytes]:
+def _columns(incident: Incident) -> tuple[str, int, str, bytes, float | None]:
     return (
         incident.state, int(incident.state in OPEN_STATES), incident.priority,
-        msgspec.json.encode(incident),
+        msgspec.json.encode(incident), due_next(incident),
     )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""What is decided by data and not by code: taxonomy, impact questions, SOPs, intake scripts.
+"""What is decided by data and not by code: taxonomy, impact questions, SOPs, intake, clocks.
 
 The files are shipped under config/. A site's own folder (`[incidents] policy`) is looked at first,
 file by file.
@@ -12,15 +12,29 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ipwatchd.incidents.applies import Seat
 from ipwatchd.incidents.impact import Assessment, parse_assessment
+from ipwatchd.incidents.periods import zone
+from ipwatchd.incidents.regimes import (
+    Client,
+    Field,
+    Regime,
+    check_regimes,
+    parse_client,
+    parse_fields,
+    parse_regime,
+)
 from ipwatchd.incidents.scripts import Script, check_scripts, parse_script
 from ipwatchd.incidents.sops import Sop, check_sops, parse_sop
 from ipwatchd.incidents.taxonomy import Taxonomy, parse_taxonomy
 
 if TYPE_CHECKING:
+    import datetime as dt
     from collections.abc import Iterator
 
-__all__ = ["Policy", "load_policy", "shipped"]
+    from ipwatchd.config import IncidentSettings
+
+__all__ = ["Policy", "load_policy", "shipped", "site_policy"]
 
 MAX_FILE: Final = 1 << 20
 """Bytes read of one file: a device or a log named by mistake can't fill the memory."""
@@ -33,6 +47,16 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     assessment: Assessment
     sops: tuple[Sop, ...] = ()
     scripts: tuple[Script, ...] = ()
+    regimes: tuple[Regime, ...] = ()
+    clients: tuple[Client, ...] = ()
+    fields: dict[str, Field] = {}
+    seat: Seat = Seat()
+
+    def not_in_force(self, day: dt.date) -> list[str]:
+        """Return a sentence for each regime and contract that is not applied on a day."""
+        contracts = [one.contract() for one in self.clients]
+        every = (*self.regimes, *(one for one in contracts if one))
+        return [why for one in every if (why := one.validity(day))]
 
     def script(self, kind: str) -> Script | None:
         """Return the intake script of a kind of report."""
@@ -55,10 +79,30 @@ def load_policy(own: str = "") -> Policy:
     check_sops(sops, taxonomy, own or "config/sops")
     scripts = tuple(parse_script(*file) for file in _all(own, "intake/*.toml"))
     check_scripts(scripts, taxonomy, own or "config/intake")
+    assessment = parse_assessment(*_one(own, "taxonomy/impact.toml"))
+    regimes = tuple(parse_regime(*file) for file in _all(own, "regimes/*.toml"))
+    clients = tuple(parse_client(*file) for file in _all(own, "clients/*.toml"))
+    fields = parse_fields(*_one(own, "notices/fields.toml"))
+    check_regimes(regimes, clients, fields, assessment, taxonomy, own or "config/regimes")
     return Policy(
-        taxonomy=taxonomy, sops=sops, scripts=scripts,
-        assessment=parse_assessment(*_one(own, "taxonomy/impact.toml")),
+        taxonomy=taxonomy, sops=sops, scripts=scripts, assessment=assessment, regimes=regimes,
+        clients=clients, fields=fields,
     )  # fmt: skip
+
+
+def site_policy(settings: IncidentSettings) -> Policy:
+    """Return the policy of a site; ValueError names what is wrong."""
+    zone(settings.time_zone)
+    policy = load_policy(settings.policy)
+    known = {one.id for one in policy.regimes}
+    for law in settings.laws:
+        if law not in known:
+            raise ValueError(f"[incidents] laws: {law!r} is no regime: {', '.join(sorted(known))}")
+    seat = Seat(
+        country=settings.country, zone=settings.time_zone, laws=settings.laws,
+        contact=settings.contact,
+    )  # fmt: skip
+    return msgspec.structs.replace(policy, seat=seat)
 
 
 def _one(own: str, name: str) -> tuple[bytes, str]:

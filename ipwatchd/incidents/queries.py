@@ -81,6 +81,11 @@ class IncidentQueries:
         rows = await self._rows(query, (*values, max(0, min(limit, PAGE)), max(0, offset)))
         return [incident_of(row) for row in rows]
 
+    async def with_duties(self, limit: int = 1000) -> Page:
+        """Return the incidents with duties that are left, the first that is due first."""
+        query = "SELECT doc FROM incidents WHERE due IS NOT NULL ORDER BY due LIMIT ?"
+        return [incident_of(row) for row in await self._rows(query, (min(limit, PAGE),))]
+
     async def open_counts(self) -> dict[str, int]:
         """Return priority → open incidents."""
         query = "SELECT priority, count(*) AS n FROM incidents WHERE open = 1 GROUP BY priority"

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final, Self
 from msgspec import structs
 
 from ipwatchd.incidents.actions import InvalidActionError, decide, reopened
-from ipwatchd.incidents.bodies import Absorbed, Body, Opened, Reported, State
+from ipwatchd.incidents.bodies import Absorbed, Body, Obliged, Opened, Reported, State
+from ipwatchd.incidents.clocks import awareness, reconcile
 from ipwatchd.incidents.grouping import Group, opened, opened_by
 from ipwatchd.incidents.log import MIGRATIONS, Batch, incident_of, owned_by, writing
-from ipwatchd.incidents.policy import Policy, load_policy
+from ipwatchd.incidents.policy import Policy, site_policy
 from ipwatchd.incidents.queries import IncidentQueries, Page
 from ipwatchd.incidents.signing import Signer
 from ipwatchd.incidents.sops import assigned, matching
@@ -44,8 +45,16 @@ GROUPS: Final = 65_536
 PENDING: Final = 4_096
 """Incidents with growth that is not written yet; at the limit all are written at once."""
 
+MACHINE: Final = "ipwatchd"
 MERGES: Final = 8
 """Merges of merged incidents that are followed: a log that was edited makes no endless loop."""
+
+
+_DUTIFUL: Final = frozenset({
+    "opened", "grown", "state", "classified", "assessed", "prioritised", "aware", "noticed",
+    "absorbed",
+})  # fmt: skip
+"""Events that what is owed to laws and contracts may follow from."""
 
 
 class UnknownIncidentError(LookupError, ValueError):
@@ -77,7 +86,7 @@ class Incidents(IncidentQueries):
     ) -> Self:
         """Open the log of a state folder; CorruptStoreError or OSError where it can't be used."""
         path = Path(state_dir) / FILE
-        policy = load_policy(settings.policy)
+        policy = site_policy(settings)
         writer = None if read_only else await connect(path, MIGRATIONS, durable=True)
         reader = None
         try:
@@ -140,6 +149,7 @@ class Incidents(IncidentQueries):
                 body = self._with_sops(body, kind=r.kind, language=r.language)
                 incident = await batch.open(body, actor=actor, now=now)
                 await batch.remember(r.id, incident.id)
+                incident = await self._obliged(batch, incident, "opened", now)
             self.counters["opened"] += 1
             return incident
 
@@ -181,6 +191,7 @@ class Incidents(IncidentQueries):
                 if isinstance(body, State) and body.target:
                     body, target = await self._target(batch, incident, body)
                 incident = await batch.append(incident, kind, body, actor=actor, now=now)
+                incident = await self._obliged(batch, incident, kind, now)
                 if target:
                     target = await self._absorb(batch, incident, target, actor, now)
             if pending:
@@ -197,7 +208,8 @@ class Incidents(IncidentQueries):
         """Put on the timeline what the machine itself did or found out."""
         async with self._lock, self._write() as batch:
             incident = await self._load(batch, identity)
-            return await batch.append(incident, kind, body, actor=actor, now=now)
+            incident = await batch.append(incident, kind, body, actor=actor, now=now)
+            return await self._obliged(batch, incident, kind, now)
 
     async def flush(self, now: float) -> Page:
         """Write the growth that is due; return its incidents.
@@ -249,9 +261,19 @@ class Incidents(IncidentQueries):
         body = Absorbed(
             incident=source.id, count=source.count, first_seen=source.first_seen,
             last_seen=source.last_seen, reports=source.reports, targets=source.targets,
+            aware=awareness(source) if awareness(source) < awareness(target) else 0.0,
         )  # fmt: skip
         await batch.absorb(source.id, target.id)
-        return await batch.append(target, "absorbed", body, actor=actor, now=now)
+        target = await batch.append(target, "absorbed", body, actor=actor, now=now)
+        return await self._obliged(batch, target, "absorbed", now)
+
+    async def _obliged(self, batch: Batch, incident: Incident, kind: str, now: float) -> Incident:
+        """Write the duties that follow from what an event of some kind changed."""
+        if kind in _DUTIFUL:
+            for duty in reconcile(incident, self.policy, now):
+                body = Obliged(obligation=duty)
+                incident = await batch.append(incident, "obliged", body, actor=MACHINE, now=now)
+        return incident
 
     def _forget(self, source: Incident, target: Incident) -> None:
         """Let what grew the merged incident grow the one it went into from now on."""
@@ -277,6 +299,7 @@ class Incidents(IncidentQueries):
         async with self._write() as batch:
             body = self._with_sops(opened(f))
             incident = await batch.open(body, actor=f"detector:{f.rule}", now=now)
+            incident = await self._obliged(batch, incident, "opened", now)
         self._pending.pop(f.key, None)
         self._hold(Group.of(incident, written=now, finding=f))
         self.counters["opened"] += 1
@@ -309,9 +332,10 @@ class Incidents(IncidentQueries):
         actor = f"detector:{incident.rule}"
         if incident.state == "CLOSED":
             again = reopened(incident, "it goes on")
-            incident = await batch.append(incident, "state", again, actor="ipwatchd", now=now)
+            incident = await batch.append(incident, "state", again, actor=MACHINE, now=now)
             self.counters["reopened"] += 1
-        return await batch.append(incident, "grown", body, actor=actor, now=now)
+        incident = await batch.append(incident, "grown", body, actor=actor, now=now)
+        return await self._obliged(batch, incident, "grown", now)
 
     def _settle(self, group: Group, incident: Incident, now: float) -> None:
         group.settled(incident, now)

@@ -13,8 +13,8 @@ import msgspec
 
 __all__ = [
     "GENESIS", "OPEN_STATES", "PRIORITIES", "STATES", "Attachment", "Exhibit", "Incident",
-    "IncidentEvent", "Obligation", "Proposal", "Receipt", "Report", "SopUse", "Task", "event_hash",
-    "link_hash",
+    "IncidentEvent", "Notice", "Obligation", "Proposal", "Receipt", "Report", "SopUse", "Task",
+    "event_hash", "link_hash",
 ]  # fmt: skip
 
 STATES: Final = (
@@ -69,14 +69,48 @@ class SopUse(_Part, frozen=True):
     read: dict[str, float] = {}
 
 
+class Notice(_Part, frozen=True):
+    """A notice that went out: which stage, when, the other side's reference, what it lacked."""
+
+    stage: str
+    time: float
+    by: str
+    reference: str = ""
+    missing: tuple[str, ...] = ()
+    sha256: str = ""
+
+
 class Obligation(_Part, frozen=True):
-    """A duty that a law or contract sets; `done` is when it was met (0: pending)."""
+    """A duty that a law or contract sets; `done` is when it was met (0: pending).
+
+    `state` is "" (pending), "waits" (for another duty or a request), "possible" (`asks` names the
+    facts that decide), "met", "waived" or "void" (it does not apply after all). `due` 0: no time
+    is set; `aim` says that the time is the house's and not the law's. `open` is what the newest
+    notice still lacked.
+    """
 
     id: str
     title: str
     due: float = 0.0
     done: float = 0.0
     note: str = ""
+    state: str = ""
+    started: float = 0.0
+    aim: bool = False
+    to: str = ""
+    cite: str = ""
+    regime: str = ""
+    zone: str = ""
+    asks: tuple[str, ...] = ()
+    open: tuple[str, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    by: tuple[str, ...] = ()
+    """Who waived it, and who agreed."""
+
+    @property
+    def settled(self) -> bool:
+        """Tell whether nothing is left to do for it now; what waits comes up when its time does."""
+        return self.state in {"waived", "void", "waits"} or (bool(self.done) and not self.open)
 
 
 class Proposal(_Part, frozen=True):
@@ -86,6 +120,7 @@ class Proposal(_Part, frozen=True):
     actor: str
     reason: str
     time: float
+    target: str = ""
 
 
 class Receipt(_Part, frozen=True):
@@ -191,6 +226,10 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     obligations: tuple[Obligation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
+    aware: float = 0.0
+    """When somebody became aware of it, as stated; 0: nobody said, `opened` counts."""
+    told: dict[str, str] = {}
+    """What was written for the fields of notices."""
 
 
 def event_hash(event: IncidentEvent) -> str:
