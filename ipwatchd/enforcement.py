@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.firewall import CommitWatch, who
+from ipwatchd.firewall import CommitWatch, Tally, who
 from ipwatchd.pace import Pace
 from ipwatchd.records.entry import MODES
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.bindings import Bindings
     from ipwatchd.config import FirewallSettings
-    from ipwatchd.firewall import Diff, Firewall, Hits
+    from ipwatchd.firewall import Diff, Firewall
     from ipwatchd.firewall.firewall import Victims
     from ipwatchd.lists import Lists
     from ipwatchd.records.policy import Policy
@@ -87,6 +87,9 @@ class Enforcement:
         """Why the mode in force is not on the disk; empty where it is."""
         self.changed_by = ""
         """The programs that last changed our rules, where the kernel said so."""
+        self.bypass = ""
+        """Which flowtables let connections past every rule; empty where none does."""
+        self._known_generation = -1
         self.watch: CommitWatch | None = None
         self.pace = Pace()
         self._looking = asyncio.Lock()
@@ -153,6 +156,7 @@ class Enforcement:
             return False
         async with self._looking:
             try:
+                self._look_for_bypass()
                 if self._firewall.check(now):
                     return False
                 self._hear()
@@ -165,6 +169,20 @@ class Enforcement:
             await self.sync(now)
             self.pace.repaired(began, loop.time())
         return True
+
+    def _look_for_bypass(self) -> None:
+        """Notice a flowtable that lets connections past every rule, where anybody committed."""
+        generation = self._firewall.generation()
+        if generation == self._known_generation:
+            return
+        self._known_generation = generation
+        found = self._firewall.flowtables()
+        self.bypass = (
+            f"flowtable {', '.join(found)} lets connections past these rules: delete it, or deny "
+            "what is in it there"
+            if found
+            else ""
+        )
 
     def _hear(self) -> None:
         """Take what the kernel told of commits."""
@@ -212,12 +230,13 @@ class Enforcement:
         """Return what is wrong now, a sentence a part."""
         found = {
             "firewall": self.note, "firewall mode": self.unkept, "firewall fight": self.fight(),
+            "firewall by-pass": self.bypass,
         }  # fmt: skip
         return {part: note for part, note in found.items() if note}
 
-    async def hits(self) -> list[Hits]:
+    async def tally(self) -> Tally:
         """Return what each live element of the kernel's sets has met since it was put down."""
-        return await asyncio.to_thread(self._firewall.hits)
+        return Tally(await asyncio.to_thread(self._firewall.hits))
 
     async def diff(self, now: float) -> Diff:
         """Return what differs between the stored lists and the kernel."""

@@ -25,6 +25,11 @@ def _end(row_end: Any) -> str:
     return when(row_end) if row_end else "never"
 
 
+def _counted(packets: Any) -> str:
+    """Show what an entry met; what comes in masses is not counted."""
+    return "-" if packets is None else count(packets)
+
+
 def _words(value: Any) -> str:
     if isinstance(value, list | tuple):
         return ",".join(str(item) for item in value)
@@ -95,7 +100,7 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("network", "NETWORK", network_text), Column("reason", "REASON"),
         Column("author", "BY"),
         Column("source", "SOURCE"), Column("created", "SINCE", when),
-        Column("expires", "UNTIL", _end),
+        Column("expires", "UNTIL", _end), Column("packets", "PACKETS", _counted, right=True),
     ),
     "incidents": (
         Column("id", "ID"), Column("priority", "P"), Column("state", "STATE"),

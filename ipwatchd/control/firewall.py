@@ -9,7 +9,10 @@ from msgspec import Meta
 
 from ipwatchd.control.call import UnavailableError
 from ipwatchd.control.messages import Applied, FirewallState
+from ipwatchd.lists.compile import network_ranges
+from ipwatchd.lists.tier import is_bulk
 from ipwatchd.records.duration import duration_text
+from ipwatchd.records.network import is_selector
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +20,10 @@ if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
     from ipwatchd.enforcement import Choice, Enforcement
+    from ipwatchd.firewall import Met, Tally
+    from ipwatchd.records.entry import ListEntry
 
-__all__ = ["confirm", "diff", "firewall_state", "rollback", "set_mode", "state"]
+__all__ = ["confirm", "diff", "firewall_state", "met", "rollback", "set_mode", "state"]
 
 
 class _Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -49,20 +54,30 @@ def firewall_state(house: House, now: float) -> FirewallState:
         packets=kernel.packets,
         bytes=kernel.bytes,
         confirm_by=choice.confirm_by,
-        note=live.enforcement.note or _bypass(kernel.flowtables),
+        note=live.enforcement.note or live.enforcement.bypass,
         repairs=live.enforcement.repairs,
         changed_by=live.enforcement.changed_by,
     )
 
 
-def _bypass(flowtables: Sequence[str]) -> str:
-    """Say which flowtables let connections past every rule."""
-    if not flowtables:
-        return ""
-    return (
-        f"flowtable {', '.join(flowtables)} lets connections past these rules: delete it, or deny "
-        "what is in it there"
-    )
+async def met(house: House, entries: Sequence[ListEntry]) -> list[Met | None]:
+    """Return what each entry has met in the kernel; None where that is not counted.
+
+    What people and responses entered is; what comes in masses is not.
+    """
+    live = house.live
+    if live is None or live.enforcement is None:
+        return [None] * len(entries)
+    tally = await live.enforcement.tally()
+    return [_met(tally, entry) for entry in entries]
+
+
+def _met(tally: Tally, entry: ListEntry) -> Met | None:
+    if is_bulk(entry.source) or is_selector(entry.network):
+        return None
+    [(first_hi, first_lo, last_hi, last_lo, _)] = network_ranges([entry.network]).tolist()
+    name = entry.list if entry.scope == "site" else f"on-{entry.scope}-{entry.list}"
+    return tally.met(name, [(first_hi << 64 | first_lo, last_hi << 64 | last_lo)])
 
 
 async def state(house: House, call: Call) -> FirewallState:

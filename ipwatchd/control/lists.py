@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 from msgspec import Meta
 
+from ipwatchd.control import firewall
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import ListChange
 from ipwatchd.lists import formats
@@ -56,8 +57,13 @@ def _entry(entry: ListEntry) -> dict[str, Any]:
 
 
 async def entries(house: House, call: Call) -> list[dict[str, Any]]:
-    """Answer GET lists/NAME: the entries in force."""
-    return [_entry(entry) for entry in house.stores.lists.entries(_name(call), now=call.now)]
+    """Answer GET lists/NAME: the entries in force, with what those that count have met."""
+    found = house.stores.lists.entries(_name(call), now=call.now)
+    met = await firewall.met(house, found)
+    return [
+        _entry(entry) | (one._asdict() if one else {"packets": None, "bytes": None})
+        for entry, one in zip(found, met, strict=True)
+    ]
 
 
 async def add(house: House, call: Call) -> ListChange:

@@ -2,12 +2,13 @@
 
 `Firewall` applies, checks and compares; `BlockedReader` reads back the packets that a deny met;
 `CommitWatch` hears who changes rules; `kill` ends the connections of denied addresses. Pure:
-`codec`, `expressions`, `elements`, `layout`, `ledger`, `rules`. I/O: `transport`, `kernel`,
+`codec`, `expressions`, `elements`, `hits`, `layout`, `ledger`, `rules`. I/O: `transport`, `kernel`,
 `compare`, `firewall`, `watch`, `conntrack`, `nflog`.
 """
 
 from ipwatchd.firewall.conntrack import kill
 from ipwatchd.firewall.firewall import Applied, Diff, Firewall, FirewallStatus
+from ipwatchd.firewall.hits import Met, Tally
 from ipwatchd.firewall.kernel import Hits
 from ipwatchd.firewall.nflog import BlockedReader, ReaderCounters
 from ipwatchd.firewall.watch import Commit, CommitWatch, who
@@ -21,7 +22,9 @@ __all__ = [
     "Firewall",
     "FirewallStatus",
     "Hits",
+    "Met",
     "ReaderCounters",
+    "Tally",
     "kill",
     "who",
 ]

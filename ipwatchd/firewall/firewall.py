@@ -192,6 +192,12 @@ class Firewall:
             raise failure(errno.ENOTCONN, _CLOSED)
         return KernelTable(self._asking, self.settings.table).generation()
 
+    def flowtables(self) -> tuple[str, ...]:
+        """Return the flowtables that let connections past every rule."""
+        if self._asking is None:
+            raise failure(errno.ENOTCONN, _CLOSED)
+        return KernelTable(self._asking, self.settings.table).flowtables()
+
     def own(self) -> tuple[int, list[int]]:
         """Return the last generation in which all was as it should be, and those we made."""
         return self._trusted, [*self._own]

@@ -18,16 +18,19 @@ from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from numpy.typing import NDArray
 
     from ipwatchd.firewall.layout import SetSpec
     from ipwatchd.firewall.transport import NetlinkSocket
 
-__all__ = ["Counter", "Hits", "KernelTable", "SetState", "Structure"]
+__all__ = ["Counter", "Hits", "KernelTable", "SetState", "Structure", "read_flowtables"]
 
 _KEYS: Final = 512
 """Keys of one look-up message; the answers to it must fit into the receive buffer."""
 _OBJECT_COUNTER: Final = 1
+_HW_OFFLOAD: Final = 1
 
 
 class SetState(NamedTuple):
@@ -151,17 +154,12 @@ class KernelTable:
         return found
 
     def flowtables(self) -> tuple[str, ...]:
-        """Return everybody's flowtables as TABLE NAME: connections in one by-pass every rule."""
+        """Return everybody's flowtables in use: connections in one by-pass every rule."""
         asked = codec.message(Nft.GETFLOWTABLE, DUMP, family=0)
         try:
-            found = [codec.attributes(answer.body, 4) for answer in self._socket.request(asked)]
+            return read_flowtables(answer.body for answer in self._socket.request(asked))
         except OSError:
             return ()  # a kernel without flowtables
-        return tuple(
-            f"{codec.string(one[1])} {codec.string(one[2])}"
-            for one in found
-            if 1 in one and 2 in one
-        )
 
     def mode(self) -> str:
         """Return what the kernel does: off (no table), enforce (the gate is open) or observe."""
@@ -246,6 +244,20 @@ class KernelTable:
             for (start, begins, (octets, packets)), (after, _, _) in pairwise([*rows, *top])
             if begins
         ]
+
+
+def read_flowtables(bodies: Iterable[memoryview]) -> tuple[str, ...]:
+    """Return the flowtables that a rule fills as TABLE NAME, out of NFT_MSG_NEWFLOWTABLE bodies.
+
+    One that a network card works off (NFT_FLOWTABLE_HW_OFFLOAD) is named as such.
+    """
+    found = (codec.attributes(body, 4) for body in bodies)
+    return tuple(
+        f"{codec.string(one[1])} {codec.string(one[2])}"
+        + (" (in the network card)" if codec.be32(one.get(7)) & _HW_OFFLOAD else "")
+        for one in found
+        if 1 in one and 2 in one and codec.be32(one.get(4))
+    )
 
 
 def _top(family: int) -> int:
