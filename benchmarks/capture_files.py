@@ -1,9 +1,11 @@
 """CPU per further packet of a capture file: ipwatchd beside softflowd, nfpcapd and others.
 
 python benchmarks/capture_files.py [--json] [--repeats N] [--packets N] [--nfstream PYTHON]
+    [--suricata-root DIR]
 
-suricata (flow output only) is measured where it is installed, nfstream with the interpreter of a
-virtual environment that has it.
+suricata (flow output only) is measured where it is installed, here or in the tree of another Debian
+release (`debootstrap trixie DIR`, `chroot DIR apt-get install suricata`; needs root); nfstream with
+the interpreter of a virtual environment that has it.
 
 Each tool reads one copy of a capture and four copies of it; the slope between the two is what a
 packet costs, free of start-up. Two captures: frames cut to 96 bytes, and whole frames.
@@ -16,7 +18,7 @@ import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import measure
 import packets as made
@@ -44,21 +46,35 @@ outputs:
 """
 
 
-def _others(folder: Path, file: Path, nfstream: str) -> dict[str, list[str]]:
+class _Peers(NamedTuple):
+    """Where the peers are that Debian 12 does not have."""
+
+    nfstream: str
+    suricata_root: str
+
+
+def _suricata(folder: Path, file: Path, root: str) -> list[str]:
+    """Return the command that reads `file`; `folder` lies below `root` where that is given."""
+    settings = folder / "suricata.yaml"
+    settings.write_text(SURICATA)
+    inside = Path("/") / folder.relative_to(root) if root else folder
+    return [
+        *(("chroot", root) if root else ()), "suricata", "-c", str(inside / settings.name),
+        "-r", str(inside / file.name), "-l", str(inside), "--runmode", "single",
+        "-S", "/dev/null", "-k", "none",
+    ]  # fmt: skip
+
+
+def _others(folder: Path, file: Path, peers: _Peers) -> dict[str, list[str]]:
     found = {}
-    if nfstream:
-        found["nfstream"] = [nfstream, "-c", NFSTREAM, str(file)]
-    if shutil.which("suricata"):
-        settings = folder / "suricata.yaml"
-        settings.write_text(SURICATA)
-        found["suricata"] = [
-            "suricata", "-c", str(settings), "-r", str(file), "-l", str(folder),
-            "--runmode", "single", "-S", "/dev/null", "-k", "none",
-        ]  # fmt: skip
+    if peers.nfstream:
+        found["nfstream"] = [peers.nfstream, "-c", NFSTREAM, str(file)]
+    if peers.suricata_root or shutil.which("suricata"):
+        found["suricata"] = _suricata(folder, file, peers.suricata_root)
     return found
 
 
-def _commands(folder: Path, file: Path, nfstream: str) -> dict[str, list[str]]:
+def _commands(folder: Path, file: Path, peers: _Peers) -> dict[str, list[str]]:
     ours = [sys.executable, "-m", "ipwatchd.cli.ipwatchd"]
     nfdump = folder / "nfdump"
     nfdump.mkdir(exist_ok=True)
@@ -68,22 +84,33 @@ def _commands(folder: Path, file: Path, nfstream: str) -> dict[str, list[str]]:
         "flows": [*ours, "flows", str(file), "-o", "/dev/null"],
         "softflowd": ["softflowd", "-d", "-r", str(file), "-n", "127.0.0.1:9", "-m", "300000"],
         "nfpcapd": ["nfpcapd", "-r", str(file), "-w", str(nfdump)],
-        **_others(folder, file, nfstream),
+        **_others(folder, file, peers),
     }
 
 
-def _measure(folder: Path, width: int, count: int, repeats: int, nfstream: str) -> dict[str, Any]:
+def _measure(folder: Path, width: int, count: int, repeats: int, peers: _Peers) -> dict[str, Any]:
     data, wire = made.frames(count, count // 25, width=width)
     small, large = folder / "one.pcap", folder / "four.pcap"
     made.write_copies(small, data, wire, 1)
     made.write_copies(large, data, wire, 4)
     costs: dict[str, list[float]] = {}
     for _ in range(repeats):
-        for name in _commands(folder, small, nfstream):
-            one = measure.run(_commands(folder, small, nfstream)[name]).cpu
-            four = measure.run(_commands(folder, large, nfstream)[name]).cpu
+        for name in _commands(folder, small, peers):
+            one = measure.run(_commands(folder, small, peers)[name]).cpu
+            four = measure.run(_commands(folder, large, peers)[name]).cpu
             costs.setdefault(name, []).append((four - one) / (3 * count) * 1e9)
     return {name: round(measure.median(values), 1) for name, values in costs.items()}
+
+
+def _ratios(cost: dict[str, Any]) -> dict[str, float]:
+    ratios = {
+        f"{name}_to_softflowd": cost[name] / cost["softflowd"]
+        for name in ("flows", "read_files_events", "read_files")
+    }
+    for peer in ("suricata", "nfstream"):
+        if peer in cost:
+            ratios[f"read_files_events_to_{peer}"] = cost["read_files_events"] / cost[peer]
+    return {name: round(value, 3) for name, value in ratios.items()}
 
 
 def main() -> None:
@@ -93,16 +120,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--packets", type=int, default=500_000)
     parser.add_argument("--nfstream", default="", help="interpreter that has nfstream")
+    parser.add_argument("--suricata-root", default="", help="tree of a Debian that has suricata")
     options = parser.parse_args()
+    peers = _Peers(options.nfstream, options.suricata_root)
     result: dict[str, Any] = {"unit": "ns of CPU a further packet", "packets": options.packets}
     lines = []
     for label, width in (("96 bytes captured", 96), ("whole frames", 1514)):
-        with tempfile.TemporaryDirectory() as folder:
+        below = Path(peers.suricata_root, "srv") if peers.suricata_root else None
+        with tempfile.TemporaryDirectory(dir=below) as folder:
             count = options.packets if width == 96 else options.packets // 2
-            cost = _measure(Path(folder), width, count, options.repeats, options.nfstream)
-        cost["flows_to_softflowd"] = round(cost["flows"] / cost["softflowd"], 3)
-        cost["events_to_softflowd"] = round(cost["read_files_events"] / cost["softflowd"], 3)
-        cost["read_files_to_softflowd"] = round(cost["read_files"] / cost["softflowd"], 3)
+            cost: dict[str, Any] = _measure(Path(folder), width, count, options.repeats, peers)
+        cost |= _ratios(cost)
         result[label] = cost
         lines.append(f"{label}: " + ", ".join(f"{name} {value}" for name, value in cost.items()))
     measure.say(result, [f"{result['unit']}, medians of {options.repeats}", *lines])

@@ -25,6 +25,8 @@ proxy's CONNECT come after some lines of another protocol."""
 DATAGRAM_TRIES: Final = 2
 _SEGMENTS: Final = 4
 """Segments of a direction that are tapped from a known beginning on."""
+_SSH_SEGMENTS: Final = 48
+"""The same of SSH: how long they are tells how a login went (dissect/ssh_login.py)."""
 _CHUNKS: Final = 4
 """Chunks of an SCTP packet that are looked at for one with data."""
 UNWANTED: Final = 255
@@ -135,8 +137,8 @@ def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
         if kind != seen:
             row["tap"] = seen
             row["service"] = _SERVICE_OF_KIND[seen]
-            left[1 - side] = _SEGMENTS
-        left[side] = _SEGMENTS
+            left[1 - side] = _SSH_SEGMENTS if seen == _SSH else _SEGMENTS
+        left[side] = _SSH_SEGMENTS if seen == _SSH else _SEGMENTS
         kind = seen
     elif left[side] == 0:
         return i64(_NONE)

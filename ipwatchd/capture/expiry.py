@@ -81,7 +81,8 @@ def idle_timeout(table: Table, row: Any) -> int:
             return i64(table.limits[_ATTEMPT])
         return i64(table.limits[_TCP])
     if proto in (UDP, UDPLITE):
-        return i64(table.limits[_UDP])
+        limit = i64(table.limits[_UDP])
+        return min(limit, i64(table.limits[_ATTEMPT])) if fruitless(row) else limit
     if proto in (ICMP, ICMP6):
         return i64(table.limits[_ICMP])
     return i64(table.limits[_OTHER])

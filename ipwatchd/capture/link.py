@@ -9,23 +9,25 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.capture.jit import compiled, i64, inlined
 from ipwatchd.capture.octets import be16, be32, le16, le32, octet
+from ipwatchd.capture.ppp import ppp_header
+from ipwatchd.capture.rare_link import RARE_LINKS, hdlc_header, rare_link
 from ipwatchd.capture.wlan import wlan_header
 
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
 __all__ = [
-    "ARP", "ETHERNET", "IPV4", "IPV6", "LINK_TYPES", "LLDP", "MPLS", "NOTHING", "PPP_FRAME",
-    "link_header", "ppp_header", "unwrap", "version_of",
+    "ARP", "ETHERNET", "IPV4", "IPV6", "LINK_TYPES", "LLDP", "MPLS", "NOTHING", "NSH", "PPP_FRAME",
+    "link_header", "unwrap", "version_of",
 ]  # fmt: skip
 
 ETHERNET: Final = 1
-LINK_TYPES: Final = frozenset(
+LINK_TYPES: Final = RARE_LINKS | frozenset(
     (0, 1, 9, 12, 14, 50, 51, 101, 104, 105, 108, 113, 127, 149, 192, 228, 229, 239, 258, 276)
 )
 """BSD loopback, Ethernet, PPP, raw IP (three numbers), PPP in HDLC, PPPoE, raw IP, Cisco HDLC,
 802.11, OpenBSD loopback, cooked v1, radiotap, USER2 as PKTAP (Apple), PPI, IPv4, IPv6, NFLOG,
-PKTAP, cooked v2."""
+PKTAP, cooked v2, and the rare ones."""
 
 NOTHING: Final = -1
 IPV4: Final = 0x0800
@@ -34,6 +36,7 @@ IPV6: Final = 0x86DD
 LLDP: Final = 0x88CC
 MPLS: Final = 0x8847
 PPP_FRAME: Final = 0x880B
+NSH: Final = 0x894F
 _MAX_TAGS: Final = 8
 
 
@@ -46,26 +49,6 @@ def version_of(data: Octets, at: int, end: int) -> int:
     if version == 6:
         return i64(IPV6)
     return i64(NOTHING)
-
-
-@compiled
-def ppp_header(data: Octets, at: int, end: int) -> tuple[int, int]:
-    """Read a PPP header with or without address and control (RFC 1662, 3.1) and compression."""
-    if be16(data, at, end) == 0xFF03:
-        at += 2
-    if octet(data, at, end) & 1:
-        protocol = octet(data, at, end)
-        at += 1
-    else:
-        protocol = be16(data, at, end)
-        at += 2
-    if protocol == 0x21:
-        return i64(IPV4), at
-    if protocol == 0x57:
-        return i64(IPV6), at
-    if protocol == 0x281:
-        return i64(MPLS), at
-    return i64(NOTHING), at
 
 
 @compiled
@@ -117,7 +100,7 @@ def _rare_link(  # noqa: PLR0911 - a table of link types
         return be16(data, at, end), at + 20
     if link in (9, 50, 104):
         if link == 104 or octet(data, at, end) in (0x0F, 0x8F):  # Cisco HDLC, also in PPP's place
-            return be16(data, at + 2, end), at + 4
+            return hdlc_header(data, at, end)
         return ppp_header(data, at, end)
     if link == 51:
         return i64(0x8864), at
@@ -127,7 +110,7 @@ def _rare_link(  # noqa: PLR0911 - a table of link types
         return _nflog(data, at, end)
     if link in (12, 14, 101, 228, 229):
         return version_of(data, at, end), at
-    return i64(NOTHING), at
+    return rare_link(data, at, end, link)
 
 
 @inlined
@@ -156,8 +139,52 @@ def _mpls(data: Octets, at: int, end: int) -> tuple[int, int]:
 
 
 @compiled
-def unwrap(data: Octets, at: int, end: int, kind: int, header: Any) -> tuple[int, int]:
-    """Step over VLAN tags (the outermost is kept), MPLS, PPPoE and LLC up to the network layer."""
+def _nsh(data: Octets, at: int, end: int) -> tuple[int, int]:
+    """Read a network service header (RFC 8300, 2)."""
+    following = octet(data, at + 3, end)
+    at += (be16(data, at, end) & 0x3F) * 4
+    if following == 3 and at + 14 <= end:
+        return be16(data, at + 12, end), at + 14
+    if following == 5:
+        return i64(MPLS), at
+    return version_of(data, at, end), at
+
+
+@compiled
+def _tagged(data: Octets, at: int, end: int, kind: int) -> tuple[int, int]:
+    """Step over a tag that carriers and data centres put before the frame or its type.
+
+    802.1ah, Cisco's VN-Tag, 802.1BR, Cisco's metadata, MACsec without encryption (IEEE 802.1AE),
+    TRILL (RFC 6325), FabricPath. NOTHING where it is none of them.
+    """
+    length = i64(-1)
+    if kind == 0x88E7:  # a provider's backbone: service tag, then the customer's frame
+        length = i64(16)
+    elif kind == 0x8926:
+        length = i64(4)
+    elif kind == 0x893F:
+        length = i64(6)
+    elif kind == 0x8909:
+        length = 2 + 4 * octet(data, at + 1, end)
+    elif kind == 0x88E5 and octet(data, at, end) & 0x0C == 0:
+        length = i64(14 if octet(data, at, end) & 0x20 else 6)
+    elif kind == 0x22F3:
+        length = 18 + 4 * ((be16(data, at, end) >> 6) & 0x1F)
+    elif kind == 0x8903:
+        length = i64(14)
+    if length < 0:
+        return i64(NOTHING), at
+    return be16(data, at + length, end), at + length + 2
+
+
+@compiled
+def unwrap(  # noqa: C901 - a table of EtherTypes
+    data: Octets, at: int, end: int, kind: int, header: Any
+) -> tuple[int, int]:
+    """Step over VLAN tags (the outermost is kept), MPLS, PPPoE, LLC and other tags to the network.
+
+    What is none of those is returned as it is.
+    """
     for _ in range(_MAX_TAGS):
         if kind in (IPV4, IPV6):
             break
@@ -166,18 +193,20 @@ def unwrap(data: Octets, at: int, end: int, kind: int, header: Any) -> tuple[int
                 header["vlan"] = be16(data, at, end) & 0xFFF
             kind = be16(data, at + 2, end)
             at += 4
-        elif kind == 0x88E7:  # a provider's backbone: service tag, then the customer's frame
-            kind = be16(data, at + 16, end)
-            at += 18
         elif kind in (MPLS, 0x8848):
             kind, at = _mpls(data, at, end)
         elif kind == 0x8864:  # PPPoE session (RFC 2516)
             kind, at = ppp_header(data, at + 6, end)
         elif kind == PPP_FRAME:
             kind, at = ppp_header(data, at, end)
+        elif kind == NSH:
+            kind, at = _nsh(data, at, end)
         elif 0 < kind <= 1500 and be32(data, at, end) == 0xAAAA0300:  # LLC and SNAP (RFC 1042)
             kind = be16(data, at + 6, end)
             at += 8
         else:
-            break
+            behind, place = _tagged(data, at, end, kind)
+            if behind == NOTHING:
+                break
+            kind, at = behind, place
     return kind, at

@@ -230,6 +230,16 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
 
 
 @inlined
+def _opens(row: Any, header: Any, side: int) -> bool:
+    """Tell a first SYN, and a first datagram that comes from the originator."""
+    if header["proto"] == TCP:
+        syn: bool = header["tcp_flags"] & (SYN | ACK | RST | FIN) == SYN
+        return syn
+    from_orig: bool = side == (1 if row["bits"] & ORIG_B else 0)
+    return header["proto"] == UDP and header["later_fragment"] == 0 and from_orig
+
+
+@inlined
 def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
     """Find or make the flow of a decoded packet and count the packet in it."""
     source = u64(header["src_port"])
@@ -260,7 +270,7 @@ def _flow(table: Table, packet: Any, header: Any, data: Octets) -> None:
         place = insert(table, digest)
         _set_key(table.rows[place], s_hi, s_lo, d_hi, d_lo, ports, proto)
         _begin(table, place, packet, header, side)
-        if header["proto"] == TCP and header["tcp_flags"] & (SYN | ACK | RST | FIN) == SYN:
+        if _opens(table.rows[place], header, side):
             opening(table, place)
     elif _may_renew(table, table.rows[place], packet["ts"], header["tcp_flags"], side):
         _renew(table, place, packet, header, side)

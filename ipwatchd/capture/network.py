@@ -15,6 +15,7 @@ __all__ = ["AH", "ICMP", "ICMP6", "SCTP", "TCP", "UDP", "UDPLITE", "ipv4", "ipv6
 ICMP: Final = 1
 TCP: Final = 6
 UDP: Final = 17
+ESP: Final = 50
 AH: Final = 51
 ICMP6: Final = 58
 SCTP: Final = 132
@@ -23,31 +24,6 @@ UDPLITE: Final = 136
 _MAPPED: Final = u64(0xFFFF_0000_0000)
 _NONE: Final = u64(0)
 _MAX_EXTENSIONS: Final = 16
-
-
-@inlined
-def ipv4(data: Octets, at: int, end: int, on_wire: int, header: Any) -> bool:
-    """Read an IPv4 header (RFC 791). `on_wire` stands for a total length of 0 (TSO).
-
-    False leaves `header` as it was: too short, another version or impossible lengths.
-    """
-    if at + 20 > end:
-        return False
-    first = octet(data, at, end)
-    length = (first & 15) * 4
-    total = be16(data, at + 2, end)
-    if first >> 4 != 4 or length < 20 or 0 < total < length:
-        return False
-    header["src_hi"] = _NONE
-    header["dst_hi"] = _NONE
-    header["src_lo"] = _MAPPED | u64(be32(data, at + 12, end))
-    header["dst_lo"] = _MAPPED | u64(be32(data, at + 16, end))
-    header["proto"] = octet(data, at + 9, end)
-    header["later_fragment"] = be16(data, at + 6, end) & 0x1FFF != 0
-    header["ip_bytes"] = total if total > 0 else on_wire
-    header["end"] = min(end, at + total) if total > 0 else end
-    header["at"] = at + length
-    return True
 
 
 @compiled
@@ -76,6 +52,8 @@ def _extensions(data: Octets, at: int, end: int, header: Any) -> None:
             length = (octet(data, at + 1, end) + 1) * 8
             if proto == 0 and header["ip_bytes"] == 40:
                 header["ip_bytes"] = 40 + _jumbo(data, at, end, length)
+        elif proto == AH and octet(data, at, end) != ESP:  # what it authenticates is in clear
+            length = (octet(data, at + 1, end) + 2) * 4
         elif proto == 44:
             length = i64(8)
             if be16(data, at + 2, end) & 0xFFF8:
@@ -88,6 +66,33 @@ def _extensions(data: Octets, at: int, end: int, header: Any) -> None:
             break
     header["proto"] = proto
     header["at"] = at
+
+
+@inlined
+def ipv4(data: Octets, at: int, end: int, on_wire: int, header: Any) -> bool:
+    """Read an IPv4 header (RFC 791). `on_wire` stands for a total length of 0 (TSO).
+
+    False leaves `header` as it was: too short, another version or impossible lengths.
+    """
+    if at + 20 > end:
+        return False
+    first = octet(data, at, end)
+    length = (first & 15) * 4
+    total = be16(data, at + 2, end)
+    if first >> 4 != 4 or length < 20 or 0 < total < length:
+        return False
+    header["src_hi"] = _NONE
+    header["dst_hi"] = _NONE
+    header["src_lo"] = _MAPPED | u64(be32(data, at + 12, end))
+    header["dst_lo"] = _MAPPED | u64(be32(data, at + 16, end))
+    header["proto"] = octet(data, at + 9, end)
+    header["later_fragment"] = be16(data, at + 6, end) & 0x1FFF != 0
+    header["ip_bytes"] = total if total > 0 else on_wire
+    header["end"] = min(end, at + total) if total > 0 else end
+    header["at"] = at + length
+    if header["proto"] == AH and not header["later_fragment"]:
+        _extensions(data, at + length, i64(header["end"]), header)
+    return True
 
 
 @compiled

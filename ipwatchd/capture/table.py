@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOOD", "FLOODED", "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B",
-    "STATE", "Table", "coarse", "export", "find", "flow_hash", "insert", "make_table", "remove",
+    "STATE", "WHOLES", "Table", "coarse", "export", "find", "flow_hash", "insert",
+    "make_table", "remove",
 ]  # fmt: skip
 
 ROW: Final = np.dtype(
@@ -87,6 +88,7 @@ FLOOD: Final = np.dtype(
         ("iface", "<u2"),
         ("flags", "u1", (2,)),
         ("tcp", "u1", (2,)),
+        ("proto", "u1"),
     ]
 )
 """One address that connections are opened to: how many in this second, and the sums of those that
@@ -106,8 +108,13 @@ STATE: Final = np.dtype(
 """The loop's own numbers: cursors first, then counters that only grow."""
 
 _WORDS: Final = 11
+WHOLES: Final = 4
+"""Behind the targets' counts: one for each of TCP and UDP over IPv4 and IPv6, for all targets."""
 _FLOODS: Final = 1024
-"""Targets whose openings are counted at a time: a flood over more than these is told singly."""
+"""Targets whose openings are counted at a time: a flood over more than these is summed for all."""
+_SOURCES: Final = 1 << 16
+"""Sources that are told from those of a flood over many targets: a scan with more than about one
+try a second for each 65,536 of the flood's keeps its records."""
 _COARSE: Final = 30
 _LATEST: Final = 0xFFFF_FFFF
 _WIDE: Final = 8
@@ -137,6 +144,7 @@ class Table(NamedTuple):
     tap_by_port: NDArray[np.uint8]
     known_ports: NDArray[np.uint8]
     floods: NDArray[np.void] = np.zeros(0, FLOOD)
+    sources: NDArray[np.uint64] = np.zeros(0, np.uint64)
 
 
 def make_table(
@@ -160,7 +168,8 @@ def make_table(
         tap_data=np.zeros(tap_bytes, np.uint8),
         tap_by_port=TAP_BY_PORT,
         known_ports=KNOWN_PORTS,
-        floods=np.zeros(_FLOODS, FLOOD),
+        floods=np.zeros(_FLOODS + WHOLES, FLOOD),
+        sources=np.zeros(_SOURCES, np.uint64),
     )
 
 
