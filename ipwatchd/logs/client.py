@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from functools import lru_cache
 from typing import Final
 
 __all__ = ["client", "shown"]
@@ -11,13 +12,14 @@ __all__ = ["client", "shown"]
 _PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9.]{7,15}):([0-9]{1,5})")
 
 
+@lru_cache(maxsize=16_384)
 def client(text: str) -> tuple[str, int, str]:
     """Return address, port and host name of a client; what is not known is "" or 0.
 
     Takes 192.0.2.1, 192.0.2.1:99, [2001:db8::1]:99 and names. An IPv4-mapped address is IPv4.
     A number with leading zeros is kept as a name: programs disagree whether it is octal.
     """
-    text = text[:255]
+    text = text[:255].rstrip(".")
     port = 0
     found = _PORT.fullmatch(text)
     if found:

@@ -1,136 +1,196 @@
-"""Log lines → logins and API requests.
+"""Log lines → logins, API requests and VPN addresses.
 
-What lines look like stands in tables (`logins.LOGINS`, `access.FIELDS`); this applies them.
-A line is read up to MAX_LINE characters by patterns of linear work.
+What lines mean stands in files of data (config/logs/*.toml, `ruleset`); this applies them. A line
+is read up to MAX_LINE characters by templates of linear work (`template`).
 """
 
 from __future__ import annotations
 
-import re
+from datetime import UTC
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.logs import access, syslog
+from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
-from ipwatchd.logs.logins import LOGINS
-from ipwatchd.records.event import Auth
+from ipwatchd.logs.memory import Known, Memory
+from ipwatchd.logs.ruleset import load_rules
+from ipwatchd.logs.when import stamp
+from ipwatchd.records.event import Api, Auth, Vpn
 
 if TYPE_CHECKING:
-    from ipwatchd.logs.logins import Program
-    from ipwatchd.records.event import Api
+    from collections.abc import Iterator, Mapping, Sequence
+    from datetime import tzinfo
 
-__all__ = ["MAX_LINE", "parse_line"]
+    from ipwatchd.logs.ruleset import Line, Program, Ruleset
+
+__all__ = ["ANY", "MAX_LINE", "LogEvent", "Reader", "parse_line"]
 
 MAX_LINE: Final = 16 * 1024
 """Characters of a line that is looked at; a longer one gives nothing. Stops a line without end, and
 a forger who places words so that the cut makes them the end of the line."""
 
-_JUDGED: Final = re.compile(r"(Failed|Accepted) ([^ ]{1,64}) for (invalid user |illegal user )?")
-_CLIENT: Final = re.compile(r" from ([^ ]{1,255}) port ([0-9]{1,5}) ssh[12](?=: | \[preauth\]$|$)")
-_BARE_CLIENT: Final = re.compile(r"(.*) from ([^ ]{1,255})(?: port ([0-9]{1,5}))?$")
+ANY: Final = "*"
+"""The program whose lines any program may write: those of PAM, which it loads."""
 
-_PAM: Final = re.compile(
-    r"\(?pam_[a-z0-9_]{1,32}(?:\(([A-Za-z0-9_.-]{1,64})(?::auth)?\))?\)?:? authentication failure;"
-)
-_REMOTE: Final = re.compile(r"(.*?) rhost=([^ ]{0,255}) ?(?: {1,2}user=(.*))?$")
-_REMOTE_LAST: Final = re.compile(r"(.*) rhost=([^ ]{0,255}) ?(?: {1,2}user=(.*))?$")
+LogEvent = Auth | Api | Vpn
 
 
-def parse_line(line: bytes | str, *, now: float, source: str) -> Auth | Api | None:
-    """Return the login or API request that a line of a log reports, or None.
+class Reader:
+    """Reads the lines of many sources; remembers clients of sessions that go over several lines.
 
-    `now` (epoch s) gives the year to a stamp without one, and the time to a line without a stamp;
-    `source` is the file. A line over MAX_LINE gives None.
+    `zone` is that of time stamps that name none. `fields` are a site's own names of facts in JSON
+    logs, looked at before the rules'.
     """
-    if len(line) > MAX_LINE:
+
+    def __init__(
+        self,
+        rules: Ruleset | None = None,
+        *,
+        zone: tzinfo = UTC,
+        fields: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._rules = rules or load_rules()
+        self._zone = zone
+        self._objects = objects.Objects(self._rules.shapes, fields or {})
+        self._memory = Memory()
+
+    def line(self, line: bytes | str, *, now: float, source: str) -> LogEvent | None:
+        """Return what a line of a log reports, or None.
+
+        `now` (epoch s) gives the year to a stamp without one, and the time to a line without a
+        stamp; `source` is the file or sender. A line over MAX_LINE gives None.
+        """
+        if len(line) > MAX_LINE:
+            return None
+        if isinstance(line, bytes):
+            line = line.decode("utf-8", "backslashreplace")
+        line = line.rstrip("\r\n \0")
+        if line.startswith("{"):
+            return self._objects.read(line, now=now, source=source)
+        head = syslog.split(line, now, self._zone)
+        if head is not None:
+            event = self.message(head, now=now, source=source)
+            if event is not None or self._program(head.program) is not None:
+                return event
+        else:
+            event = access.from_combined(line, now=now, source=source, zone=self._zone)
+            if event is not None:
+                return event
+        return self._headed(line, now, source)
+
+    def message(self, head: syslog.Head, *, now: float, source: str) -> LogEvent | None:
+        """Return what a message of a program reports: syslog's or the journal's."""
+        if head.text.startswith("{"):
+            return self._objects.read(head.text, now=head.ts, source=source)
+        for tagged in self._rules.tagged.get(head.program, ()):
+            found = tagged.template.split(head.text)
+            if found is not None:
+                inner = head._replace(program=tagged.program, text=found[1])
+                event = self._said(inner, found[0], source)
+                if event is not None:
+                    return event
+        return self._said(head, {}, source)
+
+    def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
+        """Return what a line of a program's own file reports: the first head that fits and tells."""
+        hour = int(now // 3600)
+        for head in self._rules.heads:
+            found = head.template.split(line)
+            if found is not None:
+                facts, text = found
+                ts = stamp(head.time, facts.pop("time", ""), hour, self._zone)
+                program = facts.pop("program", "") or head.program
+                inner = syslog.Head(now if ts is None else ts, program, text)
+                event = self._said(inner, facts, source)
+                if event is not None:
+                    return event
         return None
-    if isinstance(line, bytes):
-        line = line.decode("utf-8", "backslashreplace")
-    line = line.rstrip("\r\n")
-    if line.startswith("{"):
-        return access.from_json(line, now=now, source=source)
-    head = syslog.split(line, now)
-    if head is None:
-        return access.from_combined(line, now=now, source=source)
-    program = LOGINS.get(head.program)
-    if program is None:
-        return _pam(head, source)
-    judged = _judged(head, program, source) if program.sshd else None
-    return judged or _login(head, program, source)
 
-
-def _login(head: syslog.Head, program: Program, source: str) -> Auth | None:
-    """Return the event of the first pattern that a message matches."""
-    for pattern, result, method, other in program.logins:
-        found = pattern.match(head.text)
-        if found is not None:
-            groups = found.groupdict(default="")
-            if other and any(one["from"] != groups["from"] for one in other.finditer(head.text)):
-                groups["from"] = groups["port"] = ""
-            return _auth(
-                head.ts, source, program.service, result, method or groups["method"].lower(),
-                groups.get("user", ""), groups["from"], groups.get("port", ""),
-            )  # fmt: skip
-    return None
-
-
-def _judged(head: syslog.Head, program: Program, source: str) -> Auth | None:
-    """Return the event of sshd's verdict: `Failed password for bob from 192.0.2.1 port 99 ssh2`.
-
-    The name before the client and the comment behind it (a certificate's id) are the client's own
-    words. Where they hold the like of a client there are two readings, and nobody is accused.
-    """
-    found = _JUDGED.match(head.text)
-    if found is None:
+    def _said(self, head: syslog.Head, facts: dict[str, str], source: str) -> LogEvent | None:
+        """Return what a program's own lines report, else what PAM says in its name."""
+        for program in (self._program(head.program), self._rules.programs.get(ANY)):
+            if program is None:
+                continue
+            text, more = head.text, facts
+            if program.before is not None and (found := program.before.split(text)) is not None:
+                more, text = facts | {key: one for key, one in found[0].items() if one}, found[1]
+            for line in program.lines(text):
+                told = line.match(text)
+                if told is not None:
+                    return self._event(head, program.service, line, more | told, source)
         return None
-    failed, method, unknown = found[1] == "Failed", found[2], bool(found[3])
-    # A client offers its keys one by one, and "none" to ask for the methods (RFC 4252, 5.2, 7).
-    if failed and not unknown and method in {"publickey", "none"}:
-        return None
-    rest = head.text[found.end() :]
-    clients = list(_CLIENT.finditer(rest))
-    if clients:
-        last = clients[-1]
-        user, address, port = rest[: last.start()], last[1], last[2]
-        # All but the last are followed by ": ", behind which all may be comment.
-        if any(one[1] != address for one in clients):
-            user, address, port = rest[: clients[0].start()], "", ""
-    elif bare := _BARE_CLIENT.match(rest):
-        user, address, port = bare[1], bare[2], bare[3] or ""
+
+    def _program(self, tag: str) -> Program | None:
+        """Return the rules of a tag: /usr/sbin/sshd, postfix/smtpd, httpd/backend1."""
+        found = self._rules.programs.get(tag)
+        if found is None and "/" in tag:
+            last, first = tag.rpartition("/")[2], tag.partition("/")[0]
+            found = self._rules.programs.get(last) or self._rules.programs.get(first)
+        return found
+
+    def _event(
+        self, head: syslog.Head, service: str, line: Line, facts: dict[str, str], source: str
+    ) -> LogEvent | None:
+        result = line.result
+        if result == "nothing":
+            return None
+        service = service or facts.get("program", "") or head.program.rpartition("/")[2]
+        session = facts.get("session") or head.pid
+        if session:
+            facts = self._recalled(facts, (source, service, session), head.ts)
+        if result == "remember":
+            return None
+        return next(_events(head.ts, source, service, line, facts), None)
+
+    def _recalled(
+        self, facts: dict[str, str], session: tuple[str, str, str], now: float
+    ) -> dict[str, str]:
+        """Return the facts with what the session's earlier lines told; remember what is told."""
+        if "from" in facts or "address" in facts:
+            if facts.get("from"):
+                told = Known(*(facts.get(name, "") for name in ("from", "port", "user")), now)
+                self._memory.put(session, told)
+            return facts
+        known = self._memory.get(session, now)
+        if known is None:
+            return facts
+        return {"user": known.user, **facts, "from": known.client, "port": known.port}
+
+
+def _events(
+    ts: float, source: str, service: str, line: Line, facts: Mapping[str, str]
+) -> Iterator[LogEvent]:
+    """Yield the event of a line that was matched."""
+    address, own_port, host = client(facts.get("from", ""))
+    port = min(int(facts.get("port") or 0), 65535) or own_port
+    user = shown(facts.get("user", ""))
+    if line.result in {"assigned", "released"}:
+        inner = client(facts.get("address", ""))[0]
+        yield Vpn(
+            ts=ts, orig=address, orig_port=port, source=source, message=line.result, user=user,
+            address=inner, service=service,
+        )  # fmt: skip
+    elif line.result == "request":
+        yield Api(
+            ts=ts, orig=address, orig_port=port, source=source,
+            name=shown(facts.get("name", "").lower()), method=shown(facts.get("method", ""), 24),
+            status=line.status or min(int(facts.get("status") or 0), 999), key=shown(facts.get("key", "")),
+        )  # fmt: skip
     else:
-        return None
-    result = "failure" if failed else "success"
-    return _auth(head.ts, source, program.service, result, method, user, address, port)
+        if not (address or host or user):
+            return
+        yield Auth(
+            ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
+            service=shown(service, 64), host=host,
+            method=line.method or shown(facts.get("method", ""), 64).lower(),
+        )  # fmt: skip
 
 
-def _pam(head: syslog.Head, source: str) -> Auth | None:
-    """Return a failure that PAM logs for a program; sshd tells its own in its own words."""
-    found = _PAM.match(head.text)
-    if found is None:
-        return None
-    rest = head.text[found.end() :].partition(" ruser=")[2]
-    first, last = _REMOTE.match(rest), _REMOTE_LAST.match(rest)
-    if first is None or last is None:
-        return None
-    # Two readings: a user name holds an "rhost=" of its own.
-    address = first[2] if first[2] == last[2] else ""
-    return _auth(
-        head.ts, source, found[1] or head.program, "failure", "pam", first[3] or first[1], address
-    )
+@cache
+def _reader() -> Reader:
+    return Reader()
 
 
-def _auth(
-    ts: float, source: str, service: str, result: str, method: str, user: str, who: str,
-    port: str = "",
-) -> Auth:  # fmt: skip
-    address, own_port, name = client(who)
-    return Auth(
-        ts=ts,
-        orig=address,
-        orig_port=min(int(port or 0), 65535) or own_port,
-        source=source,
-        user=shown(user),
-        result=result,
-        service=service,
-        method=shown(method, 64),
-        host=name,
-    )
+def parse_line(line: bytes | str, *, now: float, source: str) -> LogEvent | None:
+    """Return what a line reports by the shipped rules, in UTC; see `Reader.line`."""
+    return _reader().line(line, now=now, source=source)

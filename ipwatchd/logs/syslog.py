@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Final, NamedTuple
+from datetime import UTC
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipwatchd.logs.when import classic, rfc3339
+from ipwatchd.logs.when import stamp
+
+if TYPE_CHECKING:
+    from datetime import tzinfo
 
 __all__ = ["Head", "split"]
 
@@ -17,10 +21,10 @@ _HEAD: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,Z+-]{8,30}))"
     r"(?: [A-Za-z0-9._:-]{0,254}[A-Za-z0-9._-])?"
     r" (?:\[([A-Za-z0-9_./-]{1,64})\]:?|"
-    r"([A-Za-z0-9_./-]{1,64})(?:\([A-Za-z0-9_-]{1,32}\))?(?:\[[0-9]{1,10}\])?:) "
+    r"([A-Za-z0-9_./-]{1,64})(?:\([A-Za-z0-9_-]{1,32}\))?(?:\[([0-9]{1,10})\])?:) "
 )
 _RFC5424: Final = re.compile(
-    r"<[0-9]{1,3}>1 ([0-9TZ:.+-]{10,40}) [^ ]{1,255} ([^ ]{1,48}) [^ ]{1,128} [^ ]{1,32} "
+    r"<[0-9]{1,3}>1 ([0-9TZ:.+-]{10,40}) [^ ]{1,255} ([^ ]{1,48}) ([^ ]{1,128}) [^ ]{1,32} "
 )
 _ELEMENT: Final = re.compile(r"\[[^ =\]\"]{1,64}")
 _PARAMETER: Final = re.compile(r" [^ =\]\"]{1,64}=\"((?:[^\"\\]|\\.)*)\"")
@@ -29,29 +33,37 @@ _SOLARIS: Final = re.compile(r"\[ID [0-9]{1,10} [a-z0-9.]{1,32}\] ")
 
 
 class Head(NamedTuple):
-    """`program` without path and process id, `text` what it said."""
+    """`program` as it names itself, `pid` its process or "", `text` what it said."""
 
     ts: float
     program: str
     text: str
+    pid: str = ""
 
 
-def split(line: str, now: float) -> Head | None:
-    """Return the head of a line and its text; None where it is no syslog line."""
+def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
+    """Return the head of a line and its text; None where it is no syslog line.
+
+    `zone` is that of a stamp that names none.
+    """
+    hour = int(now // 3600)
     found = _RFC5424.match(line)
     if found:
         place = _structured(line, found.end())
         if place < 0:
             return None
-        return Head(rfc3339(found[1]) or now, found[2], line[place:])
+        pid = found[3] if found[3].isdecimal() else ""
+        return Head(stamp("iso", found[1], hour, zone) or now, found[2], line[place:], pid)
     found = _HEAD.match(line)
     if found is None:
         return None
-    ts = classic(found[1], now) if found[1] else rfc3339(found[2])
+    kind = "classic" if found[1] else "iso"
+    ts = stamp(kind, found[1] or found[2], hour, zone)
     text = line[found.end() :]
     extra = _SOLARIS.match(text)
-    program = (found[3] or found[4]).rpartition("/")[2]
-    return Head(now if ts is None else ts, program, text[extra.end() :] if extra else text)
+    program = found[3] or found[4]
+    text = text[extra.end() :] if extra else text
+    return Head(now if ts is None else ts, program, text, found[5] or "")
 
 
 def _structured(line: str, place: int) -> int:

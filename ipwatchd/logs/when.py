@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from typing import Final
 
-__all__ = ["classic", "clf", "epoch", "rfc3339"]
+__all__ = ["classic", "clf", "ctime", "epoch", "rfc3339", "stamp"]
 
 _MONTHS: Final = {
     name: number
@@ -19,28 +20,71 @@ _CLF: Final = re.compile(
     r"([0-9]{2})/([A-Z][a-z]{2}|[0-9]{2})/([0-9]{4}):([0-9]{2}):([0-9]{2}):([0-9]{2})"
     r"(?:\.[0-9]{1,9})?(?: ([+-])([0-9]{2})([0-9]{2}))?"
 )
+_CTIME: Final = re.compile(
+    r"[A-Z][a-z]{2} ([A-Z][a-z]{2}) {1,2}([0-9]{1,2}) ([0-9]{2}):([0-9]{2}):([0-9]{2})"
+    r"(?:\.([0-9]{1,9}))? ([0-9]{4})"
+)
 _RFC3339: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[T ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
+    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]{1,2}([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
     r"(?:(Z)|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 _AHEAD: Final = timedelta(days=1)
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
 
 
-def rfc3339(text: str) -> float | None:
-    """Return the time of RFC 3339 or a near kin (space for T, comma, no offset: UTC), or None."""
+@lru_cache(maxsize=4096)
+def stamp(kind: str, text: str, hour: int, zone: tzinfo = UTC) -> float | None:
+    """Return the time of a stamp of a kind (classic, ctime, clf, iso, tai, mysql, day), or None.
+
+    `hour` (hours since the epoch, now) gives the year where there is none, `zone` is that of the
+    one who wrote where the stamp names none.
+    """
+    match kind:
+        case "classic":
+            return classic(text, hour * 3600.0, zone)
+        case "ctime":
+            return ctime(text, zone)
+        case "clf":
+            return clf(text, zone)
+        case "tai":
+            # TAI is ten seconds and the leap seconds ahead of UTC, whose last was in 2016.
+            return float(int(text[2:17], 16) - 37)
+        case "day":
+            return clf(text.replace("-", "/").replace(" ", ":", 1), zone)
+        case "mysql":
+            return rfc3339(f"20{text[:2]}-{text[2:4]}-{text[4:6]} {text[7:].replace(' ', '0')}", zone)
+        case _:
+            return rfc3339(text, zone)
+
+
+def rfc3339(text: str, naive: tzinfo = UTC) -> float | None:
+    """Return the time of RFC 3339 or a near kin (space for T, comma, slashes), or None.
+
+    `naive` is the zone of a stamp without an offset.
+    """
     found = _RFC3339.fullmatch(text)
     if found is None:
         return None
     year, month, day, hour, minute, second = map(int, found.group(1, 2, 3, 4, 5, 6))
     fraction = float(f"0.{found[7]}") if found[7] else 0.0
-    zone = _zone(found[9], found[10], found[11])
+    zone = UTC if found[8] else _zone(found[9], found[10], found[11]) or naive
     whole = _seconds(year, month, day, hour, minute, min(second, 59), zone)
     return None if whole is None else whole + fraction
 
 
-def classic(text: str, now: float) -> float | None:
-    """Return the time of RFC 3164's stamp, which has no year: the last such day to `now`, UTC."""
+def ctime(text: str, zone: tzinfo = UTC) -> float | None:
+    """Return the time of asctime(3), Thu Jul 11 01:21:41 2013, with or without a fraction."""
+    found = _CTIME.fullmatch(text)
+    month = _MONTHS.get(found[1]) if found else None
+    if found is None or month is None:
+        return None
+    day, hour, minute, second = map(int, found.group(2, 3, 4, 5))
+    whole = _seconds(int(found[7]), month, day, hour, minute, min(second, 59), zone)
+    return None if whole is None else whole + (float(f"0.{found[6]}") if found[6] else 0.0)
+
+
+def classic(text: str, now: float, zone: tzinfo = UTC) -> float | None:
+    """Return the time of RFC 3164's stamp, which has no year: the last such day to `now`."""
     found = _CLASSIC.fullmatch(text)
     month = _MONTHS.get(found[1]) if found else None
     if found is None or month is None:
@@ -49,13 +93,13 @@ def classic(text: str, now: float) -> float | None:
     latest = datetime.fromtimestamp(now, UTC) + _AHEAD
     # 29 February may be up to eight years back (1896 to 1904, 2096 to 2104).
     for year in range(latest.year, latest.year - 9, -1):
-        stamp = _seconds(year, month, day, hour, minute, min(second, 59), UTC)
-        if stamp is not None and stamp <= latest.timestamp():
-            return stamp
+        found_at = _seconds(year, month, day, hour, minute, min(second, 59), zone)
+        if found_at is not None and found_at <= latest.timestamp():
+            return found_at
     return None
 
 
-def clf(text: str) -> float | None:
+def clf(text: str, naive: tzinfo = UTC) -> float | None:
     """Return the time of the common log format, 18/Jul/2025:14:14:47 -0400, or None."""
     found = _CLF.fullmatch(text)
     if found is None:
@@ -67,7 +111,7 @@ def clf(text: str) -> float | None:
     year, hour, minute, at = map(int, found.group(3, 4, 5, 6))
     if month is None:
         return None
-    zone = _zone(found[7], found[8], found[9])
+    zone = _zone(found[7], found[8], found[9]) or naive
     return _seconds(year, month, day, hour, minute, min(at, 59), zone)
 
 
@@ -86,18 +130,18 @@ def epoch(value: object) -> float | None:
     return number
 
 
-def _zone(sign: str | None, hours: str | None, minutes: str | None) -> timezone:
+def _zone(sign: str | None, hours: str | None, minutes: str | None) -> timezone | None:
     if not sign or not hours or not minutes:
-        return UTC
+        return None
     offset = timedelta(hours=int(hours) % 24, minutes=int(minutes) % 60)
     return timezone(-offset if sign == "-" else offset)
 
 
 def _seconds(
-    year: int, month: int, day: int, hour: int, minute: int, second: int, zone: timezone
+    year: int, month: int, day: int, hour: int, minute: int, second: int, zone: tzinfo
 ) -> float | None:
     try:
-        stamp = datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
+        found_at = datetime(year, month, day, hour, minute, second, tzinfo=zone).timestamp()
     except (ValueError, OverflowError):
         return None
-    return stamp if stamp >= 0 else None
+    return found_at if found_at >= 0 else None

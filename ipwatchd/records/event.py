@@ -13,7 +13,7 @@ import msgspec
 __all__ = [
     "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Certificate", "Dhcp", "Dns", "Event",
     "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
-    "Sip", "Ssh", "Tls", "WireGuard", "event_from_builtins",
+    "Sip", "Ssh", "Tls", "Vpn", "WireGuard", "event_from_builtins",
 ]  # fmt: skip
 
 
@@ -226,6 +226,18 @@ class Auth(Event, tag="auth", frozen=True):
     host: str = ""
 
 
+class Vpn(Event, tag="vpn", frozen=True):
+    """What a VPN server logs of an inner address: `message` is assigned or released.
+
+    `user` got `address`, or let it go (empty: whatever they had); `orig` is the address outside.
+    """
+
+    message: str
+    user: str = ""
+    address: str = ""
+    service: str = ""
+
+
 class Api(Event, tag="api", frozen=True):
     """One API request that a log reports: `key` names the client that called."""
 
@@ -246,7 +258,7 @@ class Blocked(Event, tag="blocked", frozen=True):
 
 AnyEvent = (
     Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked | Certificate | Quic | Ndp
-    | Lldp | Kerberos | Radius | Ldap | Ntlm | Rdp | Ike | OpenVpn | WireGuard
+    | Lldp | Kerberos | Radius | Ldap | Ntlm | Rdp | Ike | OpenVpn | WireGuard | Vpn
 )  # fmt: skip
 
 KINDS: Final[dict[str, type[Event]]] = {
