@@ -22,6 +22,7 @@ from ipwatchd.capture.table import (
     PAYLOAD,
     SEEN_A,
     SEEN_B,
+    SPREAD,
     WHOLES,
     Table,
     export,
@@ -204,8 +205,10 @@ def opening(table: Table, place: int) -> None:
     """Count a new connection by its first packet; mark it where a flood is on."""
     row = table.rows[place]
     in_all = _count_all(table, row)
-    if _count_target(table, row) or in_all:
+    if _count_target(table, row):
         row["bits"] = row["bits"] | FLOODED
+    elif in_all:
+        row["bits"] = row["bits"] | FLOODED | SPREAD
 
 
 @compiled
@@ -216,7 +219,8 @@ def _add(table: Table, row: Any) -> bool:
     """
     hi, lo = _target(row)
     flood = table.floods[_flood_of(table, hi, lo, i64(row["proto"]))]
-    if flood["target_lo"] != lo or flood["target_hi"] != hi or flood["proto"] != row["proto"]:
+    other = flood["target_lo"] != lo or flood["target_hi"] != hi or flood["proto"] != row["proto"]
+    if other or row["bits"] & SPREAD:
         flood = table.floods[_whole(table, lo, hi, i64(row["proto"]))]
         flood["proto"] = row["proto"]
         flood["target_hi"] = _ZERO

@@ -155,7 +155,7 @@ def _tagged(data: Octets, at: int, end: int, kind: int) -> tuple[int, int]:
     """Step over a tag that carriers and data centres put before the frame or its type.
 
     802.1ah, Cisco's VN-Tag, 802.1BR, Cisco's metadata, MACsec without encryption (IEEE 802.1AE),
-    TRILL (RFC 6325), FabricPath. NOTHING where it is none of them.
+    B.A.T.M.A.N.'s unicast, TRILL (RFC 6325), FabricPath. NOTHING where it is none of them.
     """
     length = i64(-1)
     if kind == 0x88E7:  # a provider's backbone: service tag, then the customer's frame
@@ -168,6 +168,8 @@ def _tagged(data: Octets, at: int, end: int, kind: int) -> tuple[int, int]:
         length = 2 + 4 * octet(data, at + 1, end)
     elif kind == 0x88E5 and octet(data, at, end) & 0x0C == 0:
         length = i64(14 if octet(data, at, end) & 0x20 else 6)
+    elif kind == 0x4305 and octet(data, at, end) == 0x40:
+        length = i64(22)
     elif kind == 0x22F3:
         length = 18 + 4 * ((be16(data, at, end) >> 6) & 0x1F)
     elif kind == 0x8903:

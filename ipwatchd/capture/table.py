@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FLOOD", "FLOODED", "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B",
-    "STATE", "WHOLES", "Table", "coarse", "export", "find", "flow_hash", "insert",
+    "SPREAD", "STATE", "WHOLES", "Table", "coarse", "export", "find", "flow_hash", "insert",
     "make_table", "remove",
 ]  # fmt: skip
 
@@ -71,6 +71,8 @@ RESUMED: Final = 32
 """A record of this flow was written and nothing was counted since."""
 FLOODED: Final = 64
 """A flood of openings was on when this flow was opened (flood.py)."""
+SPREAD: Final = 128
+"""Of a flooded one: over many targets, and this one's own count was low."""
 
 FLOOD: Final = np.dtype(
     [

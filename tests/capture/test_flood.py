@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,13 +20,14 @@ MASK = np.uint64(0xFFFF_FFFF)
 VICTIM = 0x0A000001
 
 
-def segments(sources: Any, target: int, flags: int, ts: Any, *, port: Any = 443) -> Batch:
-    """Return a raw-IP TCP segment of 40 bytes from each source to the target."""
+def segments(sources: Any, target: Any, flags: int, ts: Any, *, port: Any = 443) -> Batch:
+    """Return a raw-IP TCP segment of 40 bytes from each source to the target, or to its own."""
     count = len(sources)
     data = np.zeros((count, 40), np.uint8)
     data[:, 0], data[:, 3], data[:, 9], data[:, 32], data[:, 33] = 0x45, 40, 6, 0x50, flags
     data[:, 12:16] = np.asarray(sources).astype(">u4").view(np.uint8).reshape(count, 4)
-    data[:, 16:20] = np.frombuffer(target.to_bytes(4, "big"), np.uint8)
+    targets = np.broadcast_to(np.asarray(target), count)
+    data[:, 16:20] = targets.astype(">u4").view(np.uint8).reshape(count, 4)
     data[:, 20:22] = (0x30, 0x39)
     ports = np.broadcast_to(np.asarray(port), count)
     data[:, 22:24] = ports.astype(">u2").view(np.uint8).reshape(count, 2)
@@ -35,6 +37,13 @@ def segments(sources: Any, target: int, flags: int, ts: Any, *, port: Any = 443)
     packets["captured"] = packets["wire"] = 40
     packets["link"] = 101
     return Batch(data.reshape(-1), packets)
+
+
+def datagrams(sources: Any, target: Any, ts: Any) -> Batch:
+    """Return a UDP datagram in place of each segment."""
+    data, packets = segments(sources, target, 0, ts)
+    data.reshape(-1, 40)[:, 9] = 17
+    return Batch(data, packets)
 
 
 def answers(sources: Any, target: int, flags: int, ts: Any) -> Batch:
@@ -117,6 +126,53 @@ def test_scan_is_no_flood() -> None:
         Meter(SETTINGS, taps=False), segments(sources, VICTIM, 2, ports * 1000, port=ports)
     )
     assert sorted(flows["resp_port"].tolist()) == ports.tolist()
+
+
+def test_datagrams() -> None:
+    """A flood of datagrams that nobody answers is one record a second, as one of openings is."""
+    count = 30_000
+    ts = np.linspace(0, 2_999_000_000, count).astype(np.int64)
+    meter = Meter(SETTINGS, taps=False)
+    flows = records(meter, datagrams(np.arange(count) + 0x50000000, VICTIM, ts))
+    sums = _sums(flows)
+    assert len(flows) - len(sums) == 3 * 1024
+    assert 1 <= len(sums) <= 5
+    assert flows["orig_packets"].sum() == count
+    assert meter.counters()["flows_collapsed"] == sums["orig_packets"].sum()
+    assert (set(sums["proto"]), set(sums["resp_lo"] & MASK)) == ({17}, {VICTIM})
+
+
+def test_questions_that_are_answered_are_no_flood() -> None:
+    """A server of datagrams that answers has a record for each of its clients."""
+    sources = np.arange(20_000) + 0x50000000
+    asked = datagrams(sources, VICTIM, np.arange(20_000) * 10_000)
+    data, packets = answers(sources, VICTIM, 0, np.arange(20_000) * 10_000 + 10**9)
+    data.reshape(-1, 40)[:, 9] = 17
+    flows = records(Meter(SETTINGS, taps=False), asked, Batch(data, packets))
+    assert len(flows) == 20_000
+    assert (flows["resp_packets"] == 1).all()
+
+
+@pytest.mark.parametrize("kind", ["tcp", "udp"])
+def test_many_targets(kind: str) -> None:
+    """A flood over more targets than are counted is summed for all of them; a scan in it is not."""
+    count, tries = 60_000, 600
+    rng = np.random.default_rng(3)
+    sources = np.arange(count) + 0x50000000
+    sources[100 :: count // tries] = 0x0B000001
+    targets = 0x0C000000 + rng.integers(0, 1 << 20, count)
+    ts = np.linspace(0, 1_999_000_000, count).astype(np.int64)
+    batch = segments(sources, targets, 2, ts) if kind == "tcp" else datagrams(sources, targets, ts)
+    meter = Meter(SETTINGS, taps=False)
+    flows = records(meter, batch)
+    sums = _sums(flows)
+    assert 2 * 8192 <= len(flows) - len(sums) < 2 * 8192 + 1000
+    assert 1 <= len(sums) <= 4
+    assert flows["orig_packets"].sum() == count
+    assert meter.counters()["flows_collapsed"] == sums["orig_packets"].sum()
+    assert (sums["resp_lo"] == 0xFFFF_0000_0000).all()
+    scanned = (flows["orig_lo"] & MASK) == 0x0B000001
+    assert scanned.sum() == (sources == 0x0B000001).sum()
 
 
 @settings(max_examples=40, deadline=None)
