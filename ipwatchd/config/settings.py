@@ -71,6 +71,7 @@ class HistorySettings(Section, frozen=True):
     session_gap: Seconds = 900.0
     flow_days: Count = 30
     event_days: Count = 30
+    hour_days: Count = 35
     rollup_days: Count = 400
     key_days: Count = 0
     archive_bytes: Count = 20 << 30

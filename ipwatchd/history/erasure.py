@@ -1,7 +1,7 @@
 """Erasure: the statements that take one subject out of history.db, and the scrubbing after them.
 
-An address goes with every row about it, events that mention it too. An agent goes by name: who
-was at an address is forgotten, the address's own traffic stays, nameless.
+An address or network goes with every row about it, events that mention it too. An agent goes by
+name: who was at an address is forgotten, the address's own traffic stays, nameless.
 """
 
 from __future__ import annotations
@@ -11,37 +11,47 @@ from typing import TYPE_CHECKING, Final
 from ipwatchd.sqlite import transaction
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import aiosqlite
 
+    from ipwatchd.history.readers import Readers
     from ipwatchd.history.subject import Subject
 
 __all__ = ["erase_rows", "mentions", "scrub", "vacuum"]
 
 _CHUNK: Final = 500
+_PAGE: Final = 10_000
+_ABOUT: Final = "address BETWEEN ?1 AND ?2"
+_NUMBERS: Final = f"SELECT id FROM address WHERE {_ABOUT}"  # noqa: S608 - the line above
 _ADDRESS: Final = {
-    "address": "address = ?1", "rollup": "address = ?1", "session": "address = ?1",
-    "geo": "address = ?1", "api": "address = ?1", "name": "address = ?1", "agent": "address = ?1",
-    "device": "address = ?1", "incoming": "source = ?1 OR target = ?1",
-    "blocked": "orig = ?1 OR resp = ?1", "event": "orig = ?1 OR resp = ?1",
-    "list_change": "first = ?1 AND last = ?1",
+    **dict.fromkeys(("geo", "api", "name", "agent", "device"), _ABOUT),
+    **dict.fromkeys(("rollup", "rollup_day", "session"), f"address IN ({_NUMBERS})"),
+    "incoming": f"source IN ({_NUMBERS}) OR target IN ({_NUMBERS})",
+    "address": _ABOUT,  # after those that hold its number
+    "blocked": "orig BETWEEN ?1 AND ?2 OR resp BETWEEN ?1 AND ?2",
+    "event": "orig BETWEEN ?1 AND ?2 OR resp BETWEEN ?1 AND ?2",
+    "list_change": "first >= ?1 AND last <= ?2 AND length(first) = 16",
 }  # fmt: skip
 _AGENT: Final = {
     "agent": "lower(agent) = lower(?1)", "api": "lower(key) = lower(?1)",
-    "event": "lower(user) = lower(?1)",
+    "event": "lower(user) = lower(?1)", "list_change": "lower(network) = 'agent:' || lower(?1)",
 }  # fmt: skip
 
 
-async def erase_rows(db: aiosqlite.Connection, who: Subject) -> dict[str, int]:
-    """Delete every row about the subject in one transaction; return how many, by table."""
+async def erase_rows(db: aiosqlite.Connection, who: Subject, told: Sequence[int]) -> dict[str, int]:
+    """Delete every row about the subject, and the events `told`, in one transaction.
+
+    Return how many, by table.
+    """
     await db.execute("PRAGMA secure_delete = ON")  # what is deleted is overwritten with zeros
-    told = await mentions(db, who)
-    value = who.key or who.text
+    values = (who.key, who.last) if who.key else (who.text,)
     removed: dict[str, int] = {}
     async with transaction(db):
         for table, condition in (_ADDRESS if who.key else _AGENT).items():
             cursor = await db.execute(
                 f"DELETE FROM {table} WHERE {condition}",  # noqa: S608 - the names above
-                (value,),
+                values,
             )
             removed[table] = cursor.rowcount
         for at in range(0, len(told), _CHUNK):
@@ -54,12 +64,17 @@ async def erase_rows(db: aiosqlite.Connection, who: Subject) -> dict[str, int]:
     return {table: count for table, count in removed.items() if count}
 
 
-async def mentions(db: aiosqlite.Connection, who: Subject) -> list[int]:
+async def mentions(readers: Readers, who: Subject) -> list[int]:
     """Return the ids of events that name the subject anywhere (an address in a DNS answer)."""
-    sql = "SELECT id, body FROM event WHERE instr(lower(body), lower(?)) > 0"
-    pattern = who.pattern()
-    async with db.execute(sql, (who.text,)) as rows:
-        return [int(row["id"]) async for row in rows if pattern.search(row["body"])]
+    sql = (
+        "SELECT id, body FROM event WHERE id > ? AND instr(lower(body), ?) > 0 ORDER BY id LIMIT ?"
+    )
+    found: list[int] = []
+    last = -1
+    while rows := await readers.rows(sql, (last, who.clue(), _PAGE)):
+        found += [int(row["id"]) for row in rows if who.hits(bytes(row["body"]))]
+        last = int(rows[-1]["id"])
+    return found
 
 
 async def scrub(db: aiosqlite.Connection) -> None:

@@ -1,12 +1,16 @@
 """Flows out of the archive and out of memory, through DuckDB, which is imported when it is asked.
 
-A damaged or missing segment is left out, named in `skipped`, and the answer is of the rest.
+A damaged or missing segment is left out, named in `skipped`, and the answer is of the rest. A keyed
+day (keyring.py) is asked by the pseudonyms of its key, and its flows come back with true addresses.
 """
 
 from __future__ import annotations
 
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import numpy as np
 
 from ipwatchd.history.sql import (
     halves,
@@ -17,7 +21,7 @@ from ipwatchd.history.sql import (
     until_flow,
     word,
 )
-from ipwatchd.records.address import address_text
+from ipwatchd.records.address import address_texts
 from ipwatchd.records.community import community_ids_of
 from ipwatchd.records.flow import protocol_number
 
@@ -27,9 +31,13 @@ if TYPE_CHECKING:
     import duckdb
     import pyarrow as pa
 
+    from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.history.sql import Matcher, Where
 
-__all__ = ["FLOWS", "Answer", "FlowQuery", "FlowReader", "Segment", "read_flows"]
+__all__ = [
+    "CLEAR", "FLOWS", "Answer", "Conditions", "FlowQuery", "FlowReader", "Running", "Segment",
+    "Shadow", "damaged", "read_flows", "sources",
+]  # fmt: skip
 
 _THREADS: Final = 2
 _MEMORY: Final = "512MB"
@@ -40,9 +48,9 @@ _SHOWN: Final = (
     "orig_country", "resp_country", "icmp_type", "icmp_code",
 )  # fmt: skip
 
-_NAMES: Final = tuple(column.rpartition(" ")[2].strip('"') for column in (
+_NAMES: Final = (*(column.rpartition(" ")[2].strip('"') for column in (
     part for column in _SHOWN for part in column.split(", ")
-))  # fmt: skip
+)), "day")  # fmt: skip
 # Most questions are about the last minutes: few segments are read first, then more at a time.
 _FIRST_STEP: Final = 16
 _MOST_AT_ONCE: Final = 1024
@@ -65,6 +73,24 @@ class Segment(NamedTuple):
     last: float
 
 
+CLEAR: Final = ""
+"""Among the days of `Conditions`: every day that is not keyed."""
+
+
+class Shadow(NamedTuple):
+    """How a keyed day is asked: its own conditions, and what its addresses are under.
+
+    `names` None is a day whose key was dropped: its addresses stay pseudonyms.
+    """
+
+    where: Sequence[Where]
+    names: Pseudonyms | None = None
+
+
+Conditions = dict[str, Shadow]
+"""Day → what its rows must meet (no row meets two of them); `CLEAR` stands for days in clear."""
+
+
 class Answer:
     """Flows in DESIGN 6's JSON shape, newest first, and the segments that had to be skipped."""
 
@@ -73,7 +99,7 @@ class Answer:
         self.skipped: list[Path] = []
 
 
-class _Running:
+class Running:
     """A connection whose query another thread can stop."""
 
     def __init__(self) -> None:
@@ -89,10 +115,10 @@ class _Running:
         self.db.close()
 
 
-class FlowReader(_Running):
+class FlowReader(Running):
     """Reads segments one by one, each in order of start, a batch at a time."""
 
-    def __init__(self, where: Sequence[Where]) -> None:
+    def __init__(self, where: Conditions) -> None:
         super().__init__()
         self._where = where
         self._source: Path | pa.Table | None = None
@@ -105,18 +131,20 @@ class FlowReader(_Running):
             if source is not self._source:
                 self._source = source
                 _select(self.db, [source], self._where, 'ORDER BY "start"', ())
-            return _flows(self.db.fetchmany(rows))
+            return _flows(self.db.fetchmany(rows), self._where)
+        except duckdb.InterruptException:
+            raise
         except duckdb.Error:
-            if isinstance(source, Path) and not _damaged([source]):
+            if not isinstance(source, Path) or not damaged([source]):
                 raise
             return None
 
 
-class FlowQuery(_Running):
+class FlowQuery(Running):
     """The newest flows of segments and of the table in memory (archive.table)."""
 
     def newest(
-        self, segments: Sequence[Segment], live: pa.Table | None, where: Sequence[Where], limit: int
+        self, segments: Sequence[Segment], live: pa.Table | None, where: Conditions, limit: int
     ) -> Answer:
         """Return the newest `limit` flows; `segments` are in order of their last, newest first.
 
@@ -139,19 +167,19 @@ class FlowQuery(_Running):
         return answer
 
     def _some(
-        self, sources: Sequence[Path | pa.Table], where: Sequence[Where], limit: int, answer: Answer
+        self, among: Sequence[Path | pa.Table], where: Conditions, limit: int, answer: Answer
     ) -> list[dict[str, Any]]:
         import duckdb
 
-        left = list(sources)
+        left = list(among)
         while left:
             try:
                 _select(self.db, left, where, 'ORDER BY "start" DESC LIMIT ?', (limit,))
-                return _flows(self.db.fetchall())
+                return _flows(self.db.fetchall(), where)
             except duckdb.InterruptException:
                 raise
             except duckdb.Error:
-                bad = _damaged([source for source in left if isinstance(source, Path)])
+                bad = damaged([source for source in left if isinstance(source, Path)])
                 if not bad:
                     raise
                 answer.skipped += bad
@@ -162,45 +190,77 @@ class FlowQuery(_Running):
 def read_flows(
     segments: Sequence[Segment], live: pa.Table | None, where: Sequence[Where], limit: int
 ) -> Answer:
-    """Return the newest flows, in one go."""
+    """Return the newest flows of an archive in clear, in one go."""
     query = FlowQuery()
     try:
-        return query.newest(segments, live, where, limit)
+        return query.newest(segments, live, {CLEAR: Shadow(where)}, limit)
     finally:
         query.close()
 
 
-def _select(
-    db: duckdb.DuckDBPyConnection, sources: Sequence[Path | pa.Table], where: Sequence[Where],
-    end: str, more: Sequence[object],
-) -> None:  # fmt: skip
-    shown = ", ".join(_SHOWN)
+def sources(
+    db: duckdb.DuckDBPyConnection, among: Sequence[Path | pa.Table], where: Conditions, shown: str
+) -> tuple[str, list[object]]:
+    """Return SQL for the rows of files and tables that meet their day's conditions.
+
+    `shown` are their columns; `day` is put after them, CLEAR where addresses are as they are.
+    """
     parts: list[str] = []
     parameters: list[object] = []
-    files = [str(source) for source in sources if isinstance(source, Path)]
-    tables = [source for source in sources if not isinstance(source, Path)]
-    for table in tables:
+    for table in (one for one in among if not isinstance(one, Path)):
         db.register("live", table)
-    for one in where:
-        if files:
+        for one in where[CLEAR].where:
+            parts.append(f"SELECT {shown}, '' AS day FROM live WHERE {one.sql}")  # noqa: S608 - ours
+            parameters += one.parameters
+    files = [(_day(path, where), str(path)) for path in among if isinstance(path, Path)]
+    for day, paths in groupby(sorted(files), key=lambda pair: pair[0]):
+        names = [path for _, path in paths]
+        for one in where[day].where:
             # hive_partitioning off: site and date are not shown, and cost a string a row.
             files_sql = "read_parquet(?, hive_partitioning = false)"
-            parts.append(f"SELECT {shown} FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
-            parameters += [files, *one.parameters]
-        if tables:
-            parts.append(f"SELECT {shown} FROM live WHERE {one.sql}")  # noqa: S608 - ours
-            parameters += one.parameters
-    db.execute(f"{' UNION ALL '.join(parts)} {end}", [*parameters, *more])
+            parts.append(f"SELECT {shown}, ? AS day FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
+            parameters += [day, names, *one.parameters]
+    return " UNION ALL ".join(parts), parameters
 
 
-def _flows(rows: Sequence[tuple[Any, ...]]) -> list[dict[str, Any]]:
-    flows = [_flow(dict(zip(_NAMES, row, strict=True))) for row in rows]
+def _day(path: Path, where: Conditions) -> str:
+    day = path.parent.name.removeprefix("date=")
+    return day if day in where else CLEAR
+
+
+def _select(
+    db: duckdb.DuckDBPyConnection, among: Sequence[Path | pa.Table], where: Conditions, end: str,
+    more: Sequence[object],
+) -> None:  # fmt: skip
+    sql, parameters = sources(db, among, where, ", ".join(_SHOWN))
+    db.execute(f"{sql} {end}", [*parameters, *more])
+
+
+def _flows(rows: Sequence[tuple[Any, ...]], where: Conditions) -> list[dict[str, Any]]:
+    found = [dict(zip(_NAMES, row, strict=True)) for row in rows]
+    for side in ("orig", "resp"):
+        _read_addresses(found, side, where)
+    flows = [_flow(row, where) for row in found]
     for flow, name in zip(flows, community_ids_of(flows), strict=True):
         flow["community_id"] = name
     return flows
 
 
-def _damaged(files: Sequence[Path]) -> list[Path]:
+def _read_addresses(rows: Sequence[dict[str, Any]], side: str, where: Conditions) -> None:
+    """Put the text of an end's address in place of its halves, made true day by day."""
+    hi = np.array([row.pop(f"{side}_hi") for row in rows], np.uint64)
+    lo = np.array([row.pop(f"{side}_lo") for row in rows], np.uint64)
+    days = np.array([row["day"] for row in rows], str)
+    for day in set(days.tolist()) - {CLEAR}:
+        if names := where[day].names:
+            mine = np.flatnonzero(days == day)
+            hi[mine], lo[mine] = names.addresses(hi[mine], lo[mine], reverse=True)
+    for row, address in zip(rows, address_texts(hi, lo), strict=True):
+        row[side] = address
+
+
+def damaged(files: Sequence[Path]) -> list[Path]:
+    """Return the files that can't be read."""
     import pyarrow.parquet as pq
 
     bad = []
@@ -212,14 +272,14 @@ def _damaged(files: Sequence[Path]) -> list[Path]:
     return bad
 
 
-def _flow(row: dict[str, Any]) -> dict[str, Any]:
+def _flow(row: dict[str, Any], where: Conditions) -> dict[str, Any]:
     """Return a flow as people and programs read it; empty names are left out."""
-    orig = address_text(row.pop("orig_hi"), row.pop("orig_lo"))
-    resp = address_text(row.pop("resp_hi"), row.pop("resp_lo"))
+    day = row.pop("day")
     icmp = row.pop("icmp_type"), row.pop("icmp_code")
-    flow = {**row, "orig": orig, "resp": resp}
-    flow["start"], flow["end"] = row["start"] / 1e6, row["end"] / 1e6
+    flow = {**row, "start": row["start"] / 1e6, "end": row["end"] / 1e6}
     number = protocol_number(row["proto"])
     if number in {1, 58}:
         flow["icmp_type"], flow["icmp_code"] = icmp
+    if day and where[day].names is None:
+        flow["anonymous"] = True
     return flow

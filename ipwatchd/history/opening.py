@@ -8,7 +8,7 @@ import numpy as np
 
 from ipwatchd.history.compaction import recover
 from ipwatchd.history.sessions import SESSION
-from ipwatchd.history.writing import write_segments, write_unsealed
+from ipwatchd.history.writing import write_mark, write_segments
 from ipwatchd.sqlite import transaction
 
 if TYPE_CHECKING:
@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 __all__ = ["open_sessions", "register"]
 
 
-async def register(db: aiosqlite.Connection, archive: Archive) -> dict[str, int]:
+async def register(db: aiosqlite.Connection, archive: Archive, taken: int) -> dict[str, int]:
     """Make the table of segments equal the folder; return what was found amiss, by name.
 
     `segments_unfinished` a crash left, `segments_bad` can't be read (set aside as *.bad),
-    `segments_gone` were deleted by hand, `flows_lost` were in no segment when the last run died.
+    `segments_gone` were deleted by hand. Of the flows `taken`, `flows_lost` were in no segment and
+    `flows_untallied` in no table when the last run died.
     """
     await recover(db, archive)
     found = {"segments_unfinished": archive.clean()}
@@ -39,25 +40,28 @@ async def register(db: aiosqlite.Connection, archive: Archive) -> dict[str, int]
         except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
             archive.set_aside(name)
             bad += 1
-    async with db.execute("SELECT value FROM meta WHERE key = 'unsealed'") as rows:
-        row = await rows.fetchone()
-    waiting = int(row[0]) if row else 0
+    async with db.execute("SELECT key, value FROM meta") as rows:
+        marks = {str(key): int(value) async for key, value in rows}
     async with transaction(db):
         await db.executemany(
             "DELETE FROM segment WHERE name = ?", [(name,) for name in known - on_disk]
         )
         await write_segments(db, fresh)
-        await write_unsealed(db, 0)
+        await write_mark(db, "tallied", taken)
+        await write_mark(db, "sealed", taken)
     found["segments_bad"] = bad
     found["segments_gone"] = len(known - on_disk)
-    found["flows_lost"] = max(0, waiting - sum(segment.rows for segment in fresh))
+    sealed = marks.get("sealed", taken) + sum(segment.rows for segment in fresh)
+    found["flows_lost"] = max(0, taken - sealed)
+    found["flows_untallied"] = max(0, taken - marks.get("tallied", taken))
     return {what: count for what, count in found.items() if count}
 
 
 async def open_sessions(db: aiosqlite.Connection) -> tuple[NDArray[np.void], int]:
     """Return the sessions that were open, and the next free id."""
     query = (
-        'SELECT id, address, start, "end", flows, packets, bytes, mask FROM session WHERE open = 1'
+        'SELECT s.id, a.address, s.start, s."end", s.flows, s.packets, s.bytes, s.mask FROM '
+        "session s JOIN address a ON a.id = s.address WHERE s.open = 1"
     )
     async with db.execute(query) as rows:
         found = [

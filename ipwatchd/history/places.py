@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.history.groups import keys
 from ipwatchd.history.writing import Sighting
 from ipwatchd.records.address import address_text
 
@@ -31,18 +32,19 @@ class Places:
         self._known: OrderedDict[bytes, tuple[Place, float]] = OrderedDict()
         self.deferred = 0
 
-    def sight(self, summary: Summary, names: list[bytes]) -> list[Sighting]:
-        """Return the addresses of a summary that are due, looked up; `names` are their keys."""
+    def sight(self, summary: Summary) -> list[Sighting]:
+        """Return the addresses of a summary that are due, looked up."""
         found: list[Sighting] = []
-        seen = summary.seen.tolist()
-        for index, key in enumerate(names):
+        rows = summary.addresses
+        seen, place_of = (rows["last"] / 1e9).tolist(), rows["address"].tolist()
+        for index, key in enumerate(keys(summary.distinct[rows["address"]])):
             known = self._known.get(key)
             if known and abs(seen[index] - known[1]) < AGAIN:
                 continue
             if len(found) >= MAX_LOOKUPS:
                 self.deferred += 1
                 continue
-            row = summary.distinct[index]
+            row = summary.distinct[place_of[index]]
             place = self._locate(address_text(int(row["hi"]), int(row["lo"])))
             if place is not None:
                 found.append(Sighting(key, place, seen[index]))
@@ -60,9 +62,10 @@ class Places:
         """Return the places at hand."""
         return {key: place for key, (place, _) in self._known.items()}
 
-    def drop(self, key: bytes) -> None:
-        """Forget one address."""
-        self._known.pop(key, None)
+    def drop(self, first: bytes, last: bytes) -> None:
+        """Forget the addresses of a network."""
+        for key in [key for key in self._known if first <= key <= last]:
+            del self._known[key]
 
     def forget(self) -> None:
         """Look everything up again (the databases or zones changed)."""

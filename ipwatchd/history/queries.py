@@ -12,81 +12,53 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.history.archive import Names, table
 from ipwatchd.history.columns import Columns
-from ipwatchd.history.lake import FLOWS, Answer, FlowQuery, Segment
-from ipwatchd.history.rollup import HOUR, pack, unpack
+from ipwatchd.history.lake import FlowQuery, Running, Segment
+from ipwatchd.history.rollup import pack, unpack
+from ipwatchd.history.shadows import ADDRESSED, conditions
 from ipwatchd.history.sql import compile_filter, like
-from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View, address_of
-from ipwatchd.records.address import join, network_range, split
+from ipwatchd.history.sums import ORDERS, FlowSums, event_sums, show_event_sum
+from ipwatchd.history.tallies import Tallies
+from ipwatchd.history.views import ACTIVITY, EVENTS, RECORDS, View
+from ipwatchd.records.address import join, split
 from ipwatchd.records.filter import Filter, FilterError, Term
 from ipwatchd.records.network import network_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    import aiosqlite
     import pyarrow as pa
 
     from ipwatchd.history.archive import Archive
     from ipwatchd.history.buffer import Buffer, ZoneNames
+    from ipwatchd.history.keyring import Keyring
+    from ipwatchd.history.lake import Conditions
     from ipwatchd.history.places import Places
-    from ipwatchd.history.sql import Where
-    from ipwatchd.records.filter import Value
+    from ipwatchd.history.readers import Readers
+    from ipwatchd.records.filter import Shape, Value
 
 __all__ = ["Queries"]
 
 # An agent, list or name that stands for more addresses than this makes no usable condition.
 MAX_RESOLVED: Final = 5_000
-_BY: Final = {"bytes": "bytes", "flows": "flows", "packets": "packets"}
-_EITHER: Final = frozenset({"addr", "agent", "list", "name"})
-_FEW: Final = 8
-"""Addresses up to which a question about either end is asked as two."""
 _MOST: Final = 100
 """Rows of each kind in `address`."""
 
 
-class Queries:
-    """The reading half of History. `_reader` is the connection that reads."""
+class Queries(Tallies):
+    """The reading half of History."""
 
-    _reader: aiosqlite.Connection
+    _readers: Readers
     _archive: Archive
+    _keyring: Keyring
     _buffer: Buffer
     _zones: ZoneNames
     _places: Places
     interfaces: Sequence[str]
     segments_skipped: Sequence[Path] = ()
     """Damaged segments that the last question about flows had to leave out."""
-
-    async def _rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
-        async with self._reader.execute(sql, tuple(parameters)) as cursor:
-            return list(await cursor.fetchall())
-
-    async def _one(self, sql: str, parameters: Sequence[object] = ()) -> Any:
-        rows = await self._rows(sql, parameters)
-        return rows[0] if rows else None
-
-    async def top(
-        self, since: float, until: float, limit: int, by: str = "bytes"
-    ) -> list[dict[str, Any]]:
-        """Return the busiest addresses: address zone country agent flows packets bytes last_seen.
-
-        Counted by the hour: the hours that `since` and `until` lie in count whole. ValueError for
-        another `by` than bytes, flows, packets.
-        """
-        if by not in _BY:
-            raise ValueError(f"by={by!r} is none of {', '.join(_BY)}")
-        rows = await self._rows(
-            "SELECT t.*, "  # noqa: S608 - _BY holds fixed names
-            "coalesce(a.zone, '') AS zone, coalesce(a.country, '') AS country, "
-            "coalesce(a.last_seen, 0) AS last_seen, coalesce((SELECT g.agent FROM agent g WHERE "
-            "g.address = t.address ORDER BY g.last_seen DESC LIMIT 1), '') AS agent FROM ("
-            "SELECT address, sum(flows) AS flows, sum(packets_in + packets_out) AS packets, "
-            "sum(bytes_in + bytes_out) AS bytes FROM rollup WHERE hour > ? AND hour < ? "
-            f"GROUP BY address ORDER BY {_BY[by]} DESC, address LIMIT ?) t "
-            f"LEFT JOIN address a ON a.address = t.address ORDER BY {_BY[by]} DESC, t.address",
-            (since - HOUR, until, limit),
-        )
-        return [{**dict(row), "address": address_of(row["address"])} for row in rows]
+    days_sealed_off: Sequence[str] = ()
+    """Days whose key was dropped, which the last question about an address could not reach."""
 
     async def throughput(self, since: float, until: float = 9e18) -> list[dict[str, Any]]:
         """Return traffic by the minute, oldest first: ts bytes packets flows; quiet ones are left out.
@@ -115,7 +87,14 @@ class Queries:
 
     async def events(self, query: Filter, limit: int, offset: int = 0) -> list[dict[str, Any]]:
         """Return events, newest first, in DESIGN 6's JSON shape; those not flushed yet are missing."""  # noqa: E501 - one line says it
-        return await self._view(EVENTS, query, limit, offset, "events")
+        shape, query = query.shape(), query.rows()
+        if shape is None:
+            return await self._view(EVENTS, query, limit, offset, "events")
+        resolved = await self._resolve(query, EVENTS.resolve)
+        where = compile_filter(query, EVENTS.matchers, "events", resolved)
+        sql, parameters = event_sums(shape, where)
+        rows = await self._rows(f"{sql} LIMIT ? OFFSET ?", (*parameters, max(limit, 0), offset))
+        return [show_event_sum(row) for row in rows]
 
     async def _view(
         self, view: View, query: Filter, limit: int, offset: int, what: str
@@ -141,47 +120,39 @@ class Queries:
         found.sort(key=lambda row: -float(row["ts"]))
         return found[offset : offset + limit]
 
-    async def flows(self, query: Filter, limit: int) -> list[dict[str, Any]]:
-        """Return flows, newest first, in DESIGN 6's JSON shape, sealed and not yet sealed."""
-        where = await self._flow_conditions(query)
-        answer = await self._newest(query, where, max(limit, 0))
-        if any(not path.exists() for path in answer.skipped):
-            answer = await self._newest(query, where, max(limit, 0))  # merged meanwhile
-        self.segments_skipped = tuple(answer.skipped)
-        return answer.rows
+    async def flows(self, query: Filter, limit: int, order: str = "bytes") -> list[dict[str, Any]]:
+        """Return flows, newest first, in DESIGN 6's JSON shape, sealed and not yet sealed.
 
-    async def _flow_conditions(self, query: Filter) -> list[Where]:
-        """Return conditions that no flow meets two of; together they are the filter.
-
-        An address at either end is two: an OR of two columns would hide both from the segments'
-        statistics and bloom filters, and every row group would be read.
+        A filter that asks for sums (sums.py) gets these, the greatest by `order` first.
         """
-        resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
-        ends = [term for term in query.terms if term.key in _EITHER and not term.negated]
-        if not ends or len(resolved.get(ends[0], ends[0].values)) > _FEW:
-            return [compile_filter(query, FLOWS, "flows", resolved)]
-        values = tuple(resolved.get(ends[0], ends[0].values))
-        rest = tuple(term for term in query.terms if term is not ends[0])
-        orig, resp = Term("src", values), Term("dst", values)
-        return [
-            compile_filter(Filter((*terms, *rest)), FLOWS, "flows", resolved)
-            for terms in ((orig,), (resp, Term("src", values, negated=True)))
-        ]
+        shape, query = query.shape(), query.rows()
+        if order not in ORDERS:
+            raise ValueError(f"{order!r} is none of {', '.join(ORDERS)}")
+        for _ in range(2):
+            rows, skipped = await self._ask_flows(query, shape, max(limit, 0), order)
+            if all(path.exists() for path in skipped):
+                break  # else segments were merged meanwhile: once more
+        self.segments_skipped = tuple(skipped)
+        return rows
 
-    async def _newest(self, query: Filter, where: Sequence[Where], limit: int) -> Answer:
+    async def _ask_flows(
+        self, query: Filter, shape: Shape | None, limit: int, order: str
+    ) -> tuple[list[dict[str, Any]], Sequence[Path]]:
         segments = await self._segments(query)
-        asked = FlowQuery()
-        work = asyncio.ensure_future(
-            asyncio.to_thread(asked.newest, segments, self._unsealed(), where, limit)
-        )
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            asked.db.interrupt()  # nobody waits for the answer any more
-            await asyncio.wait([work])
-            raise
-        finally:
-            asked.close()
+        where = await self._flow_conditions(query, segments)
+        live = self._unsealed()
+        asked = FlowQuery() if shape is None else FlowSums(shape, order)
+        question: Callable[..., Any] = asked.newest if isinstance(asked, FlowQuery) else asked.ask
+        answer = await _in_thread(asked, question, segments, live, where, limit)
+        return answer.rows, answer.skipped
+
+    async def _flow_conditions(self, query: Filter, segments: Sequence[Segment]) -> Conditions:
+        resolved = await self._resolve(query, frozenset({"agent", "list", "name"}))
+        days = {segment.path.parent.name.removeprefix("date=") for segment in segments}
+        keyed = {day: names for day, names in self._keyring.days().items() if day in days}
+        asks = any(term.key in ADDRESSED for term in query.terms)
+        self.days_sealed_off = tuple(day for day in keyed if asks and keyed[day] is None)
+        return conditions(query, resolved, keyed)
 
     async def _segments(self, query: Filter) -> list[Segment]:
         """Return the segments that a filter's times reach, the newest first."""
@@ -258,7 +229,11 @@ class Queries:
         `peers` (the zones it talked with) `incoming` `lists` `events`, and `hours` of activity.
         """
         key = pack(*split(address))
-        row = await self._one("SELECT * FROM address WHERE address = ?", (key,))
+        row = await self._one(
+            "SELECT zone, country, asn, first_seen, last_seen, flows, packets, bytes FROM address "
+            "WHERE address = ?",
+            (key,),
+        )
         one = Filter((Term("addr", (ipaddress.ip_network(unpack(key)),)),))
         kinds = {
             "places": "geo", "agents": "agent", "sessions": "session", "incoming": "incoming",
@@ -289,57 +264,6 @@ class Queries:
         )
         return [dict(row) for row in rows]
 
-    async def _traffic(self, key: bytes, totals: Mapping[str, Any]) -> dict[str, Any]:
-        """Sum the roll-ups of one address: by service, by peer zone, by hour."""
-        if not totals:
-            return {"services": [], "peers": [], "hours": []}
-        first = int(totals["first_seen"]) // HOUR * HOUR
-        last = int(totals["last_seen"])
-        # The table is keyed by hour: one look-up for each hour the address may have been active.
-        hours = (
-            "WITH RECURSIVE span (hour) AS (SELECT ?1 UNION ALL SELECT hour + 3600 FROM span "
-            "WHERE hour + 3600 <= ?2) SELECT {what}, sum(r.flows) AS flows, sum(r.bytes_in) AS "
-            "bytes_in, sum(r.bytes_out) AS bytes_out FROM span CROSS JOIN rollup r ON "
-            "r.hour = span.hour AND r.address = ?3 GROUP BY 1, 2 ORDER BY {order} LIMIT ?4"
-        )
-        asked = {
-            "services": ("r.service AS service, r.direction AS direction", "5 DESC, 1"),
-            "peers": ("r.zone AS zone, r.direction AS direction", "5 DESC, 1"),
-            "hours": ("r.hour AS ts, '' AS kind", "1 DESC"),
-        }
-        found: dict[str, Any] = {}
-        for name, (what, order) in asked.items():
-            rows = await self._rows(
-                hours.format(what=what, order=order),
-                (max(first, last - 400 * 86_400), last, key, 31 * 24 if name == "hours" else _MOST),
-            )
-            found[name] = [dict(row) for row in rows]
-        for row in found["hours"]:
-            del row["kind"]
-        return found
-
-    async def touched(self, network: str, since: float) -> dict[str, Any]:
-        """Return what an entry for a network would have touched: addresses flows bytes, and `busiest`.
-
-        Counted by the hour, from the hour of `since` on.
-        """  # noqa: E501 - one line says it
-        first, last = network_range(ipaddress.ip_network(network))
-        parameters = (since - HOUR, pack(*first), pack(*last))
-        total = await self._one(
-            "SELECT count(DISTINCT address) AS addresses, coalesce(sum(flows), 0) AS flows, "
-            "coalesce(sum(bytes_in + bytes_out), 0) AS bytes FROM rollup WHERE hour > ? "
-            "AND address BETWEEN ? AND ?",
-            parameters,
-        )
-        rows = await self._rows(
-            "SELECT address, sum(flows) AS flows, sum(bytes_in + bytes_out) AS bytes, "
-            "max(hour) AS last_seen FROM rollup WHERE hour > ? AND address BETWEEN ? AND ? "
-            "GROUP BY address ORDER BY bytes DESC LIMIT 20",
-            parameters,
-        )
-        busiest = [{**dict(row), "address": address_of(row["address"])} for row in rows]
-        return {**dict(total), "busiest": busiest}
-
     async def held(self) -> dict[str, Any]:
         """Return how much is held and since when; part of `status`."""
         counts = await self._one(
@@ -355,6 +279,19 @@ class Queries:
         pages = await self._one("PRAGMA page_count")
         size = await self._one("PRAGMA page_size")
         return {**dict(counts), "database_bytes": int(pages[0]) * int(size[0])}
+
+
+async def _in_thread(asked: Running, question: Callable[..., Any], *words: Any) -> Any:
+    """Ask in a thread; stop the question where nobody waits for its answer any more."""
+    work = asyncio.ensure_future(asyncio.to_thread(question, *words))
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        asked.db.interrupt()
+        await asyncio.wait([work])
+        raise
+    finally:
+        asked.close()
 
 
 def _host(key: bytes) -> Value:

@@ -12,9 +12,11 @@ if TYPE_CHECKING:
     from ipwatchd.config import HistorySettings
     from ipwatchd.history.archive import Archive
 
-__all__ = ["retain"]
+__all__ = ["folded", "retain"]
 
 _DAY: Final = 86_400.0
+# Flows that end now began earlier: a day is folded once most of its long ones are known.
+_SETTLED: Final = 900.0
 _LEAP: Final = 1.5 * _DAY
 # Rows a transaction: a reader or a flush waits for no more than these.
 _CHUNK: Final = 20_000
@@ -26,7 +28,7 @@ _SUPERSEDED: Final = (
     "list_change.list AND later.network = list_change.network AND later.id > list_change.id))"
 )
 _ROLLUPS: Final = (
-    ("rollup", "hour, address, direction, zone, service", "hour", "1"),
+    ("rollup_day", "day, address, traffic", "day", "1"),
     ("minute", "minute", "minute", "1"),
     ("session", "id", '"end"', "open = 0"),
     ("incoming", "source, target, proto, port", "last_seen", "1"),
@@ -50,9 +52,10 @@ async def retain(
     """
     if await _is_doubtful(db, now):
         return {"segments": await _segments(db, archive, settings, float("-inf")), "doubted": 1}
+    await _fold(db, now)
     event_limit = now - settings.event_days * _DAY
     rollup_limit = now - settings.rollup_days * _DAY
-    rows = 0
+    rows = await _drop_hours(db, min(settings.hour_days, settings.rollup_days), now)
     for tables, limit in ((_EVENTS, event_limit), (_ROLLUPS, rollup_limit)):
         for table, key, time, also in tables:
             statement = (
@@ -62,6 +65,52 @@ async def retain(
             rows += await _delete(db, statement, limit)
     segments = await _segments(db, archive, settings, now - settings.flow_days * _DAY)
     return {"rows": rows, "segments": segments}
+
+
+async def folded(db: aiosqlite.Connection) -> float:
+    """Return the time before which the table of days is up to date."""
+    async with db.execute("SELECT value FROM meta WHERE key = 'folded'") as rows:
+        row = await rows.fetchone()
+    return float(row[0]) if row else 0.0
+
+
+async def _fold(db: aiosqlite.Connection, now: float) -> None:
+    """Sum up the hours of each day that is over; what comes later goes to both tables."""
+    until = (now - _SETTLED) // _DAY * _DAY
+    since = await folded(db)
+    async with db.execute(
+        "SELECT DISTINCT hour / 86400 * 86400 FROM rollup WHERE hour >= ? AND hour < ? ORDER BY 1",
+        (since, until),
+    ) as rows:
+        days = [int(row[0]) async for row in rows]
+    for day in days:
+        async with transaction(db):
+            await db.execute(_FOLD, (day, day, day + 86_400))
+            await _mark(db, "folded", day + 86_400)
+
+
+_FOLD: Final = """
+INSERT OR REPLACE INTO rollup_day SELECT ?, address, traffic, sum(flows), sum(packets_in),
+    sum(packets_out), sum(bytes_in), sum(bytes_out) FROM rollup WHERE hour >= ? AND hour < ?
+    GROUP BY address, traffic
+"""
+
+
+async def _drop_hours(db: aiosqlite.Connection, days: int, now: float) -> int:
+    """Delete the hours of folded days that are old; the days' sums stay."""
+    limit = min((now - days * _DAY) // _DAY * _DAY, await folded(db))
+    async with transaction(db):
+        await db.execute(
+            "INSERT INTO meta VALUES ('hours_from', ?) ON CONFLICT DO UPDATE SET "
+            "value = max(value, excluded.value)",
+            (int(limit),),
+        )
+    return await _delete(
+        db,
+        "DELETE FROM rollup WHERE (hour, address, traffic) IN (SELECT hour, address, traffic "
+        "FROM rollup WHERE hour < ? LIMIT ?)",
+        limit,
+    )
 
 
 async def _is_doubtful(db: aiosqlite.Connection, now: float) -> bool:
@@ -88,7 +137,11 @@ async def _is_doubtful(db: aiosqlite.Connection, now: float) -> bool:
 
 async def _remember(db: aiosqlite.Connection, key: str, value: float) -> None:
     async with transaction(db):
-        await db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, int(value)))
+        await _mark(db, key, value)
+
+
+async def _mark(db: aiosqlite.Connection, key: str, value: float) -> None:
+    await db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, int(value)))
 
 
 async def _delete(db: aiosqlite.Connection, statement: str, limit: float) -> int:

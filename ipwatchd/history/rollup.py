@@ -1,4 +1,8 @@
-"""Flows → what changes in the tables, by sorting and summing whole columns. Pure."""
+"""Flows → what changes in the tables, by sorting and summing whole columns. Pure.
+
+A batch becomes a `Summary`; summaries are combined in memory before they are written, so that an
+address that is busy for ten seconds is one row of one write.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +10,70 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.records.address import ADDRESS, join, unique_addresses
-from ipwatchd.records.flow import DIRECTIONS, SERVICES, Direction
+from ipwatchd.history.groups import codes, factorise, fold, greatest, heaviest, least, ranks, totals
+from ipwatchd.records.address import join
+from ipwatchd.records.flow import Direction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Sequence
 
     from numpy.typing import NDArray
 
     from ipwatchd.history.columns import Columns
     from ipwatchd.records.address import IPAddress
 
-__all__ = ["HOUR", "Summary", "keys", "pack", "summarise", "unpack"]
-
-Row = tuple[object, ...]
+__all__ = ["DAY", "HOUR", "Summary", "combine", "pack", "summarise", "unpack"]
 
 HOUR: Final = 3600
+DAY: Final = 86_400
 MINUTE: Final = 60
 _NS: Final = 1_000_000_000
-# Sources made up by an attacker become rows: the ones with the fewest bytes of a flush are shed.
+# Sources made up by an attacker become rows: the ones with the fewest bytes of a write are shed.
 MAX_GROUPS: Final = 200_000
 # A scan of 65,535 ports is one row a target (port 0) once it tried more than this in one flush.
 MAX_UNANSWERED_PORTS: Final = 16
-_DENSE: Final = 8
 # SQLite's integers are signed; a counter that high was forged or is broken.
 _MOST: Final = (1 << 62) - 1
 
 
-class Summary(NamedTuple):
-    """Rows to add to the tables, in the column order of history.writing's statements.
+_SUMS: Final = [
+    ("packets_in", "<i8"),
+    ("packets_out", "<i8"),
+    ("bytes_in", "<i8"),
+    ("bytes_out", "<i8"),
+]
 
-    `distinct` are the addresses seen (dtype ADDRESS), `seen` the last time of each (epoch seconds),
-    `shed` how many groups were let go.
+ADDRESSES: Final = np.dtype([
+    ("address", "<u4"), ("zone", "<u2"), ("first", "<i8"), ("last", "<i8"), ("flows", "<i8"),
+    ("packets", "<i8"), ("bytes", "<i8"),
+])  # fmt: skip
+ROLLUPS: Final = np.dtype([
+    ("hour", "<i8"), ("address", "<u4"), ("direction", "u1"), ("zone", "<u2"), ("service", "u1"),
+    ("flows", "<i8"), *_SUMS,
+])  # fmt: skip
+INCOMING: Final = np.dtype([
+    ("source", "<u4"), ("target", "<u4"), ("proto", "u1"), ("port", "<u2"), ("service", "u1"),
+    ("first", "<i8"), ("last", "<i8"), ("count", "<i8"), ("answered", "<i8"), ("bytes", "<i8"),
+])  # fmt: skip
+MINUTES: Final = np.dtype(
+    [("minute", "<i8"), ("flows", "<i8"), ("packets", "<i8"), ("bytes", "<i8")]
+)
+
+
+class Summary(NamedTuple):
+    """What flows add to the tables: rows of the dtypes above.
+
+    `address`, `source` and `target` are places in `distinct` (dtype ADDRESS, in order), zones,
+    directions and services are indices, `hour` and `minute` epoch seconds, `first` and `last`
+    nanoseconds. `flows` is how many there were, `shed` how many groups were let go.
     """
 
     distinct: NDArray[np.void]
-    seen: NDArray[np.float64]
-    zones: list[str]
-    addresses: list[Row]
-    rollups: list[Row]
-    incoming: list[Row]
-    minutes: list[Row]
+    addresses: NDArray[np.void]
+    rollups: NDArray[np.void]
+    incoming: NDArray[np.void]
+    minutes: NDArray[np.void]
+    flows: int
     shed: int
 
 
@@ -76,37 +103,62 @@ def unpack(key: bytes) -> IPAddress:
     return join(int.from_bytes(key[:8]), int.from_bytes(key[8:]))
 
 
-def keys(addresses: NDArray[np.void]) -> list[bytes]:
-    """Return addresses (dtype ADDRESS) as the 16 bytes that are their keys."""
-    big = np.empty(len(addresses), [("hi", ">u8"), ("lo", ">u8")])
-    big["hi"], big["lo"] = addresses["hi"], addresses["lo"]
-    found: list[bytes] = big.view("V16").tolist()
-    return found
-
-
-def summarise(flows: Columns, zones: Sequence[str], limit: int = MAX_GROUPS) -> Summary:
-    """Return what a batch of flows (records.flow) adds, zones by name."""
+def summarise(flows: Columns, limit: int = MAX_GROUPS) -> Summary:
+    """Return what a batch of flows (records.flow) adds."""
     distinct, ends = _ends(flows)
-    names = keys(distinct)
-    addresses, seen, zone_names, shed_addresses = _addresses(distinct, ends, names, zones, limit)
-    rollups, shed_groups = _rollups(ends, names, zones, limit)
+    addresses, shed_addresses = _addresses(len(distinct), ends, limit)
+    rollups, shed_groups = _rollups(len(distinct), ends, limit)
     return Summary(
-        distinct=distinct, seen=seen, zones=zone_names, addresses=addresses, rollups=rollups,
-        incoming=_incoming(flows, ends.place, names), minutes=_minutes(flows),
-        shed=shed_addresses + shed_groups,
+        distinct=distinct, addresses=addresses, rollups=rollups,
+        incoming=_incoming(flows, ends.place, len(distinct)), minutes=_minutes(flows),
+        flows=len(flows), shed=shed_addresses + shed_groups,
     )  # fmt: skip
 
 
-def factorise(
-    hi: NDArray[np.uint64], lo: NDArray[np.uint64]
-) -> tuple[NDArray[np.void], NDArray[np.intp]]:
-    """Return the distinct addresses in order (dtype ADDRESS) and each row's place among them."""
-    if hi.any():
-        return unique_addresses(hi, lo)
-    low, place = np.unique(lo, return_inverse=True)  # IPv4 alone: one key to sort
-    distinct = np.zeros(len(low), ADDRESS)
-    distinct["lo"] = low
-    return distinct, place
+def combine(summaries: Sequence[Summary], limit: int = MAX_GROUPS) -> Summary:
+    """Return what several summaries, the oldest first, add together."""
+    if len(summaries) == 1:
+        return summaries[0]
+    every = np.concatenate([one.distinct for one in summaries])
+    distinct, place = factorise(every["hi"], every["lo"])
+    offset = np.cumsum([0, *(len(one.distinct) for one in summaries)])[:-1]
+    joined: dict[str, NDArray[np.void]] = {}
+    for name, ends in _JOINED.items():
+        parts = [getattr(one, name).copy() for one in summaries]
+        for part, start in zip(parts, offset.tolist(), strict=True):
+            for end in ends:
+                part[end] = place[part[end] + np.uint32(start)]
+        # The newest first: of a field that is not reduced (a zone) the first row's stays.
+        joined[name] = fold(np.concatenate(parts[::-1]), *_FOLDED[name])
+    shed = sum(one.shed for one in summaries)
+    for name in ("addresses", "rollups", "incoming"):
+        joined[name], gone = _heaviest(joined[name], limit)
+        shed += gone
+    return Summary(
+        distinct=distinct, **joined, flows=sum(one.flows for one in summaries), shed=shed
+    )
+
+
+_JOINED: Final = {
+    "addresses": ("address",), "rollups": ("address",), "incoming": ("source", "target"),
+    "minutes": (),
+}  # fmt: skip
+_WIDENED: Final = {"first": "min", "last": "max"}
+_FOLDED: Final[dict[str, tuple[tuple[str, ...], dict[str, str]]]] = {
+    "addresses": (
+        ("address",),
+        {**_WIDENED, **dict.fromkeys(("flows", "packets", "bytes"), "add")},
+    ),
+    "rollups": (
+        ("hour", "address", "direction", "zone", "service"),
+        dict.fromkeys(("flows", *(name for name, _ in _SUMS)), "add"),
+    ),
+    "incoming": (
+        ("source", "target", "proto", "port"),
+        {**_WIDENED, "service": "max", **dict.fromkeys(("count", "answered", "bytes"), "add")},
+    ),
+    "minutes": (("minute",), dict.fromkeys(("flows", "packets", "bytes"), "add")),
+}  # fmt: skip
 
 
 def _ends(flows: Columns) -> tuple[NDArray[np.void], _Ends]:
@@ -133,153 +185,80 @@ def _ends(flows: Columns) -> tuple[NDArray[np.void], _Ends]:
     )
 
 
-def totals(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the sum of each group, exactly; much faster than sorting the rows first."""
-    found = np.zeros(groups, np.int64)
-    np.add.at(found, place, values)
-    return found
+def _heaviest(rows: NDArray[np.void], limit: int) -> tuple[NDArray[np.void], int]:
+    """Return the rows to keep where there are too many, and how many go."""
+    names = rows.dtype.names or ()
+    weight = rows["bytes"] if "bytes" in names else rows["bytes_in"] + rows["bytes_out"]
+    kept, gone = heaviest(weight, limit)
+    return rows[kept], gone
 
 
-def least(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the smallest value of each group."""
-    found = np.full(groups, np.iinfo(np.int64).max)
-    np.minimum.at(found, place, values)
-    return found
+def _addresses(many: int, ends: _Ends, limit: int) -> tuple[NDArray[np.void], int]:
+    rows = np.zeros(many, ADDRESSES)
+    rows["address"] = np.arange(many)
+    rows["zone"][ends.place] = ends.zone
+    rows["first"] = least(ends.place, many, ends.start)
+    rows["last"] = greatest(ends.place, many, ends.end)
+    rows["flows"] = np.bincount(ends.place, minlength=many)
+    rows["packets"] = totals(ends.place, many, ends.packets_in + ends.packets_out)
+    rows["bytes"] = totals(ends.place, many, ends.bytes_in + ends.bytes_out)
+    return _heaviest(rows, limit)
 
 
-def greatest(place: NDArray[np.intp], groups: int, values: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Return the largest value of each group."""
-    found = np.full(groups, np.iinfo(np.int64).min)
-    np.maximum.at(found, place, values)
-    return found
-
-
-def _ranks(column: NDArray[np.integer]) -> tuple[NDArray[np.int64], int]:
-    """Return a column of small numbers as ranks of those that occur, and how many these are."""
-    used = np.flatnonzero(np.bincount(column))
-    rank = np.zeros(int(used[-1]) + 1, np.int64)
-    rank[used] = np.arange(len(used))
-    return rank[column], len(used)
-
-
-def _distinct_codes(code: NDArray[np.int64]) -> tuple[int, NDArray[np.intp]]:
-    """Return how many distinct codes there are and each row's place among them, in order."""
-    if int(code.max()) < _DENSE * len(code):  # few possible codes: counting beats sorting
-        seen = np.bincount(code) > 0
-        return int(seen.sum()), (np.cumsum(seen) - 1)[code]
-    distinct, place = np.unique(code, return_inverse=True)
-    return len(distinct), place
-
-
-def _groups(code: NDArray[np.int64]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the order that sorts a column and where each group of equals begins in it."""
-    order = np.argsort(code)
-    ordered = code[order]
-    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return order, first
-
-
-def _most(weight: NDArray[np.int64], limit: int) -> tuple[NDArray[np.intp], int]:
-    """Return which groups to keep where there are too many, the heaviest, and how many go."""
-    if len(weight) <= limit:
-        return np.arange(len(weight)), 0
-    return np.sort(np.argpartition(weight, -limit)[-limit:]), len(weight) - limit
-
-
-def _named(indices: NDArray[np.integer], names: Sequence[str]) -> list[str]:
-    """Return names by index; an index that no name belongs to is ""."""
-    words = {index: names[index] if index < len(names) else "" for index in set(indices.tolist())}
-    return [words[index] for index in indices.tolist()]
-
-
-def _addresses(
-    distinct: NDArray[np.void], ends: _Ends, names: list[bytes], zones: Sequence[str], limit: int
-) -> tuple[list[Row], NDArray[np.float64], list[str], int]:
-    if not len(distinct):
-        return [], np.zeros(0), [], 0
-    many = len(distinct)
-    octets = totals(ends.place, many, ends.bytes_in + ends.bytes_out)
-    packets = totals(ends.place, many, ends.packets_in + ends.packets_out)
-    start = least(ends.place, many, ends.start) / _NS
-    seen = greatest(ends.place, many, ends.end) / _NS
-    flows = np.bincount(ends.place, minlength=many)
-    zone = np.zeros(many, np.uint16)
-    zone[ends.place] = ends.zone
-    zone_names = _named(zone, zones)
-    kept, shed = _most(octets, limit)
-    rows = zip(
-        [names[place] for place in kept.tolist()], [zone_names[place] for place in kept.tolist()],
-        start[kept].tolist(), seen[kept].tolist(), flows[kept].tolist(), packets[kept].tolist(),
-        octets[kept].tolist(), strict=True,
-    )  # fmt: skip
-    return list(rows), seen, zone_names, shed
-
-
-def _rollups(
-    ends: _Ends, names: list[bytes], zones: Sequence[str], limit: int
-) -> tuple[list[Row], int]:
+def _rollups(many: int, ends: _Ends, limit: int) -> tuple[NDArray[np.void], int]:
     if not len(ends.place):
-        return [], 0
+        return np.zeros(0, ROLLUPS), 0
     hour = ends.start // (HOUR * _NS)
     # The hour above all: rows come out in the table's own order, neighbours share a page.
-    code = (hour - int(hour.min())) * len(names) + ends.place
+    code = (hour - int(hour.min())) * many + ends.place
     for column in (ends.direction, ends.service, ends.peer_zone):
-        rank, many = _ranks(column)
-        code = code * many + rank
-    groups, group = _distinct_codes(code)
-    total = {
-        name: totals(group, groups, getattr(ends, name))
-        for name in ("packets_in", "packets_out", "bytes_in", "bytes_out")
-    }
-    kept, shed = _most(total["bytes_in"] + total["bytes_out"], limit)
+        rank, some = ranks(column)
+        code = code * some + rank
+    groups, group = codes(code)
     row = np.empty(groups, np.intp)
     row[group] = np.arange(len(group))
-    row = row[kept]
-    flows = np.bincount(group, minlength=groups)[kept]
-    rows = zip(
-        (hour[row] * HOUR).tolist(), [names[place] for place in ends.place[row].tolist()],
-        _named(ends.direction[row], DIRECTIONS), _named(ends.peer_zone[row], zones),
-        _named(ends.service[row], SERVICES), flows.tolist(),
-        *(column[kept].tolist() for column in total.values()), strict=True,
-    )  # fmt: skip
-    return list(rows), shed
+    rows = np.zeros(groups, ROLLUPS)
+    rows["hour"], rows["address"] = hour[row] * HOUR, ends.place[row]
+    rows["direction"], rows["zone"] = ends.direction[row], ends.peer_zone[row]
+    rows["service"] = ends.service[row]
+    rows["flows"] = np.bincount(group, minlength=groups)
+    for name, _ in _SUMS:
+        rows[name] = totals(group, groups, getattr(ends, name))
+    return _heaviest(rows, limit)
 
 
-_INCOMING: Final = (
+_REACHED: Final = (
     "start", "end", "resp_packets", "orig_bytes", "resp_bytes", "proto", "resp_port", "service",
 )  # fmt: skip
 
 
-def _incoming(flows: Columns, place: NDArray[np.intp], names: list[bytes]) -> list[Row]:
+def _incoming(flows: Columns, place: NDArray[np.intp], many: int) -> NDArray[np.void]:
     """Return who reached which service: source, target, protocol, port and the sums."""
     rows = np.flatnonzero(flows["direction"] == Direction.INCOMING)
     if not len(rows):
-        return []
+        return np.zeros(0, INCOMING)
     source, target = place[rows], place[rows + len(flows)]
-    batch = {name: flows[name][rows] for name in _INCOMING}
-    _, pair = np.unique(source * len(names) + target, return_inverse=True)
+    batch = {name: flows[name][rows] for name in _REACHED}
+    _, pair = np.unique(source * many + target, return_inverse=True)
     answered = batch["resp_packets"] > 0
     service = pair << 24 | batch["proto"].astype(np.int64) << 16
     code = service | batch["resp_port"]
     code = np.where(_scanned(code, pair, answered), service, code)
-    order, first = _groups(code)
+    order = np.argsort(code)
+    ordered = code[order]
+    first = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
     octets = np.minimum(batch["orig_bytes"] + batch["resp_bytes"], _MOST).astype(np.int64)
     one = order[first]
-    return list(
-        zip(
-            [names[index] for index in source[one].tolist()],
-            [names[index] for index in target[one].tolist()],
-            batch["proto"][one].tolist(),
-            (code[one] & 0xFFFF).tolist(),
-            _named(np.maximum.reduceat(batch["service"][order], first), SERVICES),
-            (np.minimum.reduceat(batch["start"][order], first) / _NS).tolist(),
-            (np.maximum.reduceat(batch["end"][order], first) / _NS).tolist(),
-            np.diff(np.append(first, len(order))).tolist(),
-            np.add.reduceat(answered[order].astype(np.int64), first).tolist(),
-            np.add.reduceat(octets[order], first).tolist(),
-            strict=True,
-        )
-    )
+    found = np.zeros(len(first), INCOMING)
+    found["source"], found["target"] = source[one], target[one]
+    found["proto"], found["port"] = batch["proto"][one], code[one] & 0xFFFF
+    found["service"] = np.maximum.reduceat(batch["service"][order], first)
+    found["first"] = np.minimum.reduceat(batch["start"][order], first)
+    found["last"] = np.maximum.reduceat(batch["end"][order], first)
+    found["count"] = np.diff(np.append(first, len(order)))
+    found["answered"] = np.add.reduceat(answered[order].astype(np.int64), first)
+    found["bytes"] = np.add.reduceat(octets[order], first)
+    return found
 
 
 def _scanned(
@@ -292,20 +271,16 @@ def _scanned(
     return many
 
 
-def _minutes(flows: Columns) -> list[Row]:
+def _minutes(flows: Columns) -> NDArray[np.void]:
     """Return each minute's totals, a flow counted in the minute of its end."""
-    return list(_minute_rows(flows)) if len(flows) else []
-
-
-def _minute_rows(flows: Columns) -> Iterator[Row]:
+    if not len(flows):
+        return np.zeros(0, MINUTES)
     minute = flows["end"] // (MINUTE * _NS)
-    many, place = _distinct_codes(minute - int(minute.min()))
-    minutes = np.empty(many, np.int64)
-    minutes[place] = minute
-    columns = [np.bincount(place, minlength=many)]
+    many, place = codes(minute - int(minute.min()))
+    rows = np.zeros(many, MINUTES)
+    rows["minute"][place] = minute * MINUTE
+    rows["flows"] = np.bincount(place, minlength=many)
     for what in ("packets", "bytes"):
         both = flows[f"orig_{what}"] + flows[f"resp_{what}"]
-        columns.append(totals(place, many, np.minimum(both, _MOST).astype(np.int64)))
-    yield from zip(
-        (minutes * MINUTE).tolist(), *(column.tolist() for column in columns), strict=True
-    )
+        rows[what] = totals(place, many, np.minimum(both, _MOST).astype(np.int64))
+    return rows

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.history.rollup import factorise, greatest, least, totals
+from ipwatchd.history.groups import factorise, greatest, least, totals
 from ipwatchd.records.flow import SERVICES, STATES
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     Matcher = Callable[[Sequence[Value]], "Where"]
 
 __all__ = [
-    "Where", "address_fact", "any_of", "compile_filter", "halves", "hourly", "like", "networks",
-    "number", "overlap", "protocol", "since", "since_flow", "text", "until", "until_flow", "word",
-    "words",
+    "Where", "address_fact", "any_of", "bucketed", "compile_filter", "halves", "like", "networks",
+    "number", "numbered", "overlap", "protocol", "since", "since_flow", "text", "until",
+    "until_flow", "word", "words",
 ]  # fmt: skip
 
 
@@ -71,25 +71,41 @@ def networks(*columns: str) -> Matcher:
     return match
 
 
-def hourly(hour: str, address: str) -> Matcher:
-    """Match networks against roll-ups, which are keyed by hour first.
-
-    One address is looked up hour by hour over the time it was seen in (400 days at most): a month
-    is 720 look-ups instead of a pass over the whole table.
-    """
-    span = (
-        f"({address} = ?1 AND {hour} IN (WITH RECURSIVE seen (first, last) AS (SELECT "  # noqa: S608 - our own names
-        "max(first_seen, last_seen - 34560000), last_seen FROM address WHERE address = ?1), "
-        "span (hour) AS (SELECT CAST(first AS INTEGER) / 3600 * 3600 FROM seen UNION ALL SELECT "
-        "hour + 3600 FROM span, seen WHERE hour + 3600 <= last) SELECT hour FROM span))"
-    ).replace("?1", "?")
+def numbered(*columns: str) -> Matcher:
+    """Match networks against columns that hold an address's number (address.id)."""
+    sql = "{} IN (SELECT id FROM address WHERE address BETWEEN ? AND ?)"
 
     def match(values: Sequence[Value]) -> Where:
         return any_of(
-            Where(span, (pack(*first), pack(*first)))
-            if first == last
-            else Where(f"{address} BETWEEN ? AND ?", (pack(*first), pack(*last)))
+            Where(sql.format(column), (pack(*first), pack(*last)))
             for first, last in _ranges(values)
+            for column in columns
+        )
+
+    return match
+
+
+def bucketed(time: str, address: str, seconds: int) -> Matcher:
+    """Match networks against roll-ups, which are keyed by time first, then an address's number.
+
+    One address is looked up bucket by bucket over the time it was seen in (400 days at most, hours
+    as long as there are any): a month is 720 look-ups instead of a pass over the whole table.
+    """
+    kept = "0" if seconds > 3600 else "(SELECT value FROM meta WHERE key = 'hours_from')"
+    span = (
+        f"({address} = (SELECT id FROM address WHERE address = ?1) AND {time} IN (WITH RECURSIVE "  # noqa: S608 - our own names
+        "seen (first, last) AS (SELECT max(first_seen, last_seen - 34560000, "
+        f"coalesce({kept}, 0)), last_seen FROM address WHERE address = ?1), "
+        f"span (time) AS (SELECT CAST(first AS INTEGER) / {seconds} * {seconds} FROM seen UNION ALL SELECT time + {seconds} FROM span, seen "
+        f"WHERE time + {seconds} <= last) SELECT time FROM span))"
+    ).replace("?1", "?")
+    wide = numbered(address)
+
+    def match(values: Sequence[Value]) -> Where:
+        return any_of(
+            Where(span, (pack(*first), pack(*first))) if first == last else wide([value])
+            for value in values
+            for first, last in _ranges([value])
         )
 
     return match
@@ -211,12 +227,15 @@ def _moment(value: Value) -> float:
     return min(max(float(value), -9e9), 9e9) if isinstance(value, int | float) else 0.0
 
 
-def address_fact(column: str, *addresses: str) -> Matcher:
-    """Match what the address table says (zone, country, asn) of any of the addresses."""
+def address_fact(column: str, *addresses: str, by: str = "address") -> Matcher:
+    """Match what the address table says (zone, country, asn) of any of the addresses.
+
+    `by` is what the columns hold: an address, or its number (id).
+    """
 
     def match(values: Sequence[Value]) -> Where:
         marks = ", ".join("?" * len(values))
-        known = f"fact.address IN ({', '.join(addresses)}) AND fact.{column} IN ({marks})"
+        known = f"fact.{by} IN ({', '.join(addresses)}) AND fact.{column} IN ({marks})"
         found = f"EXISTS (SELECT 1 FROM address fact WHERE {known})"  # noqa: S608 - our own names
         return Where(found, tuple(values))
 

@@ -19,19 +19,24 @@ from ipwatchd.history.archive import Archive, Names, Segment
 from ipwatchd.history.buffer import Buffer, ZoneNames
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.compaction import compact, due
+from ipwatchd.history.dimensions import Dimensions
 from ipwatchd.history.facts import Facts, clip, extract
+from ipwatchd.history.keyring import FOLDER, KeyedDay, Keyring
+from ipwatchd.history.ledger import Ledger
 from ipwatchd.history.opening import open_sessions, register
+from ipwatchd.history.pending import Pending
 from ipwatchd.history.places import Places
-from ipwatchd.history.retention import retain
-from ipwatchd.history.rollup import Summary, keys, pack, summarise, unpack
+from ipwatchd.history.readers import Readers
+from ipwatchd.history.retention import folded, retain
+from ipwatchd.history.rollup import Summary, pack, unpack
 from ipwatchd.history.schema import MIGRATIONS
 from ipwatchd.history.streams import Streams
-from ipwatchd.history.traces import Search, search
+from ipwatchd.history.traces import Search, ends_under, search, search_bytes
 from ipwatchd.history.views import EVENTS
 from ipwatchd.records.network import canonical, network_ends
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from pathlib import Path
 
     import aiosqlite
@@ -39,21 +44,24 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config import HistorySettings
+    from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.history.subject import Subject
     from ipwatchd.history.writing import Sighting
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.place import Place
 
-__all__ = ["Erased", "History"]
+__all__ = ["DroppedKey", "Erased", "History"]
 
 # An hour of a busy site's roll-ups stays in memory between flushes.
 _CACHE_KB: Final = 65_536
 MOST: Final = 10_000
-# Rows that wait: from the first number on, tables are written every few seconds, at the second at
-# once.
-BUSY_ROWS: Final = 100_000
-MOST_ROWS: Final = 500_000
-BUSY_SECONDS: Final = 5.0
+# Rows that wait: from the first number on tables are written every few seconds, and at the second
+# flows become sums in memory, to be written then.
+BUSY_ROWS: Final = 5_000
+SUM_ROWS: Final = 250_000
+BUSY_SECONDS: Final = 10.0
+# 64 MB of log before it is copied into the file: hot pages are copied once instead of every second.
+_LOG_PAGES: Final = 16_384
 FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
 _STEPS: Final = (
     "",
@@ -66,11 +74,8 @@ _STEPS: Final = (
 class _Work(NamedTuple):
     """What one flush writes."""
 
-    flows: int
     summary: Summary
     facts: Facts
-    merged: sessions.Merged
-    next_session: int
     sightings: list[Sighting]
 
 
@@ -78,6 +83,15 @@ class Erased(NamedTuple):
     """What an erasure did: rows and flows that went, by table, and the search after it."""
 
     removed: dict[str, int]
+    left: Search
+
+
+class DroppedKey(NamedTuple):
+    """A day that is anonymous now: its segments and flows, and the search for its key."""
+
+    day: KeyedDay
+    segments: int
+    flows: int
     left: Search
 
 
@@ -93,13 +107,16 @@ class History(Streams):
         self.settings = settings
         self.read_only = True
         self.interfaces: Sequence[str] = ()
+        self._keyring = Keyring(state_dir / FOLDER, settings.key_days)
         self._archive = Archive(state_dir / "archive" / f"site={site}")
         self._zones = ZoneNames(zones)
         self._places = Places(locate)
         self._locate = locate
         self._buffer = Buffer()
-        self._sessions = sessions.no_sessions()
-        self._next_session = 1
+        self._pending = Pending(sessions.no_sessions(), 1)
+        self._dimensions = Dimensions()
+        self._folded = 0.0
+        self._ledger: Ledger | None = None
         self._now = 0.0
         self._sealed = 0.0
         self._written = 0.0
@@ -108,7 +125,7 @@ class History(Streams):
         self.removed: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._db: aiosqlite.Connection
-        self._reader: aiosqlite.Connection
+        self._readers = Readers(state_dir / "history.db")
 
     @classmethod
     async def open(
@@ -127,9 +144,12 @@ class History(Streams):
             state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # noqa: ASYNC240
             self._db = await sqlite.connect(path, MIGRATIONS, durable=False)
             await self._db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
+            await self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
+            self._ledger = Ledger(state_dir / "history.taken")
         try:
-            self._reader = await sqlite.connect(path, MIGRATIONS, read_only=True)
-            if not read_only:
+            if read_only:  # checks the file, and that its schema is ours
+                await (await sqlite.connect(path, MIGRATIONS, read_only=True)).close()
+            else:
                 await self._recover()
         except BaseException:
             await self._close_connections()
@@ -138,15 +158,18 @@ class History(Streams):
 
     async def _recover(self) -> None:
         """Take up what the last run left: sealed segments, open sessions; count what is missing."""
-        found = await register(self._db, self._archive)
+        found = await register(self._db, self._archive, self._taken())
         for what, count in found.items():
             self._buffer.let_go(what, count)
-        self._sessions, self._next_session = await open_sessions(self._db)
+        self._pending = Pending(*await open_sessions(self._db))
+        self._folded = await folded(self._db)
 
     async def _close_connections(self) -> None:
-        for name in ("_reader", "_db"):
-            if connection := getattr(self, name, None):
-                await connection.close()
+        await self._readers.close()
+        if connection := getattr(self, "_db", None):
+            await connection.close()
+        if self._ledger:
+            self._ledger.close()
 
     def rename(self, *, zones: Sequence[str] = (), interfaces: Sequence[str] = ()) -> None:
         """Tell what the indices in flows to come mean, after a reload."""
@@ -165,6 +188,8 @@ class History(Streams):
         self._sealed = self._sealed or now
         if len(flows):
             self._buffer.add_flows(self._zones.own(flows), archive=self._level < NO_ARCHIVE)
+            if self._ledger:
+                self._ledger.take(len(flows))
 
     def add_events(self, events: Sequence[AnyEvent], now: float) -> None:
         """Take events into memory."""
@@ -196,6 +221,8 @@ class History(Streams):
                 self._look_at_disk()
                 if self._is_write_due(now):
                     await self._write(now)
+                elif self._buffer.flow_rows >= SUM_ROWS:
+                    await self._digest(now)
                 if self._is_segment_due(now):
                     await self._seal(now)
             except (OSError, sqlite3.Error) as error:
@@ -209,38 +236,42 @@ class History(Streams):
         self._level = sum(free < floor // part for part in (1, 2, 4))
 
     async def _write(self, now: float) -> None:
-        buffer = self._buffer
+        buffer, pending = self._buffer, self._pending
         if self._level >= NO_ROLLUPS:
             buffer.let_go("flows", buffer.flow_rows)
             buffer.drop_flows(len(buffer.flows))
-        batches, events, changes = len(buffer.flows), list(buffer.events), list(buffer.changes)
-        if not (batches or events or changes or len(self._sessions)):
+        events, changes = list(buffer.events), list(buffer.changes)
+        if not (buffer.flow_rows or pending.waits or events or changes or len(pending.sessions)):
             return
-        work = await asyncio.to_thread(self._work_out, list(buffer.flows), events, now)
-        async with sqlite.transaction(self._db) as db:
-            await self._write_all(db, work, changes)
-        buffer.drop_flows(batches)
+        await self._digest(now)
+        work = await asyncio.to_thread(self._work_out, events)
+        try:
+            async with sqlite.transaction(self._db) as db:
+                await self._write_all(db, work, changes)
+        except BaseException:
+            self._dimensions.drop()
+            raise
+        self._dimensions.keep()
         buffer.drop_events(len(events), kept=self._level < NO_EVENTS)
         buffer.drop_changes(len(changes))
-        buffer.let_go("sessions_cut", work.merged.cut)
+        buffer.let_go("sessions_cut", pending.cut)
         buffer.let_go("groups", work.summary.shed)
         self._places.keep(work.sightings)
-        self._sessions, self._next_session = work.merged.open, work.next_session
+        pending.written()
+        self._written = now
 
-    def _work_out(
-        self, batches: Sequence[NDArray[np.void]], events: Sequence[AnyEvent], now: float
-    ) -> _Work:
+    async def _digest(self, now: float) -> None:
+        """Make sums and sessions of the flows that wait: fewer rows, in memory still."""
+        batches = list(self._buffer.flows)
+        await asyncio.to_thread(self._pending.add, batches, now, self.settings.session_gap)
+        self._buffer.drop_flows(len(batches))
+
+    def _work_out(self, events: Sequence[AnyEvent]) -> _Work:
         """Return what a flush will write; changes nothing, so that a failed flush can be redone."""
-        flows = Columns.of(batches)
-        summary = summarise(flows, self._zones.names)
+        summary = self._pending.summary()
         facts = extract(events, keep=self._level < NO_EVENTS)
         facts.denied = {key: row for key, row in facts.denied.items() if self._is_outside(key[0])}
-        merged = sessions.merge(self._sessions, flows, now, self.settings.session_gap)
-        merged, following = sessions.number(merged, self._next_session)
-        return _Work(
-            flows=len(flows), summary=summary, facts=facts, merged=merged, next_session=following,
-            sightings=self._places.sight(summary, keys(summary.distinct)),
-        )  # fmt: skip
+        return _Work(summary, facts, self._places.sight(summary))
 
     def _is_outside(self, key: object) -> bool:
         """Tell whether an address is in no zone of ours: only then did it come in."""
@@ -252,26 +283,27 @@ class History(Streams):
     async def _write_all(
         self, db: aiosqlite.Connection, work: _Work, changes: Sequence[tuple[object, ...]]
     ) -> None:
-        await writing.write_flows(db, work.summary)
-        changed = sessions.changed(self._sessions, work.merged.open)
-        await writing.write_sessions(db, opened=changed, closed=work.merged.closed)
+        pending, dimensions = self._pending, self._dimensions
+        await writing.write_flows(db, work.summary, dimensions, self._zones.names, self._folded)
+        await writing.write_sessions(
+            db, dimensions, opened=pending.changed(), closed=pending.closed(),
+            following=pending.stored_following,
+        )  # fmt: skip
         await writing.write_places(db, work.sightings)
-        await writing.write_events(db, work.facts)
+        await writing.write_events(db, work.facts, dimensions)
         await writing.write_changes(db, changes)
-        await writing.write_unsealed(db, self._buffer.unsealed_rows)
+        await writing.write_mark(db, "tallied", self._taken() - self._buffer.flow_rows)
+
+    def _taken(self) -> int:
+        return self._ledger.taken if self._ledger else 0
 
     def _is_write_due(self, now: float) -> bool:
         """Tell whether the tables are written now: under load only every few seconds.
 
         Rows of the same hour, address and service are then added up in memory, which is cheaper.
         """
-        due = not (
-            BUSY_ROWS <= self._buffer.flow_rows < MOST_ROWS
-            and self._written <= now < self._written + BUSY_SECONDS
-        )
-        if due:
-            self._written = now
-        return due
+        waiting = self._buffer.flow_rows + self._pending.flows
+        return waiting < BUSY_ROWS or not self._written <= now < self._written + BUSY_SECONDS
 
     def _is_segment_due(self, now: float) -> bool:
         if not self._buffer.unsealed_rows:
@@ -285,6 +317,7 @@ class History(Streams):
         """Write what is not yet in the archive as segments, all of it or nothing."""
         buffer = self._buffer
         batches, self._sealed = len(buffer.unsealed), now
+        rows = buffer.unsealed_rows
         if self._level >= NO_ARCHIVE:
             buffer.let_go("flows_not_archived", buffer.unsealed_rows)
             buffer.drop_unsealed(batches)
@@ -293,9 +326,10 @@ class History(Streams):
         made: list[Segment] = []
         try:
             await asyncio.to_thread(self._write_segments, list(buffer.unsealed), names, made)
+            coming = buffer.unsealed_rows - rows  # while the segment was written
             async with sqlite.transaction(self._db) as db:
                 await writing.write_segments(db, made)
-                await writing.write_unsealed(db, 0)
+                await writing.write_mark(db, "sealed", self._taken() - coming)
         except BaseException:
             for segment in made:
                 self._archive.remove(segment.name)
@@ -305,7 +339,8 @@ class History(Streams):
     def _write_segments(
         self, batches: Sequence[NDArray[np.void]], names: Names, made: list[Segment]
     ) -> None:
-        for segment in self._archive.write(Columns.of(batches), names, secrets.token_hex(4)):
+        flows, mark = Columns.of(batches), secrets.token_hex(4)
+        for segment in self._archive.write(flows, names, mark, self._keyring, self._now):
             made.append(segment)  # noqa: PERF402 - what was made before a failure is removed
 
     async def retain(self, now: float) -> None:
@@ -315,12 +350,39 @@ class History(Streams):
         async with self._writing:
             try:
                 removed = await retain(self._db, self._archive, self.settings, now)
+                self._folded = await folded(self._db)
+                self._dimensions.forget()
             except (OSError, sqlite3.Error) as error:
                 self._trouble = f"history can't delete old records in {self.state_dir}: {error}"
                 return
             for what, count in removed.items():
                 self.removed[what] = self.removed.get(what, 0) + count
         await self._compact(now)
+
+    async def drop_key(self, day: str, now: float, by: str) -> DroppedKey:
+        """Destroy the key of a day of the archive and search every file for it.
+
+        Raises LookupError where there is none, OSError where the disk refuses.
+        """
+        if self.read_only:
+            raise OSError(f"{self.state_dir} is opened for reading: drop it through the daemon")
+        async with self._writing:
+            done, key = await asyncio.to_thread(self._keyring.drop, day, now, by)
+            left = await asyncio.to_thread(search_bytes, self.state_dir, key)
+        rows = await self._rows(
+            "SELECT count(*), coalesce(sum(rows), 0) FROM segment WHERE name LIKE ?",
+            (f"date={day}/%",),
+        )
+        return DroppedKey(done, int(rows[0][0]), int(rows[0][1]), left)
+
+    def archive_keys(self) -> list[KeyedDay]:
+        """Return the keyed days of the archive."""
+        return self._keyring.listed()
+
+    async def drop_due_keys(self, now: float) -> list[DroppedKey]:
+        """Drop the keys whose time is over."""
+        due = [] if self.read_only else self._keyring.due(now)
+        return [await self.drop_key(day, now, "key_days") for day in due]
 
     async def _compact(self, now: float) -> None:
         """Merge small segments, one group at a time: flushes go on between them."""
@@ -363,15 +425,17 @@ class History(Streams):
             await self._write(now)
             if self._buffer.unsealed_rows:
                 await self._seal(now)
-            removed = await erasure.erase_rows(self._db, who)
+            told = await erasure.mentions(self._readers, who)
+            removed = await erasure.erase_rows(self._db, who, told)
+            keyed = self._keyring.days()
             if who.key:
-                removed |= await self._erase_flows(who.key)
-                self._forget(who.key)
+                removed |= await self._erase_flows(who, keyed)
+                self._forget(who)
             await erasure.scrub(self._db)
-            left = await asyncio.to_thread(search, self.state_dir, who)
+            left = await asyncio.to_thread(search, self.state_dir, who, keyed)
             if any(name.startswith("history.db") for name in left.found):
                 await erasure.vacuum(self._db)
-                left = await asyncio.to_thread(search, self.state_dir, who)
+                left = await asyncio.to_thread(search, self.state_dir, who, keyed)
         return Erased(removed, left)
 
     @asynccontextmanager
@@ -384,12 +448,18 @@ class History(Streams):
                     await self._seal(now)
             yield
 
-    async def _erase_flows(self, key: bytes) -> dict[str, int]:
+    async def _erase_flows(
+        self, who: Subject, keyed: Mapping[str, Pseudonyms | None]
+    ) -> dict[str, int]:
         names = [str(row[0]) for row in await self._rows("SELECT name FROM segment")]
         gone = segments = 0
         for name in names:
+            day = name.partition("/")[0].removeprefix("date=")
+            if day in keyed and keyed[day] is None:  # nobody can tell who is in it
+                continue
+            ends = ends_under(who, keyed.get(day))
             try:
-                segment, count = await asyncio.to_thread(self._archive.without, name, key)
+                segment, count = await asyncio.to_thread(self._archive.without, name, *ends)
             except ValueError:  # damaged: the search names it
                 continue
             if not count:
@@ -400,16 +470,15 @@ class History(Streams):
                 await writing.write_segments(db, [segment] if segment else [])
         return {"flows": gone, "segments_rewritten": segments} if gone else {}
 
-    def _forget(self, key: bytes) -> None:
-        """Drop what memory holds of an address."""
-        hi, lo = int.from_bytes(key[:8]), int.from_bytes(key[8:])
-        mine = (self._sessions["hi"] == hi) & (self._sessions["lo"] == lo)
-        self._sessions = self._sessions[~mine]
-        self._places.drop(key)
+    def _forget(self, who: Subject) -> None:
+        """Drop what memory holds of an address or a network."""
+        self._pending.forget(who.key, who.last)
+        self._dimensions.forget()
+        self._places.drop(who.key, who.last)
 
     async def mentioned(self, who: Subject) -> list[dict[str, Any]]:
         """Return the events that name a subject anywhere, 10,000 at most."""
-        ids = await erasure.mentions(self._reader, who)
+        ids = await erasure.mentions(self._readers, who)
         rows = [
             await self._one("SELECT body FROM event WHERE id = ?", (one,)) for one in ids[:MOST]
         ]
@@ -438,7 +507,7 @@ class History(Streams):
         """
         return {
             **await self.held(),
-            "waiting": self._buffer.flow_rows,
+            "waiting": self._buffer.flow_rows + self._pending.flows,
             "unsealed": self._buffer.unsealed_rows,
             "shed": self.shed(),
             "removed": dict(self.removed),

@@ -1,70 +1,183 @@
-"""Whom a question or an erasure is about: one address, or one agent by name. Pure."""
+"""Whom a question or an erasure is about: one address, a network, or one agent by name. Pure."""
 
 from __future__ import annotations
 
 import ipaddress
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ipwatchd.history.rollup import pack, unpack
-from ipwatchd.records.address import split
+from ipwatchd.records.address import network_range, split
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from mmap import mmap
+
+    from ipwatchd.records.address import IPNetwork
 
 __all__ = ["Subject", "subject_of"]
 
+# A shorter prefix has too few bytes of its own to be told from chance in a large file.
+_LEAST_V4: Final = 8
+_LEAST_V6: Final = 32
+_BEFORE: Final = rb"(?<![0-9A-Za-z_.:])"
+_AFTER: Final = rb"(?![0-9A-Za-z_:]|\.[0-9A-Za-z])"
+_OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V6: Final = re.compile(_BEFORE + rb"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}" + _AFTER)
+# Of an IPv4 address as a number, mapped: ffff0a140005.
+_DIGITS: Final = 12
+_HEX: Final = re.compile(r"[0-9a-f]{1,32}")
+
 
 class Subject(NamedTuple):
-    """`text` as people write it; `key` its 16 bytes where it is an address, empty for an agent."""
+    """`text` as people write it; `key` and `last` its first and last address, b"" for an agent."""
 
     text: str
     key: bytes
+    last: bytes = b""
 
     @property
     def kind(self) -> str:
-        """Return address or agent."""
-        return "address" if self.key else "agent"
+        """Return address, network or agent."""
+        if not self.key:
+            return "agent"
+        return "address" if self.key == self.last else "network"
 
-    def pattern(self) -> re.Pattern[bytes]:
-        """Return what finds the subject in the bytes of a file: written out, or as a key.
+    def network(self) -> IPNetwork:
+        """Return the network that an address or a network is."""
+        return ipaddress.ip_network(self.text)
+
+    def clue(self) -> str:
+        """Return what every text that names the subject holds, in lower case; "" is any."""
+        if self.kind != "network":
+            return self.text.lower()
+        network = self.network()
+        if network.version == 4:
+            return ".".join(self.text.split(".")[: network.prefixlen // 8]) + "."
+        return self.text.partition(":")[0] + ":"
+
+    def hits(self, data: bytes | mmap) -> int:
+        """Return how often data holds the subject: written out, or as a key of ours.
 
         10.0.0.5 is not found in 10.0.0.50, maria not in mariadb.
         """
-        words = [_written(text) for text in self._spellings()]
-        if self.key:
-            words.append(re.escape(self.key))
-            # As columns hold it: two halves, each with its lowest byte first.
-            words.append(re.escape(self.key[:8][::-1] + self.key[8:][::-1]))
-        return re.compile(b"|".join(words), re.IGNORECASE)
+        found = sum(1 for _ in self._pattern().finditer(data))
+        if self.kind == "network" and ":" in self.text:
+            found += sum(1 for match in _V6.finditer(data) if self._covers(match[0].decode()))
+        return found
 
-    def _spellings(self) -> Iterator[str]:
-        yield self.text
+    def _pattern(self) -> re.Pattern[bytes]:
+        words = [_BEFORE + b"(?i:" + text + b")" + _AFTER for text in self._spellings()]
+        if self.key:
+            pairs = list(zip(self.key, self.last, strict=True))
+            words.append(b"".join(map(_byte, pairs)))
+            # As columns hold it: two halves, each with its lowest byte first.
+            words.append(b"".join(map(_byte, pairs[7::-1] + pairs[:7:-1])))
+        return re.compile(b"|".join(words))
+
+    def _spellings(self) -> Iterator[bytes]:
+        if self.kind == "network":
+            yield re.escape(self.text.encode())
+            if ":" not in self.text:
+                first, last = self.network()[0].packed, self.network()[-1].packed
+                dotted = rb"\.".join(map(_number, zip(first, last, strict=True)))
+                yield rb"(?:::ffff:)?" + dotted
+            return
+        yield re.escape(self.text.encode())
         if self.key:
             address = ipaddress.ip_address(self.text)
             if isinstance(address, ipaddress.IPv6Address):
-                yield address.exploded
+                yield re.escape(address.exploded.encode())
             else:
-                yield f"::ffff:{self.text}"
+                yield re.escape(f"::ffff:{self.text}".encode())
+
+    def _covers(self, text: str) -> bool:
+        try:
+            return self.key <= pack(*split(text)) <= self.last
+        except ValueError:
+            return False
 
     def named_in(self, text: str) -> bool:
         """Tell whether a text names the subject."""
-        return self.pattern().search(text.encode("utf-8", "replace")) is not None
+        return self.hits(text.encode("utf-8", "replace")) > 0
+
+    def without(self, value: Any) -> Any:
+        """Return plain data (of msgpack or JSON) without the lists that name the subject in words.
+
+        Also where an address stands as its number in hexadecimal, whole or as two halves.
+        """
+        match value:
+            case list() | tuple():
+                return [self.without(one) for one in value if not self._is_about(one)]
+            case dict():
+                return {
+                    key: "" if self._is_word(one) else self.without(one)
+                    for key, one in value.items()
+                    if not self._is_word(key)
+                }
+            case _:
+                return value
+
+    def _is_about(self, item: Any) -> bool:
+        if not isinstance(item, list | tuple):
+            return self._is_word(item)
+        words = [one for one in item if isinstance(one, str)]
+        halves = pairwise(words)
+        return any(map(self._is_word, words)) or any(
+            self._is_number(high + low.zfill(16))
+            for high, low in halves
+            if _HEX.fullmatch(high) and _HEX.fullmatch(low)
+        )
+
+    def _is_word(self, word: Any) -> bool:
+        if not isinstance(word, str):
+            return False
+        return self.named_in(word) or (len(word) >= _DIGITS and self._is_number(word))
+
+    def _is_number(self, word: str) -> bool:
+        if not self.key or not _HEX.fullmatch(word):
+            return False
+        return self.key <= int(word, 16).to_bytes(16) <= self.last
 
 
-def _written(text: str) -> bytes:
-    return rb"(?<![0-9A-Za-z_.:])" + re.escape(text.encode()) + rb"(?![0-9A-Za-z_:]|\.[0-9A-Za-z])"
+def _byte(span: tuple[int, int]) -> bytes:
+    first, last = (re.escape(bytes([one])) for one in span)
+    return first if first == last else b"[" + first + b"-" + last + b"]"
+
+
+def _number(span: tuple[int, int]) -> bytes:
+    first, last = span
+    if (first, last) == (0, 255):
+        return _OCTET
+    return b"(?:" + b"|".join(str(one).encode() for one in range(first, last + 1)) + b")"
 
 
 def subject_of(text: str) -> Subject:
-    """Return the subject of an address or a name; ValueError where it is empty or a network."""
+    """Return the subject of an address, a network or a name; ValueError where it is none."""
     text = text.strip()
     if not text or "\0" in text:
-        raise ValueError("say whom: an address (203.0.113.7, 2001:db8::7) or an agent's name")
+        raise ValueError(
+            "say whom: an address or network (203.0.113.7, 2001:db8::/48), or an agent's name"
+        )
     try:
         key = pack(*split(text))
     except ValueError:
-        if "/" in text and text.partition("/")[0].replace(".", "").isdecimal():
-            raise ValueError(f"{text!r} is a network: name one address at a time") from None
+        pass
+    else:
+        return Subject(str(unpack(key)), key, key)
+    if "/" not in text:
         return Subject(text, b"")
-    return Subject(str(unpack(key)), key)
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        if text.partition("/")[0].replace(".", "").isdecimal():
+            raise ValueError(f"{text!r} is no network: write 203.0.113.0/24") from None
+        return Subject(text, b"")
+    least = _LEAST_V4 if network.version == 4 else _LEAST_V6
+    if network.prefixlen < least:
+        raise ValueError(f"{text} is too wide to be found in files for sure: /{least} or longer")
+    first, last = network_range(network)
+    if network.prefixlen == network.max_prefixlen:
+        return Subject(str(network.network_address), pack(*first), pack(*last))
+    return Subject(str(network), pack(*first), pack(*last))

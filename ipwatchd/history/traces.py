@@ -7,35 +7,50 @@ for the 16-byte key; segments, which are compressed, by their address columns.
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from ipwatchd.history.rollup import pack
+from ipwatchd.history.shadows import shadow_networks
+from ipwatchd.records.address import network_range
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.history.subject import Subject
+    from ipwatchd.records.address import IPNetwork
 
-__all__ = ["Search", "search"]
+__all__ = ["Search", "ends_under", "search", "search_bytes"]
 
 
 class Search(NamedTuple):
-    """What a search saw: `found` maps file → how often; `unreadable` could not be searched."""
+    """What a search saw: `found` maps file → how often; `unreadable` could not be searched.
+
+    `anonymous` are days of the archive whose key was dropped: nobody can tell who is in them.
+    """
 
     files: int
     bytes: int
     found: dict[str, int]
     unreadable: list[str]
+    anonymous: list[str]
 
 
-def search(state_dir: Path, who: Subject) -> Search:
-    """Search every file under a state folder; runs long on a large one: call it in a thread."""
+def search(state_dir: Path, who: Subject, keyed: Mapping[str, Pseudonyms | None]) -> Search:
+    """Search every file under a state folder; runs long on a large one: call it in a thread.
+
+    `keyed` are the days of the archive that lie under keys.
+    """
     files = size = 0
     found: dict[str, int] = {}
     unreadable: list[str] = []
+    lost = sorted(day for day, names in keyed.items() if names is None) if who.key else []
     for path in _files(state_dir):
         name = str(path.relative_to(state_dir))
         try:
-            count = _in_segment(path, who) if path.suffix == ".parquet" else _in_bytes(path, who)
+            segment = path.suffix == ".parquet"
+            count = _in_segment(path, who, keyed) if segment else _in_bytes(path, who)
             size += path.stat().st_size
         except FileNotFoundError:  # a segment that was compacted or a log that was cut meanwhile
             continue
@@ -45,7 +60,24 @@ def search(state_dir: Path, who: Subject) -> Search:
         files += 1
         if count:
             found[name] = count
-    return Search(files, size, found, unreadable)
+    return Search(files, size, found, unreadable, lost)
+
+
+def search_bytes(state_dir: Path, secret: bytes) -> Search:
+    """Search every file under a state folder for bytes: a key that was dropped."""
+    files = size = 0
+    found: dict[str, int] = {}
+    unreadable: list[str] = []
+    for path in _files(state_dir):
+        try:
+            data = path.read_bytes()
+        except OSError:
+            unreadable.append(str(path.relative_to(state_dir)))
+            continue
+        files, size = files + 1, size + len(data)
+        if count := data.count(secret):
+            found[str(path.relative_to(state_dir))] = count
+    return Search(files, size, found, unreadable, [])
 
 
 def _files(state_dir: Path) -> Iterator[Path]:
@@ -61,15 +93,28 @@ def _in_bytes(path: Path, who: Subject) -> int:
     if not path.stat().st_size:
         return 0
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return sum(1 for _ in who.pattern().finditer(data))
+        return who.hits(data)
 
 
-def _in_segment(path: Path, who: Subject) -> int:
+def _in_segment(path: Path, who: Subject, keyed: Mapping[str, Pseudonyms | None]) -> int:
     if not who.key:  # a segment holds addresses and no names of people
+        return 0
+    day = path.parent.name.removeprefix("date=")
+    if day in keyed and keyed[day] is None:
         return 0
     import pyarrow.parquet as pq
 
     from ipwatchd.history.archive import about
 
     columns = ["orig_hi", "orig_lo", "resp_hi", "resp_lo"]
-    return int(sum(about(pq.read_table(path, columns=columns), who.key)))
+    ends = ends_under(who, keyed.get(day))
+    return int(sum(about(pq.read_table(path, columns=columns, partitioning=None), *ends)))
+
+
+def ends_under(who: Subject, names: Pseudonyms | None) -> tuple[bytes, bytes]:
+    """Return the first and last address of a subject as segments of a day hold them."""
+    if names is None:
+        return who.key, who.last
+    found = shadow_networks(names, [who.network()])[0]
+    first, last = network_range(cast("IPNetwork", found))
+    return pack(*first), pack(*last)

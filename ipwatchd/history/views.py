@@ -10,7 +10,7 @@ Rows are plain objects; addresses text, times epoch seconds, what is unknown emp
 | list | ts list network action author reason hits |
 | geo | address country city asn operator time_zone built first_seen last_seen |
 | api | address name method status key count rate (a minute) first_seen last_seen |
-| activity | ts kind address text, and the kind's own: traffic (an hour) has direction zone service flows bytes_in bytes_out; list has list network action author; others the event's keys |
+| activity | ts kind address text, and the kind's own: traffic (an hour, long ago a day) has span direction zone service flows packets_in packets_out bytes_in bytes_out; list has list network action author; others the event's keys |
 
 `port` 0 of an incoming row stands for a scan of many ports; `denied` counts packets that a deny
 entry matched.
@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from ipwatchd.history.rollup import HOUR, unpack
+from ipwatchd.history.rollup import DAY, HOUR, unpack
 from ipwatchd.history.sql import (
     address_fact,
-    hourly,
+    bucketed,
     networks,
     number,
+    numbered,
     overlap,
     since,
     text,
@@ -69,13 +70,13 @@ def _plain(row: Row) -> dict[str, Any]:
     }
 
 
-def _about(address: str, first: str, last: str) -> dict[str, Matcher]:
-    """Return what can be asked of any row about one address between two times."""
+def _about(address: str, first: str, last: str, by: str = "address") -> dict[str, Matcher]:
+    """Return what can be asked of any row about one address (or its id) between two times."""
+    ours = networks(address) if by == "address" else numbered(address)
     return {
-        "addr": networks(address), "src": networks(address), "agent": networks(address),
-        "list": networks(address), "name": networks(address),
-        "zone": address_fact("zone", address), "country": address_fact("country", address),
-        "asn": address_fact("asn", address), "since": since(last), "until": until(first),
+        **dict.fromkeys(("addr", "src", "agent", "list", "name"), ours),
+        **{fact: address_fact(fact, address, by=by) for fact in ("zone", "country", "asn")},
+        "since": since(last), "until": until(first),
     }  # fmt: skip
 
 
@@ -103,13 +104,14 @@ _FACTS: Final = "coalesce(fact.zone, '') AS zone, coalesce(fact.country, '') AS 
 
 RECORDS: Final[dict[str, View]] = {
     "incoming": View(
-        "SELECT i.source AS address, i.target, i.proto, i.port, i.service, "
-        "coalesce(fact.country, '') AS country, i.first_seen, i.last_seen, i.count, i.answered, "
-        "i.bytes, i.denied FROM incoming i LEFT JOIN address fact ON fact.address = i.source",
+        "SELECT who.address, target.address AS target, i.proto, i.port, i.service, who.country, "
+        "i.first_seen, i.last_seen, i.count, i.answered, i.bytes, i.denied FROM incoming i "
+        "CROSS JOIN address who ON who.id = i.source "
+        "CROSS JOIN address target ON target.id = i.target",
         "i.last_seen DESC, i.source",
         {
-            **_about("i.source", "i.first_seen", "i.last_seen"),
-            "addr": networks("i.source", "i.target"), "dst": networks("i.target"),
+            **_about("i.source", "i.first_seen", "i.last_seen", "id"),
+            "addr": numbered("i.source", "i.target"), "dst": numbered("i.target"),
             "port": number("i.port"), "proto": number("i.proto"), "service": word("i.service"),
         },
         _incoming,
@@ -129,16 +131,17 @@ RECORDS: Final[dict[str, View]] = {
         frozenset({"list", "name"}),
     ),
     "session": View(
-        "SELECT s.address, (SELECT g.agent FROM agent g "  # noqa: S608 - our own
-        "WHERE g.address = s.address AND "
+        "SELECT who.address, (SELECT g.agent FROM agent g "
+        "WHERE g.address = who.address AND "
         'g.first_seen <= s."end" AND g.last_seen >= s.start ORDER BY g.last_seen DESC LIMIT 1) '
-        'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, s.services, '
-        "coalesce((SELECT min(e.ts) FROM event e WHERE e.orig = s.address AND e.kind = 'auth' "
+        'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, spoken.services, '
+        "coalesce((SELECT min(e.ts) FROM event e WHERE e.orig = who.address AND e.kind = 'auth' "
         'AND e.ts BETWEEN s.start - 1 AND s."end" + 1 AND '
         "json_extract(CAST(e.body AS TEXT), '$.result') = 'success'), 0) AS login, "
-        f"{_FACTS} FROM session s LEFT JOIN address fact ON fact.address = s.address",
+        "who.zone, who.country FROM session s CROSS JOIN address who ON who.id = s.address "
+        "JOIN spoken USING (mask)",
         "s.id DESC",
-        {**_about("s.address", "s.start", 's."end"'), "service": words("s.services")},
+        {**_about("s.address", "s.start", 's."end"', "id"), "service": words("spoken.services")},
         _session,
     ),
     "list": View(
@@ -224,21 +227,33 @@ def _listed(row: Row) -> dict[str, Any]:
     return {**_plain(row), "kind": "list", "address": row["network"], "text": said}
 
 
-ACTIVITY: Final[tuple[View, ...]] = (
-    View(
-        "SELECT r.hour AS ts, r.address, r.direction, r.zone, r.service, r.flows, r.bytes_in, "
-        "r.bytes_out FROM rollup r",
-        "r.hour DESC, r.address",
+def _summed(table: str, time: str, seconds: int) -> View:
+    """Return the view of a table of roll-ups."""
+    return View(
+        f"SELECT r.{time} AS ts, {seconds} AS span, who.address, t.direction, t.zone, t.service, "  # noqa: S608 - our own
+        f"r.flows, r.packets_in, r.packets_out, r.bytes_in, r.bytes_out FROM {table} r "
+        "CROSS JOIN address who ON who.id = r.address CROSS JOIN traffic t ON t.id = r.traffic",
+        f"r.{time} DESC, r.address",
         {
-            **_about("r.address", "r.hour", f"r.hour + {HOUR}"),
+            **_about("r.address", f"r.{time}", f"r.{time} + {seconds}", "id"),
             **dict.fromkeys(
-                ("addr", "src", "agent", "list", "name"), hourly("r.hour", "r.address")
+                ("addr", "src", "agent", "list", "name"),
+                bucketed(f"r.{time}", "r.address", seconds),
             ),
-            "direction": word("r.direction"),
-            "zone": text("r.zone"), "service": word("r.service"),
+            "direction": word("t.direction"), "zone": text("t.zone"), "service": word("t.service"),
         },
         _traffic,
-    ),
+    )  # fmt: skip
+
+
+# A day's roll-ups speak for it once its hours are gone.
+_OLD_DAYS: Final = (
+    "(SELECT * FROM rollup_day WHERE day < "
+    "coalesce((SELECT value FROM meta WHERE key = 'hours_from'), 0))"
+)
+ACTIVITY: Final[tuple[View, ...]] = (
+    _summed("rollup", "hour", HOUR),
+    _summed(_OLD_DAYS, "day", DAY),
     View(
         "SELECT e.body, e.ts FROM event e", "e.ts DESC, e.id DESC", _EVENT_KEYS, _happened,
         frozenset({"agent", "list"}),

@@ -2,8 +2,8 @@ r"""The one filter language of command line, terminal UI and API.
 
 `src:10.20.0.0/16 country:RU port:3389 agent:maria since:24h !list:trusted`: terms are AND-ed, `!`
 negates one, a comma is any of, quotes hold spaces and commas (`\"` and `\\` inside them), `*` in
-text stands for anything. An address or network alone is `addr:`. `KEYS` is the one table of what
-can be asked; help is made from it.
+text stands for anything. An address or network alone is `addr:`. `by:service every:1h count:orig`
+ask for sums instead of rows. `KEYS` is the one table of what can be asked; help is made from it.
 """
 
 from __future__ import annotations
@@ -24,11 +24,23 @@ from ipwatchd.records.incident import STATES as INCIDENT_STATES
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["KEYS", "Filter", "FilterError", "Key", "Span", "Term", "help_text", "parse", "render"]
+__all__ = [
+    "FIELDS", "KEYS", "Filter", "FilterError", "Key", "Shape", "Span", "Term", "help_text", "parse",
+    "render",
+]  # fmt: skip
 
 # A hostile or mistyped filter stays small work: for the parser and for the SQL made of it.
 MAX_CHARACTERS: Final = 4096
 MAX_VALUES: Final = 256
+
+FIELDS: Final = (
+    "addr", "orig", "resp", "port", "sport", "proto", "service", "state", "direction", "vlan",
+    "iface", "zone", "country", "asn", "kind", "name", "user",
+)  # fmt: skip
+"""What sums can be made by. Zone, country and operator are those of the far end: the originator's
+of what came in, else the responder's; addr counts each row for both its ends."""
+_FUTURE: Final = 60.0
+"""Seconds that a clock elsewhere may be ahead."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
@@ -54,10 +66,36 @@ class Term(msgspec.Struct, frozen=True):
     negated: bool = False
 
 
+class Shape(NamedTuple):
+    """Sums instead of rows: one for each value of `by` and bucket of `every` seconds (0: none).
+
+    `distinct` are the fields whose different values are counted.
+    """
+
+    by: tuple[str, ...]
+    every: int
+    distinct: tuple[str, ...]
+
+
 class Filter(msgspec.Struct, frozen=True):
     """All terms hold. No terms is everything."""
 
     terms: tuple[Term, ...] = ()
+
+    def shape(self) -> Shape | None:
+        """Return how to sum up, None where rows are asked for."""
+        said: dict[str, list[Value]] = {"by": [], "every": [], "count": []}
+        for term in self.terms:
+            if term.key in said:
+                said[term.key] += [one for one in term.values if one not in said[term.key]]
+        if not any(said.values()):
+            return None
+        every = next((one for one in said["every"] if isinstance(one, int)), 0)
+        return Shape(tuple(map(str, said["by"])), every, tuple(map(str, said["count"])))
+
+    def rows(self) -> Filter:
+        """Return the filter of the rows that are summed up."""
+        return Filter(tuple(term for term in self.terms if not KEYS[term.key].shapes))
 
     def since(self) -> float:
         """Return the earliest time asked for (epoch seconds), 0 where none is."""
@@ -87,7 +125,7 @@ class Key(NamedTuple):
     """What can be asked: `takes` and `help` are for people, `read` returns a value of the text.
 
     `read` raises ValueError with what the text should have been. `single` keys take one value and
-    no `!`.
+    no `!`; `shapes` keys say how to sum up and take no `!` either.
     """
 
     name: str
@@ -96,6 +134,7 @@ class Key(NamedTuple):
     help: str
     read: Callable[[str, float], Value]
     single: bool = False
+    shapes: bool = False
 
 
 def _time(term: Term) -> float:
@@ -176,6 +215,13 @@ def _text(text: str, _now: float) -> Value:
     return text
 
 
+def _every(text: str, _now: float) -> Value:
+    match = re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII)
+    if match and 1 <= (seconds := int(match[1]) * _UNITS[match[2]]) <= 366 * 86400:
+        return seconds
+    raise ValueError("is no span of 1s to 366d")
+
+
 def _moment(text: str, now: float) -> Value:
     if match := re.fullmatch(r"(\d{1,9})([smhdw])", text, re.ASCII):
         return now - int(match[1]) * float(_UNITS[match[2]])
@@ -224,6 +270,12 @@ _ROWS: Final = (
         "given)", _moment, single=True),
     Key("until", "time", "until:2026-03-01", "before: so long ago, or a date", _moment,
         single=True),
+    Key("by", "field", "by:service,country", "sums instead of rows, one for each value of these",
+        _one_of(lambda: FIELDS), shapes=True),
+    Key("every", "span", "every:1h", "sums by time, in buckets of so long (UTC)", _every,
+        single=True, shapes=True),
+    Key("count", "field", "count:orig", "sums, and how many different values of these there were",
+        _one_of(lambda: FIELDS[1:]), shapes=True),
 )  # fmt: skip
 KEYS: Final[dict[str, Key]] = {key.name: key for key in _ROWS}
 
@@ -235,6 +287,7 @@ class _Scanner:
         self.text = text
         self.now = now
         self.at = 0
+        self._times: dict[str, list[tuple[float, int, str]]] = {"since": [], "until": []}
 
     def terms(self) -> tuple[Term, ...]:
         found: list[Term] = []
@@ -242,7 +295,23 @@ class _Scanner:
             found.append(self._term())
             if sum(len(term.values) for term in found) > MAX_VALUES:
                 raise FilterError(f"more than {MAX_VALUES} values", self.at, self.text[self.at :])
+        self._check_times()
         return tuple(found)
+
+    def _check_times(self) -> None:
+        """Refuse times between which nothing can lie."""
+        since = max(self._times["since"], default=(float("-inf"), 0, ""))
+        until = min(self._times["until"], default=(float("inf"), 0, ""))
+        if since[0] > self.now + _FUTURE:
+            raise FilterError(
+                f"since: {since[2]!r} lies after now, {_written(self.now)}", since[1], since[2]
+            )
+        if until[0] <= since[0]:
+            first, second = (_written(one[0]) for one in (since, until))
+            raise FilterError(
+                f"until: {second} is not after since, {first}: nothing lies between them",
+                until[1], until[2],
+            )  # fmt: skip
 
     def _skip_spaces(self) -> bool:
         while self.at < len(self.text) and self.text[self.at].isspace():
@@ -258,7 +327,7 @@ class _Scanner:
             self.at += len(word)
             return Term("addr", (bare,), negated)
         key = self._key(word)
-        if negated and key.single:
+        if negated and (key.single or key.shapes):
             raise FilterError(f"{key.name}: can't be negated", start, f"!{key.name}:")
         return Term(key.name, self._values(key), negated)
 
@@ -289,6 +358,8 @@ class _Scanner:
                 raise FilterError(f"{key.name}: needs a value, like {key.example}", start, "")
             try:
                 values.append(key.read(text, self.now))
+                if key.name in self._times:
+                    self._times[key.name].append((float(str(values[-1])), start, text))
             except ValueError as error:
                 problem = f"{key.name}: {text!r} {error}; write it like {key.example}"
                 raise FilterError(problem, start, text) from None
@@ -324,6 +395,14 @@ class _Scanner:
             raise FilterError("the closing quote is missing", start, self.text[start:])
         self.at += 1
         return "".join(out)
+
+
+def _written(moment: float) -> str:
+    """Return a time as people read it."""
+    try:
+        return f"{_EPOCH + timedelta(seconds=moment):%Y-%m-%d %H:%M:%S} UTC"
+    except OverflowError:
+        return "never"
 
 
 def _word(text: str, at: int) -> str:
@@ -365,6 +444,8 @@ def _render_value(key: str, value: Value) -> str:
         return f"{value:.6f}"
     if key == "asn":
         return f"AS{value}"
+    if key == "every":
+        return f"{value}s"
     return str(value)
 
 
