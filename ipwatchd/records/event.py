@@ -98,10 +98,14 @@ class Sip(Event, tag="sip", frozen=True):
 
 
 class Ssh(Event, tag="ssh", frozen=True):
-    """An SSH identification string (RFC 4253, 4.2) of one side."""
+    """An SSH identification string (RFC 4253, 4.2) of one side, or how a login seems to have gone.
 
-    version: str
+    `login` is succeeded, failed or unsure; such an event has no `version`.
+    """
+
+    version: str = ""
     client: bool = True
+    login: str = ""
 
 
 class Dhcp(Event, tag="dhcp", frozen=True):

@@ -10,6 +10,7 @@ import msgspec
 from ipwatchd.capture.dissect import dns, framed, http, rdp, sip, ssh, tls, tls_server, vpn
 from ipwatchd.capture.dissect.datagram import RICH, read
 from ipwatchd.capture.dissect.quic import Connections
+from ipwatchd.capture.dissect.ssh_login import Logins
 from ipwatchd.capture.dissect.step import BAD, DONE, Step
 from ipwatchd.capture.dissect.stream import MAX_SEGMENTS, Streams
 from ipwatchd.capture.tap import KINDS, Kind
@@ -83,6 +84,7 @@ class Dissector:
     def __init__(self, *, streams: int = 4096, rich: RichDoor | None = None) -> None:
         self._streams = Streams(streams)
         self._quic = Connections(streams // 2)
+        self._logins = Logins(streams // 2)
         self._rich = rich
         self._silenced = 0
         self._counters = DissectCounters()
@@ -95,8 +97,8 @@ class Dissector:
             events=dict(own.events),
             malformed=dict(own.malformed),
             skipped=dict(own.skipped),
-            streams_live=len(self._streams) + len(self._quic),
-            streams_shed=self._streams.shed + self._silenced + self._quic.shed,
+            streams_live=len(self._streams) + len(self._quic) + len(self._logins),
+            streams_shed=self._streams.shed + self._silenced + self._quic.shed + self._logins.shed,
             streams_unfinished=own.streams_unfinished,
         )
 
@@ -187,6 +189,8 @@ class Dissector:
         self, key: Key, now: float, seq: int, kind: int, from_orig: bool, payload: bytes,
         events: list[AnyEvent],
     ) -> None:  # fmt: skip
+        if kind == Kind.SSH and self._login(key, now, seq, from_orig, payload, events):
+            return
         stream, half = self._streams.place(key, from_orig=from_orig, kind=kind, seq=seq, now=now)
         # Bodies are not tapped whole: the next head of a connection comes behind a gap.
         if half.resting and half.distance(seq) > 0 and _starts(half.kind, payload):
@@ -198,18 +202,41 @@ class Dissector:
             half.close()
             self._silenced += 1
 
+    def _login(
+        self, key: Key, now: float, seq: int, from_orig: bool, payload: bytes,
+        events: list[AnyEvent],
+    ) -> bool:  # fmt: skip
+        """Take an encrypted segment of SSH; False where it is none."""
+        if payload.startswith(b"SSH-"):  # another connection on the same ports
+            self._tell(self._logins.forget(key), key, _TCP, now, events)
+        if not self._logins.holds(key, from_orig=from_orig):
+            return False
+        found = self._logins.feed(key, seq, len(payload), now, from_orig=from_orig)
+        self._tell(found, key, _TCP, now, events)
+        return True
+
+    def _tell(
+        self, event: AnyEvent | None, key: Key, proto: int, now: float, events: list[AnyEvent]
+    ) -> None:
+        if event is not None:
+            events.append(_stamp(event, key, proto, now))
+            self._count_event(event)
+
     def _read(
         self, stream: Stream, half: Half, key: Key, from_orig: bool, events: list[AnyEvent]
     ) -> None:
         """Read messages off one direction until it needs more bytes or is done."""
         while not half.done and (data := half.ready()):
-            step = _step(half.kind, data, stream.asked, from_orig=from_orig, final=False)
+            step = _step(half, data, stream.asked, from_orig=from_orig, final=False)
             if step.bad and half.fresh and half.segments < _PATIENCE:
                 return
             self._keep(step, stream, half, key, events)
             if step.wait:
                 return
             if step.done:
+                if half.kind == Kind.SSH and not step.bad:
+                    after, rest = half.base + step.consumed, max(len(data) - step.consumed, 0)
+                    self._logins.begin(key, after, rest, stream.last, from_orig=from_orig)
                 half.close(step.consumed)
                 return
             half.consume(step.consumed)
@@ -237,9 +264,9 @@ class Dissector:
                 self._last_word(stream, key, from_orig, events)
         for key, last, hello in self._quic.idle(now):
             self._counters.streams_unfinished += 1
-            if hello is not None:
-                events.append(_stamp(hello, key, 17, last))
-                self._count_event(hello)
+            self._tell(hello, key, 17, last, events)
+        for key, last, login in self._logins.idle(now):
+            self._tell(login, key, _TCP, last, events)
 
     def _last_word(self, stream: Stream, key: Key, from_orig: bool, events: list[AnyEvent]) -> None:
         half = stream.halves[from_orig]
@@ -248,7 +275,7 @@ class Dissector:
         self._counters.streams_unfinished += 1
         data = half.ready()
         if data and half.kind in {Kind.TLS, Kind.HTTP}:
-            step = _step(half.kind, data, stream.asked, from_orig=from_orig, final=True)
+            step = _step(half, data, stream.asked, from_orig=from_orig, final=True)
             self._keep(step, stream, half, key, events)
 
 
@@ -258,15 +285,16 @@ def _starts(kind: int, payload: bytes) -> bool:
 
 
 def _step(
-    kind: int, data: bytes, asked: deque[http.Asked], *, from_orig: bool, final: bool
+    half: Half, data: bytes, asked: deque[http.Asked], *, from_orig: bool, final: bool
 ) -> Step:
     """Show the bytes of one direction of a stream to its protocol."""
+    kind = half.kind
     if kind == Kind.TLS:
         return _tls(data, asked, final=final)
     if kind == Kind.HTTP:
         return http.step(data, asked, final=final)
     if kind == Kind.SSH:
-        return ssh.step(data, client=from_orig)
+        return ssh.step(data, client=from_orig, begun=not half.fresh)
     if kind in _STEPS:
         return _STEPS[kind](data)
     return BAD if kind == Kind.NONE else DONE
