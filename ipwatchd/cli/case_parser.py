@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ipwatchd.cli import actions, cases
+from ipwatchd.cli import actions, cases, reviews
 from ipwatchd.cli.clocks import add_duties
 
 if TYPE_CHECKING:
@@ -65,7 +65,28 @@ def add_incidents(inner: Commands) -> None:
     _add_judging(inner)
     _add_steps(inner)
     _add_responses(inner)
+    _add_reviews(inner)
     add_duties(inner)
+
+
+def _add_reviews(inner: Commands) -> None:
+    text = "how many, how fast, how often wrong: median and 90th percentile of a period"
+    found = inner.add("trends", text, "incidents trends --since 30d --by rule", reviews.trends)
+    found.add_argument("--by", default="class", choices=reviews.DIVISIONS, help="default: class")
+    text = "write the report of a case or, without one, of a period, as HTML or PDF"
+    report = inner.add("report", text, "incidents report site-000001 -o case.pdf", reviews.report)
+    text = "write a case as an archive with a manifest, or incidents for other systems"
+    export = inner.add("export", text, "incidents export --since 7d -o week.csv", reviews.export)
+    export.add_argument(
+        "--format", dest="form", choices=reviews.FORMATS, help="default: by the file's ending"
+    )
+    for one in (report, export):
+        one.add_argument("id", nargs="?", default="", help="none: those of the period")
+        one.add_argument("-o", dest="output", type=Path, metavar="FILE")
+        one.add_argument("--tlp", default="TLP:AMBER", help="who may read it (TLP 2.0)")
+    for one in (found, report, export):
+        one.add_argument("--since", default="30d", metavar="SPAN", help="default: 30d")
+        one.add_argument("--until", default="", metavar="SPAN", help="default: now")
 
 
 def _add_judging(inner: Commands) -> None:
@@ -132,12 +153,6 @@ def _add_responses(inner: Commands) -> None:
         "incidents undo site-000001", cases.undo,
     )  # fmt: skip
     undo.add_argument("receipt", nargs="?", default="")
-    export = inner.add(
-        "export", "write a case as one archive with a manifest",
-        "incidents export site-000001 -o case.zip", cases.export,
-    )  # fmt: skip
-    export.add_argument("id")
-    export.add_argument("-o", dest="output", type=Path, metavar="FILE", help="default: ID.zip")
     taken = inner.add(
         "import", "put old cases in from CSV: title,opened[,text,subject,state,resolution …]",
         "incidents import old.csv", cases.import_cases,

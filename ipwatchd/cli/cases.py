@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from ipwatchd.control.client import Client
 
 __all__ = [
-    "act", "assess", "classes", "classify", "export", "import_cases", "questions", "report",
-    "respond", "show", "sops", "undo", "verify",
+    "act", "assess", "classes", "classify", "import_cases", "questions", "report", "respond",
+    "show", "sops", "undo", "verify",
 ]  # fmt: skip
 
 _ATTACHED: Final = 5_000_000
@@ -235,17 +235,6 @@ def undo(client: Client, arguments: argparse.Namespace) -> int:
     after = client.act(arguments.id, "undo", reason=arguments.reason, receipt=arguments.receipt)
     gone = max(after["receipts"], key=lambda one: one.get("undone", 0.0))
     return _sentence(arguments, after, f"taken back: {gone['text']}")
-
-
-def export(client: Client, arguments: argparse.Namespace) -> int:
-    """Write a case as one archive with a manifest."""
-    answer = client.export_case(arguments.id)
-    path = arguments.output or Path(answer["name"])
-    data = base64.b64decode(answer["data"])
-    path.write_bytes(data)
-    return _sentence(
-        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
-    )
 
 
 def classes(client: Client, arguments: argparse.Namespace) -> int:

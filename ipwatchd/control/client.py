@@ -349,6 +349,20 @@ class Client:
         """Return a case as an archive: its name and base64 data."""
         return self._call(dict[str, Any], "GET", f"incidents/{quote(identity, safe='')}/export")
 
+    def trends(self, **period: str) -> dict[str, Any]:
+        """Return what a period's incidents say; `period` may be since and until, as spans."""
+        return self._call(dict[str, Any], "GET", "trends", period)
+
+    def page(self, identity: str = "", **asked: str) -> str:
+        """Return a report as HTML: of an incident, or of a period (since, until)."""
+        path = f"incidents/{quote(identity, safe='')}/page" if identity else "trends/page"
+        return str(self._call(dict[str, Any], "GET", path, asked)["html"])
+
+    def export_incidents(self, form: str, **asked: str) -> list[dict[str, Any]]:
+        """Return incidents as ocsf, stix or course: one (id), or those of a period."""
+        answer = self._call(dict[str, Any], "GET", "trends/export", {"form": form, **asked})
+        return list(answer["rows"])
+
     def zones(self) -> list[Zone]:
         """Return the zones."""
         return self._call(list[Zone], "GET", "zones")

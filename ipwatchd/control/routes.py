@@ -23,6 +23,7 @@ from ipwatchd.control import (
     overview,
     privacy,
     records,
+    reviews,
 )
 from ipwatchd.control.call import (
     ROLES,
@@ -90,6 +91,10 @@ ROUTES: Final = (
     Route("GET", "policy", "viewer", incidents.policy),
     Route("GET", "incidents", "viewer", incidents.listed),
     Route("GET", "incidents/verify", "viewer", incidents.verify),
+    Route("GET", "trends", "viewer", reviews.looked_back),
+    Route("GET", "trends/page", "viewer", reviews.period),
+    Route("GET", "trends/export", "operator", reviews.exported, "incident-export"),
+    Route("GET", "incidents/{id}/page", "viewer", reviews.case, "incident"),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
     Route("GET", "clocks", "viewer", clocks.listed),
     Route("GET", "regimes", "viewer", clocks.regimes),

@@ -27,6 +27,10 @@ PAGE: Final = 10_001
 Events = list[IncidentEvent]
 Page = list[Incident]
 
+REVIEWED: Final = 100_000
+"""Incidents that one review looks at, at most."""
+_CHUNK: Final = 500
+
 
 class IncidentQueries:
     """The reading half of a site's incidents."""
@@ -99,6 +103,27 @@ class IncidentQueries:
         query = "SELECT * FROM events WHERE incident = ? ORDER BY seq DESC LIMIT ?"
         rows = await self._rows(query, (incident.id, PAGE))
         return incident, [event_of(self._site, row) for row in reversed(rows)]
+
+    async def touched(self, since: float) -> Page:
+        """Return the incidents that are open or changed since then, REVIEWED newest at most."""
+        query = (
+            "SELECT doc FROM incidents WHERE open = 1 OR "
+            "json_extract(CAST(doc AS TEXT), '$.updated') >= ? ORDER BY number DESC LIMIT ?"
+        )
+        return [incident_of(row) for row in await self._rows(query, (since, REVIEWED))]
+
+    async def moves(self, ids: Sequence[str]) -> dict[str, Events]:
+        """Return incident → the events that moved it on (opening, states, acknowledgement)."""
+        found: dict[str, Events] = {}
+        for start in range(0, len(ids), _CHUNK):
+            chunk = tuple(ids[start : start + _CHUNK])
+            query = (
+                f"SELECT * FROM events WHERE incident IN ({', '.join('?' * len(chunk))}) "  # noqa: S608 - question marks alone
+                "AND kind IN ('opened', 'state', 'acknowledged') ORDER BY seq"
+            )
+            for row in await self._rows(query, chunk):
+                found.setdefault(row["incident"], []).append(event_of(self._site, row))
+        return found
 
     async def after(self, seq: int, limit: int = PAGE) -> Events:
         """Return the events after a number, in order."""

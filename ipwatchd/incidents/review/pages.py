@@ -45,7 +45,7 @@ def period_page(found: Trends, site: str, zone: ZoneInfo, now: float, own: str =
     return _environment(own).get_template("period.html").render(
         found=found, site=site, made=_moment(now, zone), since=_date(found.since, zone),
         until=_date(found.until - 1, zone), zone=str(zone), picture=charts.days(found.days),
-        bars=charts.bars, width=charts.WIDTH, height=charts.HEIGHT, duration=duration,
+        bars=charts.bars, width=charts.WIDTH, height=charts.HEIGHT, duration=duration, short=short,
     )  # fmt: skip
 
 
@@ -77,6 +77,15 @@ def duration(seconds: float) -> str:
         elif parts:
             break
     return " ".join(parts) or "0 s"
+
+
+def short(seconds: float) -> str:
+    """Return a time in one unit, for tables: 3.2 d, 12 min, 3 s."""
+    for length, unit in _UNITS:
+        if seconds >= length:
+            count = seconds / length
+            return f"{count:.1f} {unit}" if count < 10 and length > 60 else f"{count:.0f} {unit}"
+    return "0 s"
 
 
 def said_of(event: IncidentEvent) -> str:

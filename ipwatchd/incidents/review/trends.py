@@ -89,7 +89,9 @@ def trends(courses: Sequence[Course], since: float, until: float, zone: ZoneInfo
     known = [one for one in courses if since <= one.detected < until]
     return Trends(
         since=since, until=until, total=_group("all", known),
-        by={name: _divided(known, key) for name, key in DIVISIONS.items()},
+        by={
+            name: _divided(known, key, named=name == "priority") for name, key in DIVISIONS.items()
+        },
         days=tuple(_days(courses, since, until, zone)), advice=tuple(advice(known)),
     )  # fmt: skip
 
@@ -103,12 +105,15 @@ def quantile(values: Sequence[float], share: float) -> float:
     return ordered[max(rank, 1) - 1]
 
 
-def _divided(courses: Iterable[Course], key: Callable[[Course], str]) -> tuple[Group, ...]:
+def _divided(
+    courses: Iterable[Course], key: Callable[[Course], str], *, named: bool
+) -> tuple[Group, ...]:
+    """Return the groups in the order of their names, or the greatest first."""
     held: dict[str, list[Course]] = {}
     for one in courses:
         held.setdefault(key(one) or _NONE, []).append(one)
     groups = [_group(name, members) for name, members in held.items()]
-    return tuple(sorted(groups, key=lambda group: (-group.count, group.name)))
+    return tuple(sorted(groups, key=lambda one: (0 if named else -one.count, one.name)))
 
 
 def _group(name: str, courses: Sequence[Course]) -> Group:

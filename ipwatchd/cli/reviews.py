@@ -1,0 +1,158 @@
+"""Commands that look back on incidents: trends, reports on paper, exports for other systems."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from ipwatchd.cli.actions import _json, _sentence
+from ipwatchd.cli.table import Column, print_table, say
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+    from ipwatchd.control.client import Client
+
+__all__ = ["DIVISIONS", "FORMATS", "export", "report", "trends"]
+
+DIVISIONS: Final = ("class", "priority", "rule", "site", "client", "channel")
+FORMATS: Final = ("zip", "ocsf", "stix", "csv", "json")
+_BY_ENDING: Final = {".zip": "zip", ".csv": "csv", ".json": "json", ".stix": "stix"}
+_STEPS: Final = ("detect", "acknowledge", "contain", "resolve")
+_UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+def trends(client: Client, arguments: argparse.Namespace) -> int:
+    """Print a period's numbers and what to tune."""
+    found = client.trends(**_period(arguments))
+    if arguments.json:
+        return _json(found)
+    rows = [_row(one) for one in [*found["by"][arguments.by], found["total"]]]
+    columns = [
+        Column("name", arguments.by.upper()), Column("count", "COUNT", right=True),
+        Column("open", "OPEN", right=True), Column("false", "FALSE", right=True),
+        Column("late", "LATE", right=True),
+        *(Column(step, step.upper(), right=True) for step in _STEPS),
+    ]  # fmt: skip
+    print_table(columns, rows)
+    say("times: median / 90th percentile; detect counts from what happened, the others from then")
+    for one in found["advice"]:
+        say(f"{one['rule']}: {one['text']}")
+    return 0
+
+
+def _row(group: Mapping[str, Any]) -> dict[str, Any]:
+    judged = group["true"] + group["false"]
+    row = {name: group[name] for name in ("name", "count", "open", "late")}
+    row["false"] = f"{group['false'] / judged:.0%}" if judged else ""
+    for step in _STEPS:
+        span = group["spans"][step]
+        both = f"{_short(span['median'])} / {_short(span['p90'])}"
+        row[step] = both if span["count"] else ""
+    return row
+
+
+def _short(seconds: float) -> str:
+    for length, unit in _UNITS:
+        if seconds >= length:
+            return f"{seconds / length:.3g} {unit}"
+    return "0 s"
+
+
+def report(client: Client, arguments: argparse.Namespace) -> int:
+    """Write a report where -o says: PDF where the name ends so, else HTML."""
+    path: Path = arguments.output or Path(f"{arguments.id or 'incidents'}.html")
+    asked = {"tlp": arguments.tlp} if arguments.id else _period(arguments)
+    html = client.page(arguments.id, **asked)
+    data = _pdf(html) if path.suffix.lower() == ".pdf" else html.encode()
+    path.write_bytes(data)
+    return _sentence(
+        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
+    )
+
+
+def _pdf(html: str) -> bytes:
+    """Set a page on paper; it may load nothing."""
+    try:
+        from weasyprint import HTML  # type: ignore[import-untyped]  # it ships no types
+    except (ImportError, OSError) as error:
+        raise ValueError(
+            f"PDF can't be made here ({error}): pip install 'ipwatchd[reports]' and Debian's "
+            "libpangoft2-1.0-0, or write HTML (-o FILE.html) and print that"
+        ) from error
+
+    def nothing(url: str, *_rest: object, **_more: object) -> dict[str, Any]:
+        raise ValueError(f"a report loads nothing, and {url[:80]} was asked for")
+
+    return bytes(HTML(string=html, url_fetcher=nothing).write_pdf())
+
+
+def export(client: Client, arguments: argparse.Namespace) -> int:
+    """Write a case as an archive, or incidents in the form of another system."""
+    path: Path | None = arguments.output
+    form = arguments.form or _form(path, arguments.id)
+    if form == "zip":
+        return _archive(client, arguments)
+    asked = {"id": arguments.id} if arguments.id else _period(arguments)
+    wanted = form if form in {"ocsf", "stix"} else "course"
+    rows = client.export_incidents(wanted, tlp=arguments.tlp, **asked)
+    text = _WRITERS[form](rows)
+    if path is None:
+        print(text, end="")
+        return 0
+    path.write_text(text, encoding="utf-8")
+    return _sentence(arguments, {"file": str(path), "rows": len(rows)}, f"{path}: {len(rows):,}")
+
+
+def _form(path: Path | None, identity: str) -> str:
+    found = _BY_ENDING.get(path.suffix.lower(), "") if path else ""
+    return found or ("zip" if identity else "json")
+
+
+def _archive(client: Client, arguments: argparse.Namespace) -> int:
+    if not arguments.id:
+        raise ValueError("an archive is of one case: name it, as in incidents export site-000001")
+    answer = client.export_case(arguments.id)
+    path = arguments.output or Path(answer["name"])
+    data = base64.b64decode(answer["data"])
+    path.write_bytes(data)
+    return _sentence(
+        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
+    )
+
+
+def _lines(rows: Sequence[Mapping[str, Any]]) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def _bundle(rows: Sequence[Mapping[str, Any]]) -> str:
+    return json.dumps(rows[0], ensure_ascii=False, indent=1) + "\n"
+
+
+def _table(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Return CSV; a cell that a spreadsheet would take for a formula begins with an apostrophe."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    held = io.StringIO()
+    out = csv.writer(held, lineterminator="\n")
+    out.writerow(names)
+    for row in rows:
+        out.writerow([_cell(row.get(name, "")) for name in names])
+    return held.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    risky = isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}
+    return f"'{value}" if risky else value
+
+
+_WRITERS: Final = {"ocsf": _lines, "json": _lines, "stix": _bundle, "csv": _table}
+
+
+def _period(arguments: argparse.Namespace) -> dict[str, str]:
+    period = {"since": arguments.since}
+    return period | ({"until": arguments.until} if arguments.until else {})
