@@ -83,7 +83,7 @@ def _pdf(html: str) -> bytes:
     except (ImportError, OSError) as error:
         raise ValueError(
             f"PDF can't be made here ({error}): pip install 'ipwatchd[reports]' and Debian's "
-            "libpangoft2-1.0-0, or write HTML (-o FILE.html) and print that"
+            "libpangoft2-1.0-0 libharfbuzz-subset0, or write HTML (-o FILE.html) and print that"
         ) from error
 
     def nothing(url: str, *_rest: object, **_more: object) -> dict[str, Any]:
