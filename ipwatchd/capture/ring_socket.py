@@ -6,6 +6,7 @@ The ring is read by compiled code (ring_index.py); this module opens, asks and c
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import fcntl
@@ -200,7 +201,13 @@ class PacketRing:
         self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
 
     def close(self) -> None:
-        """Close the socket; the ring's memory goes with the last reference to `data`."""
+        """Close the socket and let go of the ring's memory.
+
+        The mapping holds the socket too: as long as it is there the kernel goes on capturing, and
+        the interface stays promiscuous. Who still holds `data` keeps it until then.
+        """
         self._socket.close()
         self._status = np.zeros(0, np.uint32)
         self.data = np.zeros(0, np.uint8)
+        with contextlib.suppress(BufferError):
+            self._memory.close()
