@@ -27,6 +27,7 @@ MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("audit.db", "lists.db", "incidents.db", "history.db")
 # Not copied as files: databases have their own way, the rest is of a running process.
 _NOT: Final = (".db", ".db-wal", ".db-shm", ".db-journal", ".part", ".new")
+_KEYS: Final = "archive-keys"
 _PAGES: Final = 1024
 """Pages a step: the writer waits for no more than these."""
 
@@ -104,9 +105,12 @@ def _copy_database(source: Path, target: Path) -> None:
 
 def _plain_files(state_dir: Path) -> Iterator[Path]:
     for path in _all_files(state_dir):
-        compiled = path.relative_to(state_dir).parts[0] == "compiled"
-        if not path.name.endswith(_NOT) and path.name != "lock" and not compiled:
-            yield path
+        first = path.relative_to(state_dir).parts[0]
+        # A key of the archive in a backup would outlive the day that it is to end on.
+        secret = first == _KEYS and path.suffix == ".key"
+        if path.name.endswith(_NOT) or path.name == "lock" or first == "compiled" or secret:
+            continue
+        yield path
 
 
 def _all_files(folder: Path) -> list[Path]:

@@ -73,7 +73,7 @@ class HistorySettings(Section, frozen=True):
     event_days: Count = 30
     hour_days: Count = 35
     rollup_days: Count = 400
-    key_days: Count = 0
+    key_days: Annotated[int, Meta(ge=0, le=3660)] = 0
     archive_bytes: Count = 20 << 30
     free_bytes: Count = 512 << 20
 

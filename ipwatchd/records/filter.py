@@ -216,7 +216,7 @@ def _text(text: str, _now: float) -> Value:
 
 
 def _every(text: str, _now: float) -> Value:
-    match = re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII)
+    match = re.fullmatch(r"(\d{1,8})([smhdw])", text, re.ASCII)
     if match and 1 <= (seconds := int(match[1]) * _UNITS[match[2]]) <= 366 * 86400:
         return seconds
     raise ValueError("is no span of 1s to 366d")

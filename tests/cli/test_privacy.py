@@ -108,7 +108,7 @@ def test_erase_proves_itself(ctl: Callable[..., Done], state: Path) -> None:
     assert f"erased {SCANNER}: " in done.out
     assert "stays: evidence of incidents SITE-000001" in done.out
     assert ctl("--state", state, "show", SCANNER).status == 1
-    assert not subject_of(SCANNER).pattern().search((state / "history.db").read_bytes())
+    assert not subject_of(SCANNER).hits((state / "history.db").read_bytes())
     last = json.loads(ctl("--state", state, "--json", "audit").out)
     erased = [row for row in last if row["action"] == "erase"]
     assert erased[0]["detail"] == "request 12"

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from ipwatchd.history.rollup import pack
 from ipwatchd.history.subject import subject_of
 from ipwatchd.history.traces import search
+from ipwatchd.records.address import split
 from ipwatchd.records.event import AnyEvent, Arp, Auth, Blocked, Dhcp, Dns, Http
 from ipwatchd.records.filter import Filter, parse
 from tests.history.made import T0, flow
@@ -60,7 +65,7 @@ async def test_an_erased_address_is_in_no_file(open_history: Open, tmp_path: Pat
     async with open_history() as history:
         await fill(history)
         twin = await history.address(OTHER)
-        assert search(tmp_path, who).found
+        assert search(tmp_path, who, {}).found
         erased = await history.erase(who, T0 + 200)
         assert erased.removed["flows"] == 2
         assert {"address", "rollup", "event", "device", "agent", "incoming"} <= set(erased.removed)
@@ -68,8 +73,8 @@ async def test_an_erased_address_is_in_no_file(open_history: Open, tmp_path: Pat
         assert await history.address(WHO) is None
         assert await history.address(OTHER) == twin
         assert len(await history.flows(EVERYTHING, 10)) == 2
-    assert search(tmp_path, who).found == {}
-    assert search(tmp_path, subject_of(OTHER)).found
+    assert search(tmp_path, who, {}).found == {}
+    assert search(tmp_path, subject_of(OTHER), {}).found
     async with open_history() as history:
         assert not history.shed()
         assert len(await history.flows(EVERYTHING, 10)) == 2
@@ -82,7 +87,7 @@ async def test_what_waits_in_memory_goes_too(open_history: Open, tmp_path: Path)
         await history.erase(subject_of(WHO), T0 + 1)
         await history.flush(T0 + 2)
         assert await history.address(WHO) is None
-    assert search(tmp_path, subject_of(WHO)).found == {}
+    assert search(tmp_path, subject_of(WHO), {}).found == {}
 
 
 async def test_what_was_deleted_before_is_overwritten_too(
@@ -96,7 +101,7 @@ async def test_what_was_deleted_before_is_overwritten_too(
         await history._db.commit()
         erased = await history.erase(subject_of(WHO), T0 + 200)
     assert erased.left.found == {}
-    assert search(tmp_path, subject_of(WHO)).found == {}
+    assert search(tmp_path, subject_of(WHO), {}).found == {}
 
 
 async def test_an_agents_name_goes_and_the_traffic_stays(
@@ -109,7 +114,7 @@ async def test_an_agents_name_goes_and_the_traffic_stays(
         assert erased.removed == {"agent": 2, "event": 2}
         assert (await history.address(WHO) or {})["agents"] == []
         assert len(await history.flows(EVERYTHING, 10)) == 4
-    assert search(tmp_path, subject_of("maria")).found == {}
+    assert search(tmp_path, subject_of("maria"), {}).found == {}
 
 
 async def test_a_damaged_segment_is_named(open_history: Open, tmp_path: Path) -> None:
@@ -131,11 +136,57 @@ async def test_a_folder_opened_for_reading_erases_nothing(open_history: Open) ->
             await history.erase(subject_of(WHO), T0)
 
 
-@pytest.mark.parametrize("text", ["10.20.0.0/16", "", "  ", "a\0b"])
-def test_a_subject_is_one_address_or_name(text: str) -> None:
-    """A network, nothing or a NUL is no subject."""
-    with pytest.raises(ValueError, match="address"):
+@pytest.mark.parametrize(
+    ("text", "mend"),
+    [
+        ("", "an address or network"), ("  ", "an address or network"), ("a\0b", "an address"),
+        ("10.0.0.300/24", "write 203.0.113.0/24"), ("10.0.0.0/7", "/8 or longer"),
+        ("2001:db8::/31", "/32 or longer"), ("::/0", "/32 or longer"),
+    ],
+)  # fmt: skip
+def test_what_is_no_subject(text: str, mend: str) -> None:
+    """Nothing, a NUL, no network, or one too wide to be told from chance in a file's bytes."""
+    with pytest.raises(ValueError, match=mend):
         subject_of(text)
+
+
+async def test_an_erased_network_is_in_no_file(open_history: Open, tmp_path: Path) -> None:
+    """Every address of it goes, from tables and segments; the addresses beside it stay."""
+    async with open_history() as history:
+        await fill(history)
+        erased = await history.erase(subject_of("10.20.0.0/24"), T0 + 200)
+        assert erased.left.found == {}
+        assert erased.removed["flows"]
+        left = await history.flows(parse("", T0 + 200), 1000)
+        assert not [row for row in left if "10.20.0." in row["orig"] + row["resp"]]
+        assert await history.address(WHO) is None
+    assert search(tmp_path, subject_of("10.20.0.0/24"), {}).found == {}
+
+
+_v4 = st.ip_addresses(v=4)
+_v6 = st.ip_addresses(v=6, network="2001:db8::/30")
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.one_of(st.tuples(_v4, _v4, st.integers(8, 32)), st.tuples(_v6, _v6, st.integers(32, 128)))
+)
+def test_a_network_is_found_as_its_addresses_are(
+    drawn: tuple[ipaddress.IPv4Address, ipaddress.IPv4Address, int],
+) -> None:
+    """In words, as a key, and as columns hold it, an address is found where the network has it."""
+    base, other, length = drawn
+    network = ipaddress.ip_network((base, length), strict=False)
+    who = subject_of(str(network))
+    for address in (base, network[0], network[-1], other):
+        inside = address in network
+        assert who.named_in(f"seen {address}.") == inside
+        hi, lo = split(address)
+        assert (who.hits(b"x" + pack(hi, lo) + b"x") > 0) == inside
+        assert (who.hits(hi.to_bytes(8, "little") + lo.to_bytes(8, "little")) > 0) == inside
+        assert bool(who.without([[f"{hi << 64 | lo:x}", 1]])) != inside
+        assert bool(who.without([[f"{hi:x}", f"{lo:x}", 6, 443]])) != inside
+        assert bool(who.without({"known": [[str(address), 443]]})["known"]) != inside
 
 
 @pytest.mark.parametrize(

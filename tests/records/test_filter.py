@@ -12,9 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipwatchd.records.filter import (
+    FIELDS,
     KEYS,
     Filter,
     FilterError,
+    Shape,
     Span,
     Term,
     help_text,
@@ -93,6 +95,14 @@ def test_values(text: str, values: tuple[object, ...]) -> None:
         ("since:yesterday-ish", 6, "yesterday-ish", ""),
         ("country:RUS", 8, "RUS", ""),
         ("severity:hi", 9, "hi", ""),
+        ("by:servce", 3, "servce", ""),
+        ("!by:service", 0, "!by:", ""),
+        ("count:addr", 6, "addr", ""),
+        ("every:0s", 6, "0s", ""),
+        ("every:1h,2h", 11, "every", ""),
+        ("port:22 since:2099-01-01", 14, "2099-01-01", ""),
+        ("since:1h until:2h", 15, "2h", ""),
+        ("until:2026-03-01 since:2026-03-01", 6, "2026-03-01", ""),
         ("name:x" + " name:x" * 1000, 4096, "", ""),
         ("port:1" + ",1" * 300, 606, "", ""),
     ],
@@ -103,6 +113,22 @@ def test_refusals(text: str, position: int, piece: str, hint: str) -> None:
         parse(text, NOW)
     assert (caught.value.position, caught.value.piece, caught.value.hint) == (position, piece, hint)
     assert str(caught.value).startswith(f"filter, character {position + 1}: ")
+
+
+def test_times_that_make_no_sense_say_why() -> None:
+    """The sentence has both times as they were understood."""
+    with pytest.raises(FilterError, match="19:26:40 UTC: nothing lies between them"):
+        parse("since:1h until:2h", NOW)
+    with pytest.raises(FilterError, match="'2099-01-01' lies after now, 2026-05-28 20:26:40 UTC"):
+        parse("since:2099-01-01", NOW)
+
+
+def test_sums() -> None:
+    """Terms that shape the answer are apart from those that choose rows."""
+    query = parse("country:RU by:service,country every:1h count:orig by:port since:7d", NOW)
+    assert query.shape() == Shape(("service", "country", "port"), 3600, ("orig",))
+    assert [term.key for term in query.rows().terms] == ["country", "since"]
+    assert parse("country:RU", NOW).shape() is None
 
 
 def test_a_wrong_choice_names_the_nearest() -> None:
@@ -151,7 +177,7 @@ _values: dict[str, st.SearchStrategy[object]] = {
     "proto": st.integers(0, 255),
     "service": st.sampled_from(["dns", "tls", "rdp"]),
 }
-_moments = st.integers(0, 2**41).map(lambda ms: (ms / 1024,))
+_moments = st.integers(0, int(NOW) * 1024).map(lambda ms: (ms / 1024,))
 _terms = st.one_of(
     *(
         st.builds(
@@ -162,7 +188,14 @@ _terms = st.one_of(
         )
         for key, values in _values.items()
     ),
-    st.builds(Term, st.sampled_from(["since", "until"]), _moments),
+    st.builds(Term, st.just("since"), _moments),
+    st.builds(Term, st.just("until"), _moments.map(lambda one: (NOW + one[0],))),
+    st.builds(Term, st.just("every"), st.integers(1, 366 * 86400).map(lambda one: (one,))),
+    st.builds(
+        Term,
+        st.sampled_from(["by", "count"]),
+        st.lists(st.sampled_from(FIELDS[1:]), min_size=1, max_size=3).map(tuple),
+    ),
 )
 
 
