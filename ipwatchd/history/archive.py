@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.history.address_index import beside, write_index
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.groups import factorise, keys
 from ipwatchd.records.address import unique_addresses
@@ -32,7 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["Archive", "Names", "Segment", "about", "table"]
 
 ROW_GROUP: Final = 65_536
+# Of a merged segment, whose index says which of them to read for an address.
+SMALL_GROUP: Final = 16_384
 _LEVEL: Final = 1
+# Merging has time: zstd tries harder, and packets, few different numbers, get a dictionary.
+_MERGED_LEVEL: Final = 3
+_FEW: Final = ["orig_packets", "resp_packets"]
 _DAY_NS: Final = 86_400 * 1_000_000_000
 _TEMPORARY: Final = ".part"
 _SERVICE_NAMES: Final = [*SERVICES, *("" for _ in range(256 - len(SERVICES)))]
@@ -194,6 +200,9 @@ class Archive:
     def clean(self) -> int:
         """Remove what a crash left half-written; return how many files that were."""
         leftovers = list(self.folder.glob(f"date=*/*{_TEMPORARY}"))
+        for index in self.folder.glob("date=*/.*.idx"):
+            if not index.with_name(f"{index.stem[1:]}.parquet").exists():
+                index.unlink()
         for path in leftovers:
             path.unlink()
         return len(leftovers)
@@ -271,7 +280,8 @@ class Archive:
         first = int(fields["start"].min()) // 1_000_000
         part = paths[0].with_name(f"{first}-{mark}{_TEMPORARY}")
         try:
-            _write(rows.take(order), part)
+            _write(rows.take(order), part, merged=True)
+            write_index(part, {name: fields[name][order] for name in _SORTED}, SMALL_GROUP)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
@@ -309,9 +319,14 @@ class Archive:
 
     def _replace(self, rows: pa.Table, path: Path) -> None:
         part = path.with_suffix(_TEMPORARY)
+        indexed = beside(path).exists()
+        # Without an index until it has the new one: row groups begin elsewhere from now on.
+        beside(path).unlink(missing_ok=True)
         try:
-            _write(rows, part)
+            _write(rows, part, merged=indexed)
             part.replace(path)
+            if indexed:
+                write_index(path, {name: rows[name].to_numpy() for name in _SORTED}, SMALL_GROUP)
             _sync(path.parent)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -321,11 +336,13 @@ class Archive:
         """Rename a damaged segment so that no reader meets it again."""
         path = self.folder / name
         path.rename(path.with_suffix(".bad"))
+        beside(path).unlink(missing_ok=True)
 
     def remove(self, name: str) -> None:
         """Remove a segment, and its day's folder with the last one."""
         path = self.folder / name
         path.unlink(missing_ok=True)
+        beside(path).unlink(missing_ok=True)
         try:
             path.parent.rmdir()
         except OSError:  # there are others in it
@@ -336,19 +353,23 @@ def _date(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
 
 
-def _write(rows: pa.Table, path: Path) -> None:
+def _write(rows: pa.Table, path: Path, *, merged: bool = False) -> None:
     import pyarrow.parquet as pq
 
+    level = _MERGED_LEVEL if merged else _LEVEL
+    few = _FEW if merged else []
     with path.open("wb") as file:
         pq.write_table(
-            rows, file, row_group_size=ROW_GROUP, version="2.6",
+            rows, file, row_group_size=SMALL_GROUP if merged else ROW_GROUP, version="2.6",
             compression={
                 name: "NONE" if name in _RANDOM else "ZSTD" for name in rows.column_names
             },
             compression_level={
-                name: _LEVEL for name in rows.column_names if name not in _RANDOM
+                name: level for name in rows.column_names if name not in _RANDOM
             },
-            use_dictionary=_DICTIONARY, column_encoding=_DELTA, bloom_filter_options=_BLOOM,
+            use_dictionary=[*_DICTIONARY, *few],
+            column_encoding={name: how for name, how in _DELTA.items() if name not in few},
+            bloom_filter_options=_BLOOM,
             write_statistics=_STATISTICS,
         )  # fmt: skip
         file.flush()

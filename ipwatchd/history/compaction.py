@@ -25,7 +25,8 @@ __all__ = ["Group", "compact", "due", "recover"]
 
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
-# What one merge holds in memory, at some 150 bytes a flow twice; a busier hour stays in parts.
+# What one merge holds in memory, at some 150 bytes a flow twice, and what an index has bits for
+# (64 row groups); a busier day stays in parts.
 MOST_ROWS: Final = 1_000_000
 # Stragglers: a long flow that ended now began hours ago, and its segment joins that hour.
 _SETTLED: Final = 900.0
@@ -39,18 +40,15 @@ class Group(NamedTuple):
 
 
 def due(segments: Iterable[Segment], now: float) -> list[Group]:
-    """Return what can be merged at `now`: by day where the day is over and fits, else by hour."""
+    """Return what can be merged at `now`: by day where the day is over, else by hour."""
     days: dict[str, list[Segment]] = {}
     for segment in segments:
         days.setdefault(segment.name.partition("/")[0], []).append(segment)
     found: list[Group] = []
     for some in days.values():
         start = min(segment.first for segment in some) // DAY * DAY
-        whole = sum(segment.rows for segment in some)
-        if start + DAY + _SETTLED <= now and whole <= MOST_ROWS:
-            found += _groups(some, DAY, now)
-        else:
-            found += _groups(some, HOUR, now)
+        over = start + DAY + _SETTLED <= now
+        found += _groups(some, DAY if over else HOUR, now)
     return found
 
 

@@ -6,12 +6,16 @@ day (keyring.py) is asked by the pseudonyms of its key, and its flows come back 
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.history.address_index import pick
+from ipwatchd.history.archive import Names, table
+from ipwatchd.history.columns import Columns
 from ipwatchd.history.sql import (
     halves,
     number,
@@ -85,6 +89,8 @@ class Shadow(NamedTuple):
 
     where: Sequence[Where]
     names: Pseudonyms | None = None
+    hosts: Sequence[tuple[int, int]] = ()
+    """Every row has one of these addresses at one of its ends, as segments hold them; none: any."""
 
 
 Conditions = dict[str, Shadow]
@@ -207,20 +213,52 @@ def sources(
     """
     parts: list[str] = []
     parameters: list[object] = []
-    for table in (one for one in among if not isinstance(one, Path)):
-        db.register("live", table)
+    for live in (one for one in among if not isinstance(one, Path)):
+        db.register("live", live)
         for one in where[CLEAR].where:
             parts.append(f"SELECT {shown}, '' AS day FROM live WHERE {one.sql}")  # noqa: S608 - ours
             parameters += one.parameters
     files = [(_day(path, where), str(path)) for path in among if isinstance(path, Path)]
     for day, paths in groupby(sorted(files), key=lambda pair: pair[0]):
         names = [path for _, path in paths]
-        for one in where[day].where:
+        if where[day].hosts:
+            rows, names = _picked(names, where[day].hosts)
+            for one in where[day].where if rows is not None else ():
+                db.register(f"picked_{day}", rows)
+                parts.append(f'SELECT {shown}, ? AS day FROM "picked_{day}" WHERE {one.sql}')  # noqa: S608 - ours
+                parameters += [day, *one.parameters]
+        for one in where[day].where if names else ():
             # hive_partitioning off: site and date are not shown, and cost a string a row.
             files_sql = "read_parquet(?, hive_partitioning = false)"
             parts.append(f"SELECT {shown}, ? AS day FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
             parameters += [day, names, *one.parameters]
-    return " UNION ALL ".join(parts), parameters
+    nothing = f"SELECT {shown}, '' AS day FROM nothing LIMIT 0"  # noqa: S608 - ours
+    if not parts:
+        db.register("nothing", table(Columns.of([]), Names((), (), {})))
+    return " UNION ALL ".join(parts) or nothing, parameters
+
+
+def _picked(
+    paths: Sequence[str], hosts: Sequence[tuple[int, int]]
+) -> tuple[pa.Table | None, list[str]]:
+    """Return the rows of segments that have one of the addresses, and the segments to read whole.
+
+    Those are the segments without an index, and the damaged, which DuckDB will name.
+    """
+    import pyarrow as pa
+
+    def one(path: str) -> pa.Table | str | None:
+        try:
+            return pick(Path(path), hosts)
+        except (OSError, ValueError):
+            return path
+
+    with ThreadPoolExecutor(_THREADS) as pool:
+        answers = list(pool.map(one, paths))
+    some = [answer for answer in answers if isinstance(answer, pa.Table)]
+    whole = [answer for answer in answers if isinstance(answer, str)]
+    found = pa.concat_tables(some, promote_options="permissive") if some else None
+    return found, whole
 
 
 def _day(path: Path, where: Conditions) -> str:

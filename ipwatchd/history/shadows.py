@@ -38,14 +38,14 @@ def conditions(
     Of a day whose key was dropped nobody knows the addresses: it answers no question for one, nor
     for all but one. Raises FilterError for a key that says nothing about flows.
     """
-    found: Conditions = {CLEAR: Shadow(_wheres(query, resolved))}
+    found: Conditions = {CLEAR: Shadow(_wheres(query, resolved), hosts=_hosts(query, resolved))}
     asks = [term for term in query.terms if term.key in ADDRESSED]
     for day, names in days.items():
         if names is not None:
             hidden = {
                 term: shadow_networks(names, resolved.get(term, term.values)) for term in asks
             }
-            found[day] = Shadow(_wheres(query, hidden), names)
+            found[day] = Shadow(_wheres(query, hidden), names, _hosts(query, hidden))
         else:
             found[day] = Shadow([Where("0 = 1")] if asks else found[CLEAR].where)
     return found
@@ -73,6 +73,19 @@ def _wheres(query: Filter, resolved: Mapping[Term, Sequence[Value]]) -> list[Whe
         compile_filter(Filter((*terms, *rest)), FLOWS, "flows", known)
         for terms in ((orig,), (resp, not_orig))
     ]
+
+
+def _hosts(
+    query: Filter, resolved: Mapping[Term, Sequence[Value]]
+) -> tuple[tuple[int, int], ...]:
+    """Return the few addresses one of which every matching flow has; empty where there are none."""
+    for term in query.terms:
+        if term.key in ADDRESSED and not term.negated:
+            values = resolved.get(term, term.values)
+            hosts = [one for one in values if isinstance(one, IPNetwork) and one.num_addresses == 1]
+            if 0 < len(hosts) == len(values) <= _FEW:
+                return tuple(split(one.network_address) for one in hosts)
+    return ()
 
 
 def shadow_networks(names: Pseudonyms, values: Sequence[Value]) -> list[Value]:

@@ -96,7 +96,8 @@ def bucketed(time: str, address: str, seconds: int) -> Matcher:
         f"({address} = (SELECT id FROM address WHERE address = ?1) AND {time} IN (WITH RECURSIVE "  # noqa: S608 - our own names
         "seen (first, last) AS (SELECT max(first_seen, last_seen - 34560000, "
         f"coalesce({kept}, 0)), last_seen FROM address WHERE address = ?1), "
-        f"span (time) AS (SELECT CAST(first AS INTEGER) / {seconds} * {seconds} FROM seen UNION ALL SELECT time + {seconds} FROM span, seen "
+        f"span (time) AS (SELECT CAST(first AS INTEGER) / {seconds} * {seconds} FROM seen "
+        f"UNION ALL SELECT time + {seconds} FROM span, seen "
         f"WHERE time + {seconds} <= last) SELECT time FROM span))"
     ).replace("?1", "?")
     wide = numbered(address)
