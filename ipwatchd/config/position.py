@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["key_lines"]
+__all__ = ["deep_lines", "key_lines", "line_of"]
 
 _HEADER: Final = re.compile(r"^\s*\[{1,2}([^\[\]]+)\]{1,2}")
 _KEY: Final = re.compile(r"""^\s*((?:[A-Za-z0-9_.-]|"[^"]*"|'[^']*'|\s*\.\s*)+?)\s*=""")
@@ -63,3 +63,53 @@ def key_lines(text: str) -> dict[tuple[str, ...], int]:
                 rest = line[key.end() :]
         depth, quote = _depth(rest, depth, quote)
     return lines
+
+
+def deep_lines(text: str) -> dict[tuple[str | int, ...], int]:
+    """Return the line of every header and key; an array of tables counts its tables from 0."""
+    lines: dict[tuple[str | int, ...], int] = {}
+    counts: dict[tuple[str | int, ...], int] = {}
+    table: tuple[str | int, ...] = ()
+    depth, quote = 0, ""
+    for number, line in enumerate(text.splitlines(), 1):
+        rest = line
+        if depth == 0 and not quote:
+            if header := _HEADER.match(line):
+                path = _numbered(_path(header.group(1)), counts)
+                if line.lstrip().startswith("[["):
+                    counts[path] = counts.get(path, -1) + 1
+                    path = (*path, counts[path])
+                table = path
+                lines.setdefault(table, number)
+                continue
+            if key := _KEY.match(line):
+                lines.setdefault((*table, *_path(key.group(1))), number)
+                rest = line[key.end() :]
+        depth, quote = _depth(rest, depth, quote)
+    return lines
+
+
+def _numbered(
+    path: tuple[str, ...], counts: dict[tuple[str | int, ...], int]
+) -> tuple[str | int, ...]:
+    """Return a header's path with the newest table of each array on its way."""
+    found: tuple[str | int, ...] = ()
+    for place, word in enumerate(path):
+        found = (*found, word)
+        if found in counts and place < len(path) - 1:
+            found = (*found, counts[found])
+    return found
+
+
+_STEP: Final = re.compile(r"\.?([A-Za-z0-9_-]+)|\[(\d+)\]")
+
+
+def line_of(text: str, path: str) -> int:
+    """Return the line of a path as msgspec writes it (`$.policy[0].step[1].wait`), 0 for none."""
+    steps: tuple[str | int, ...] = tuple(
+        int(index) if index else name for name, index in _STEP.findall(path.removeprefix("$"))
+    )
+    lines = deep_lines(text)
+    while steps and steps not in lines:
+        steps = steps[:-1]
+    return lines.get(steps, 0)

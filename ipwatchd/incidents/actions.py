@@ -291,7 +291,7 @@ _BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
     "classify": _classify, "assess": _assess, "prioritise": _prioritise, "hold": _hold,
     "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
     "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
-    "aware": duties.aware, "tell": duties.tell, "notice": duties.noticed,
+    "ack": duties.ack, "aware": duties.aware, "tell": duties.tell, "notice": duties.noticed,
     "request": duties.request, "waive": duties.waive,
 }  # fmt: skip
 _ALWAYS: Final = (

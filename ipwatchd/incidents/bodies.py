@@ -7,11 +7,13 @@ from typing import Any
 import msgspec
 
 from ipwatchd.records import incident as parts  # noqa: TC001 - msgspec reads it at run time
+from ipwatchd.records.paging import Page  # noqa: TC001 - msgspec reads it at run time
 
 __all__ = [
-    "Absorbed", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected", "Feedback",
-    "Grown", "Held", "Note", "Noticed", "Obliged", "Opened", "Prioritised", "Proposed", "Read",
-    "Reported", "Response", "State", "Step", "Suggested", "Told", "Undone",
+    "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
+    "Delivered", "Feedback", "Grown", "Held", "Note", "Noticed", "Obliged", "Opened", "Paged",
+    "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step", "Suggested", "Told",
+    "Undone",
 ]  # fmt: skip
 
 
@@ -171,6 +173,34 @@ class Noticed(Body, frozen=True):
 
     obligation: str
     notice: parts.Notice
+
+
+class Paged(Body, frozen=True):
+    """People are paged: a run begins (`cause`) or goes on (empty) with a step."""
+
+    policy: str
+    cause: str
+    priority: str
+    step: int
+    round: int
+    need: int
+    pages: tuple[Page, ...]
+
+
+class Delivered(Body, frozen=True):
+    """What became of a page: it left, or could not be handed over in so many tries."""
+
+    page: int
+    ok: bool
+    why: str = ""
+    tries: int = 1
+
+
+class Acked(Body, frozen=True):
+    """Somebody acknowledged: they know, and are on it. `via` is how they said so."""
+
+    by: str
+    via: str = ""
 
 
 class Absorbed(Body, frozen=True):

@@ -15,7 +15,7 @@ from ipwatchd.records.incident import Notice, Obligation, Proposal
 if TYPE_CHECKING:
     from ipwatchd.incidents.actions import Ask
 
-__all__ = ["aware", "noticed", "request", "tell", "waive"]
+__all__ = ["ack", "aware", "noticed", "request", "tell", "waive"]
 
 AHEAD: Final = 60.0
 """Seconds that a time may lie ahead: the clock of who types it may differ from ours."""
@@ -32,6 +32,14 @@ def aware(ask: Ask) -> tuple[str, bodies.Body]:
             "all duties follow it"
         )
     return "aware", bodies.Aware(at=at, before=incident.aware, reason=ask.reason)
+
+
+def ack(ask: Ask) -> tuple[str, bodies.Body]:
+    """Return the event that somebody has acknowledged the page."""
+    paging = ask.incident.paging
+    if paging is None:
+        raise ask.refuse(f"nobody was paged of {ask.incident.id}: take it on (incidents take)")
+    return "acked", bodies.Acked(by=ask.actor, via=str(ask.details.get("via") or "")[:100])
 
 
 def _time(ask: Ask, name: str, what: str) -> float:

@@ -13,7 +13,8 @@ import msgspec
 from msgspec.structs import replace
 
 from ipwatchd.incidents import bodies
-from ipwatchd.records.incident import Incident, IncidentEvent
+from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent
+from ipwatchd.records.paging import Paging
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -23,6 +24,14 @@ __all__ = ["LISTED", "FoldError", "apply", "bounded_union", "fold"]
 LISTED: Final = 100
 """Targets, reports and responses an incident lists: a scan of a /8 can't make it megabytes. The
 log has them all."""
+PAGES: Final = 50
+"""Pages an incident lists: one that nobody answers for weeks can't make it megabytes."""
+MACHINE: Final = "ipwatchd"
+_WORK: Final = frozenset({
+    "state", "classified", "assessed", "prioritised", "held", "feedback", "step", "read",
+    "proposed", "note", "response", "undone", "aware", "told", "noticed",
+})  # fmt: skip
+"""What a person does about an incident; acknowledging a page is not yet doing something."""
 
 
 class FoldError(ValueError):
@@ -50,6 +59,8 @@ def apply(incident: Incident | None, event: IncidentEvent) -> Incident:
         raise FoldError(f"event {event.seq} is about {event.incident}, which was never opened")
     change = _CHANGES.get(event.kind)
     changes = change(incident, event) if change else {}
+    if event.kind in _WORK and event.actor != MACHINE:
+        changes["touched"] = event.time
     return replace(incident, updated=event.time, **changes)
 
 
@@ -112,6 +123,13 @@ def _state(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     }
     if body.action == "reopen":
         changes |= {"feedback": "", "verdict": ""}
+    paging = incident.paging
+    if paging and body.after not in OPEN_STATES:
+        changes["paging"] = replace(paging, over=True)
+    elif paging and body.action == "take":
+        # Who takes it on answers for all who were asked.
+        acks = bounded_union(paging.acks, (event.actor,))
+        changes["paging"] = replace(paging, acks=acks, acked=event.time)
     return changes
 
 
@@ -198,6 +216,50 @@ def _noticed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def _paged(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    """Begin a run, or go on with one; old rounds leave the incident and stay in the log."""
+    body, old = _body(event, bodies.Paged), incident.paging
+    held = old.pages if old else ()
+    raised = old.raised if old else ()
+    if body.cause or old is None:
+        old = Paging(
+            policy=body.policy, cause=body.cause, priority=body.priority, begun=event.time,
+            stepped=event.time, raised=(*raised, body.cause)[-LISTED:],
+            count=old.count if old else 0,
+        )  # fmt: skip
+    moved = (old.step, old.round) != (body.step, body.round) or not old.pages
+    again = not any(one.instead for one in body.pages)
+    return {
+        "paging": replace(
+            old, step=body.step, round=body.round, need=body.need,
+            stepped=event.time if moved or again else old.stepped,
+            pages=(*held, *body.pages)[-PAGES:],
+            count=max((one.number for one in body.pages), default=old.count),
+        )
+    }  # fmt: skip
+
+
+def _delivered(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body, paging = _body(event, bodies.Delivered), incident.paging
+    if paging is None:
+        return {}
+    state = "delivered" if body.ok else "failed"
+    pages = tuple(
+        replace(one, state=state, why=body.why) if one.number == body.page else one
+        for one in paging.pages
+    )
+    return {"paging": replace(paging, pages=pages)}
+
+
+def _acked(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    paging = incident.paging
+    if paging is None:
+        return {}
+    acks = bounded_union(paging.acks, (_body(event, bodies.Acked).by,))
+    done = event.time if len(acks) >= paging.need else 0.0
+    return {"paging": replace(paging, acks=acks, acked=done)}
+
+
 def _told(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     held = incident.told | _body(event, bodies.Told).fields
     return {"told": dict([(name, text) for name, text in held.items() if text][-LISTED:])}
@@ -247,6 +309,9 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
     "noticed": _noticed,
     "aware": lambda _, event: {"aware": _body(event, bodies.Aware).at},
     "told": _told,
+    "paged": _paged,
+    "delivered": _delivered,
+    "acked": _acked,
     "absorbed": _absorbed,
     "reported": lambda incident, event: {
         "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import msgspec
 
+from ipwatchd.records.paging import Paging  # noqa: TC001 - msgspec reads it at run time
+
 __all__ = [
     "GENESIS", "OPEN_STATES", "PRIORITIES", "STATES", "Attachment", "Exhibit", "Incident",
     "IncidentEvent", "Notice", "Obligation", "Proposal", "Receipt", "Report", "SopUse", "Task",
@@ -230,6 +232,9 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     """When somebody became aware of it, as stated; 0: nobody said, `opened` counts."""
     told: dict[str, str] = {}
     """What was written for the fields of notices."""
+    touched: float = 0.0
+    """When a person last did something about it."""
+    paging: Paging | None = None
 
 
 def event_hash(event: IncidentEvent) -> str:

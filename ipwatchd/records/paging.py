@@ -1,0 +1,94 @@
+"""Pages: who was told of an incident, by which channel, and how that stands. Types only."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta
+
+__all__ = ["KINDS", "Channel", "Message", "Page", "Paging"]
+
+KINDS: Final = ("smtp", "webhook", "syslog", "apprise")
+
+
+class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """[channels.NAME] a way out. Secrets stand in files of their own.
+
+    smtp: host, port, tls, user, password_file, sender. webhook: url, secret_file (signs the body).
+    syslog: address (udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT, unix:/dev/log). apprise: url_file,
+    one of its URLs a line.
+    """
+
+    kind: Literal["smtp", "webhook", "syslog", "apprise"]
+    host: str = ""
+    port: Annotated[int, Meta(ge=0, le=65535)] = 0
+    tls: Literal["starttls", "tls", "none"] = "starttls"
+    user: str = ""
+    password_file: str = ""
+    sender: str = ""
+    url: str = ""
+    secret_file: str = ""
+    address: str = ""
+    url_file: str = ""
+    ca_file: str = ""
+    timeout: Annotated[float, Meta(gt=0, le=120)] = 15.0
+    tries: Annotated[int, Meta(ge=1, le=20)] = 4
+    retry: Annotated[float, Meta(gt=0, le=600)] = 2.0
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """What goes out by a channel to one place."""
+
+    incident: str
+    page: int
+    channel: str
+    to: str
+    subject: str
+    body: str
+    priority: str = "P5"
+    cause: str = ""
+    site: str = ""
+    link: str = ""
+    time: float = 0.0
+
+
+class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One person told by one channel. `state` is "" (on its way), delivered or failed.
+
+    `instead` is the number of the failed page that this one stands in for.
+    """
+
+    number: int
+    time: float
+    person: str
+    channel: str
+    to: str = ""
+    step: int = 0
+    round: int = 0
+    instead: int = 0
+    state: str = ""
+    why: str = ""
+
+
+class Paging(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """How far escalation of an incident is: a fold of its events.
+
+    A run begins for a `cause` and goes through the policy's steps until as many as the step needs
+    have acknowledged. `raised` are the causes that began one already.
+    """
+
+    policy: str
+    cause: str
+    priority: str
+    begun: float
+    stepped: float
+    step: int = 0
+    round: int = 0
+    need: int = 1
+    acks: tuple[str, ...] = ()
+    acked: float = 0.0
+    over: bool = False
+    raised: tuple[str, ...] = ()
+    pages: tuple[Page, ...] = ()
+    count: int = 0
