@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ipwatchd.incidents.front import split
 from ipwatchd.records.incident import SopUse, Task
 
 if TYPE_CHECKING:
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Sop", "SopStep", "assigned", "check_sops", "in_language", "matching", "parse_sop"]
 
-FENCE: Final = "+++"
 MOST: Final = 5
 """SOPs one case gets: with more nobody reads any."""
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
@@ -61,24 +61,14 @@ class Sop(_Table, frozen=True):
 
 def parse_sop(data: bytes, where: str) -> Sop:
     """Return the SOP of a file; ValueError says what is wrong in `where`."""
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: is no UTF-8: {error}") from error
-    marks = [number for number, line in enumerate(lines) if line.strip() == FENCE][:2]
-    if len(marks) != 2 or marks[0] != 0:
-        raise ValueError(f"{where}: begins with no front matter between two lines {FENCE}")
-    try:
-        sop = msgspec.toml.decode("\n".join(lines[1 : marks[1]]), type=Sop)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{where}: {error}") from error
+    sop, text = split(data, Sop, where)
     ids = [step.id for step in sop.steps]
     for one in (sop.id, *ids):
         if not _ID.fullmatch(one):
             raise ValueError(f"{where}: {one!r} is no id: small letters, digits and hyphens")
     if len(set(ids)) != len(ids) or not ids:
         raise ValueError(f"{where}: needs steps, each with an id of its own")
-    return msgspec.structs.replace(sop, text="\n".join(lines[marks[1] + 1 :]).strip())
+    return msgspec.structs.replace(sop, text=text)
 
 
 def check_sops(sops: Sequence[Sop], taxonomy: Taxonomy, where: str) -> None:

@@ -14,10 +14,14 @@ A template that asks for another word is refused when it is loaded, not when som
 from __future__ import annotations
 
 import datetime as dt
+import ipaddress
+import re
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
+
+from ipwatchd.incidents.front import split
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -48,7 +52,8 @@ WORDS: Final = {
     "subject_shown": "the address or name it is about, as this audience may see it",
 }  # fmt: skip
 """Word → what it stands for; every template is made of these."""
-FENCE: Final = "+++"
+_ADDRESS: Final = re.compile(r"[0-9A-Fa-f:.]{3,46}")
+"""What may be an address within a text."""
 LONGEST: Final = 20_000
 """Characters of a text: a template can't make a mail of megabytes."""
 
@@ -96,18 +101,8 @@ def parse_audiences(data: bytes, where: str) -> dict[str, Audience]:
 
 def parse_template(data: bytes, where: str) -> Template:
     """Return the template of a file; ValueError says what is wrong in `where`."""
-    try:
-        lines = data.decode("utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(f"{where}: is no UTF-8: {error}") from error
-    marks = [number for number, line in enumerate(lines) if line.strip() == FENCE][:2]
-    if len(marks) != 2 or marks[0] != 0:
-        raise ValueError(f"{where}: begins with no front matter between two lines {FENCE}")
-    try:
-        made = msgspec.toml.decode("\n".join(lines[1 : marks[1]]), type=Template)
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{where}: {error}") from error
-    made = msgspec.structs.replace(made, text="\n".join(lines[marks[1] + 1 :]).strip())
+    made, text = split(data, Template, where)
+    made = msgspec.structs.replace(made, text=text)
     for part in (made.subject, made.text):
         _checked(part, where)
     return made
@@ -171,30 +166,40 @@ def words(
     def moment(seconds: float) -> str:
         return dt.datetime.fromtimestamp(seconds, zone).strftime("%Y-%m-%d %H:%M %Z")
 
-    title = incident.title
-    if incident.subject and shown(incident.subject) != incident.subject:
-        title = title.replace(incident.subject, shown(incident.subject))
-        standing = [one.replace(incident.subject, shown(incident.subject)) for one in standing]
+    def hidden(text: str) -> str:
+        return _ADDRESS.sub(lambda found: _hidden(found[0], shown), text)
+
     return {
-        "id": incident.id, "site": incident.site, "title": title,
+        "id": incident.id, "site": incident.site, "title": hidden(incident.title),
         "type": incident.classification or "undetermined", "priority": incident.priority,
         "state": incident.state, "closed": incident.state in {"CLOSED", "REJECTED", "MERGED"},
         "owner": incident.owner, "client": str(facts.get("client") or ""),
-        "because": " and ".join(incident.because), "data": _listed(facts.get("data")),
+        "because": hidden(" and ".join(incident.because)), "data": _listed(facts.get("data")),
         "subjects": _range(facts.get("subjects")), "countries": _listed(facts.get("countries")),
         "first_seen": moment(incident.first_seen), "opened": moment(incident.opened),
         "aware": moment(float(getattr(incident, "aware", 0.0) or incident.opened)),
-        "now": moment(now), "done": "; ".join(standing), "resolution": incident.resolution,
+        "now": moment(now), "done": hidden("; ".join(standing)),
+        "resolution": hidden(incident.resolution),
         "steps_open": sum(1 for one in incident.tasks if one.mandatory and not one.done),
         "duties_open": sum(1 for one in incident.obligations if not one.done),
         "next_duty": moment(min(due)) if due else "", "contact": contact,
-        "subject_shown": shown(incident.subject) if incident.subject else "",
+        "subject_shown": hidden(incident.subject),
     }  # fmt: skip
+
+
+def _hidden(word: str, shown: Callable[[str], str]) -> str:
+    """Return an address as it may be seen, and anything else as it stands."""
+    bare = word.rstrip(".:")
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        return word
+    return shown(bare) + word[len(bare) :]
 
 
 def _checked(source: str, where: str) -> None:
     """Refuse a template that can't be read or that asks for words we do not have."""
-    from jinja2 import TemplateSyntaxError, meta
+    from jinja2 import TemplateError, TemplateSyntaxError, meta
 
     try:
         asked = meta.find_undeclared_variables(_environment().parse(source))
@@ -202,6 +207,12 @@ def _checked(source: str, where: str) -> None:
         raise ValueError(f"{where}: line {error.lineno} of the text: {error.message}") from error
     if unknown := sorted(asked - set(WORDS)):
         raise ValueError(f"{where}: {unknown[0]!r} is no word of updates: {', '.join(WORDS)}")
+    for closed in (False, True):
+        sample = {**dict.fromkeys(WORDS, "x"), "closed": closed, "steps_open": 1, "duties_open": 1}
+        try:
+            _environment().from_string(source).render(sample)
+        except TemplateError as error:
+            raise ValueError(f"{where}: can't be filled in: {error.message}") from error
 
 
 @lru_cache(maxsize=1)
@@ -212,7 +223,7 @@ def _environment() -> SandboxedEnvironment:
     # Plain text goes out, so nothing is escaped.
     return SandboxedEnvironment(
         undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )  # noqa: S701 - the result is text, not HTML
+    )
 
 
 def _tidy(text: str) -> str:
