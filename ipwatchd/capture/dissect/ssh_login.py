@@ -25,6 +25,9 @@ GRACE: Final = 120.0
 _ACCEPT: Final = range(40, 101)
 """Octets of the message that accepts the service, for every cipher and MAC of OpenSSH."""
 _SHORTER: Final = 16
+_CHACHA: Final = 44
+"""The same with chacha20-poly1305, where Dropbear's success is shorter by 8: it sends no packet
+below 16 octets (RFC 4253, 6), which OpenSSH does with this cipher."""
 _HALF: Final = 0x8000_0000
 
 
@@ -63,11 +66,15 @@ class _Login:
             if self.asked and length in _ACCEPT:
                 self.accepted, self.asked = length, False
             return False
-        if self.requests and length == self.accepted - _SHORTER and not self.lost:
+        if self.requests and not self.lost and self._is_success(length):
             return True
         self.answers += self.asked
         self.asked = False
         return False
+
+    def _is_success(self, length: int) -> bool:
+        shorter = self.accepted - length
+        return shorter == _SHORTER or (self.accepted == _CHACHA and shorter == _SHORTER // 2)
 
     def outcome(self) -> str:
         """Return what can be said of a login that is over without success.
