@@ -266,9 +266,12 @@ class Enforcement:
         return self.choice(now)
 
     async def confirm(self, now: float) -> Choice:
-        """Keep the change that waits."""
+        """Keep the change that waits: the kernel's timer for it is taken off."""
         choice = self._waiting(now)
         self._keep(Choice(choice.mode, configured=choice.configured))
+        await self.sync(now)
+        if self.note:
+            raise OSError(self.note)
         return self.choice(now)
 
     async def rollback(self, now: float) -> Choice:

@@ -51,3 +51,26 @@ def test_a_mode_is_two_elements(site: Any, policy: Callable[..., Policy]) -> Non
         site.nft("flush", "set", "inet", "ipwatchd", "enforcing")
         assert not firewall.check(1000.0)
         assert firewall.status().drift == "the table does not enforce"
+
+
+@pytest.mark.parametrize("confirmed", [False, True])
+def test_the_kernel_itself_drops_again_when_the_daemon_is_gone(
+    site: Any, policy: Callable[..., Policy], confirmed: bool
+) -> None:
+    """A pause that nobody confirms ends by itself, in the kernel; a confirmed one does not."""
+    outside, inside = site.OUTSIDE[4], site.INSIDE[4]
+    with site.listener(site.inside, inside):
+        with site.firewall() as firewall:
+            now = time.time()
+            firewall.apply(policy("enforce", [outside]), now)
+            assert not site.connects(site.outside, outside, inside)
+            waiting = policy("enforce", [outside])._replace(enforce_from=now + 1.0)
+            assert not firewall.apply(waiting, now).rebuilt
+            assert firewall.status().mode == "observe"
+            assert firewall.check(now)
+            assert not firewall.diff(waiting, now)
+            assert site.connects(site.outside, outside, inside)
+            if confirmed:
+                assert not firewall.apply(policy("observe", [outside]), now).rebuilt
+        time.sleep(max(now + 1.3 - time.time(), 0))
+        assert site.connects(site.outside, outside, inside) == confirmed
