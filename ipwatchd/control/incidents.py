@@ -30,6 +30,9 @@ class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     obligation: Annotated[str, Meta(max_length=200)] = ""
     stage: Annotated[str, Meta(max_length=20)] = ""
     reference: Annotated[str, Meta(max_length=200)] = ""
+    tlp: Annotated[str, Meta(max_length=20)] = ""
+    report: Annotated[str, Meta(max_length=100)] = ""
+    language: Annotated[str, Meta(max_length=20)] = ""
     fields: Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)] = {}
 
 

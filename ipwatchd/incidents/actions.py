@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ipwatchd.incidents import bodies, duties
 from ipwatchd.incidents.guards import needs_second_person, unfit_to_close, unfit_to_confirm
 from ipwatchd.incidents.sops import assigned, matching
+from ipwatchd.incidents.updates import MARKINGS
 from ipwatchd.records.incident import OPEN_STATES, PRIORITIES, Obligation, Proposal, Receipt
 
 if TYPE_CHECKING:
@@ -269,6 +270,27 @@ def _note(ask: Ask) -> tuple[str, bodies.Body]:
     return "note", bodies.Note(text=ask.reason)
 
 
+def _mark(ask: Ask) -> tuple[str, bodies.Body]:
+    tlp = ask.text("tlp", f"a marking of TLP 2.0: {', '.join(MARKINGS)}").upper()
+    if tlp not in MARKINGS:
+        raise ask.refuse(f"{tlp!r} is no marking of TLP 2.0: {', '.join(MARKINGS)}")
+    now = ask.incident.tlp or MARKINGS[0]
+    if MARKINGS.index(tlp) < MARKINGS.index(now) and not ask.reason:
+        raise ask.refuse(f"more people may read {ask.incident.id} then: that needs a reason")
+    return "marked", bodies.Marked(tlp=tlp, reason=ask.reason)
+
+
+def _translate(ask: Ask) -> tuple[str, bodies.Body]:
+    report = ask.text("report", "the report that it translates")
+    if report not in ask.incident.reports:
+        names = ", ".join(ask.incident.reports) or "it has none"
+        raise ask.refuse(f"{report!r} is no report of {ask.incident.id}: {names}")
+    language = ask.text("language", "the language that it is translated into, as en")
+    if not ask.reason:
+        raise ask.refuse("a translation needs its text; the words as they came stay as they are")
+    return "translated", bodies.Translated(report=report, language=language, text=ask.reason)
+
+
 def _response(ask: Ask) -> tuple[str, bodies.Body]:
     if not ask.reason:
         raise ask.refuse(f"a response on {ask.incident.id} needs its text")
@@ -292,11 +314,11 @@ _BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
     "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
     "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
     "ack": duties.ack, "aware": duties.aware, "tell": duties.tell, "notice": duties.noticed,
-    "request": duties.request, "waive": duties.waive,
+    "request": duties.request, "waive": duties.waive, "mark": _mark, "translate": _translate,
 }  # fmt: skip
 _ALWAYS: Final = (
     "feedback", "oblige", "note", "response", "undone", "aware", "tell", "notice", "request",
-    "waive",
+    "waive", "mark", "translate",
 )  # fmt: skip
 """Possible in every state: also a closed case gets notes, and what an authority asks later."""
 _WORK: Final = tuple(name for name in _BODIES if name not in _ALWAYS)

@@ -11,9 +11,9 @@ from ipwatchd.records.paging import Page  # noqa: TC001 - msgspec reads it at ru
 
 __all__ = [
     "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
-    "Delivered", "Feedback", "Grown", "Held", "Note", "Noticed", "Obliged", "Opened", "Paged",
-    "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step", "Suggested", "Told",
-    "Undone",
+    "Delivered", "Feedback", "Grown", "Held", "Marked", "Note", "Noticed", "Obliged", "Opened",
+    "Paged", "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step",
+    "Suggested", "Told", "Translated", "Undone", "Updated",
 ]  # fmt: skip
 
 
@@ -234,6 +234,33 @@ class Undone(Body, frozen=True):
 
     receipt: str
     reason: str = ""
+
+
+class Marked(Body, frozen=True):
+    """Who may be told of it was set (TLP 2.0)."""
+
+    tlp: str
+    reason: str = ""
+
+
+class Updated(Body, frozen=True):
+    """Somebody concerned was told how it stands: what was said, to whom, by which way."""
+
+    audience: str
+    language: str
+    tlp: str
+    to: str
+    way: str
+    subject: str
+    text: str
+
+
+class Translated(Body, frozen=True):
+    """A translation of a report, kept beside the words as they came."""
+
+    report: str
+    language: str
+    text: str
 
 
 class Collected(Body, frozen=True):

@@ -309,6 +309,7 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
     "noticed": _noticed,
     "aware": lambda _, event: {"aware": _body(event, bodies.Aware).at},
     "told": _told,
+    "marked": lambda _, event: {"tlp": _body(event, bodies.Marked).tlp},
     "paged": _paged,
     "delivered": _delivered,
     "acked": _acked,

@@ -27,6 +27,13 @@ from ipwatchd.incidents.regimes import (
 from ipwatchd.incidents.scripts import Script, check_scripts, parse_script
 from ipwatchd.incidents.sops import Sop, check_sops, parse_sop
 from ipwatchd.incidents.taxonomy import Taxonomy, parse_taxonomy
+from ipwatchd.incidents.updates import (
+    Audience,
+    Template,
+    check_templates,
+    parse_audiences,
+    parse_template,
+)
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -51,6 +58,8 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     clients: tuple[Client, ...] = ()
     fields: dict[str, Field] = {}
     seat: Seat = Seat()
+    templates: tuple[Template, ...] = ()
+    audiences: dict[str, Audience] = {}
 
     def not_in_force(self, day: dt.date) -> list[str]:
         """Return a sentence for each regime and contract that is not applied on a day."""
@@ -84,8 +93,12 @@ def load_policy(own: str = "") -> Policy:
     clients = tuple(parse_client(*file) for file in _all(own, "clients/*.toml"))
     fields = parse_fields(*_one(own, "notices/fields.toml"))
     check_regimes(regimes, clients, fields, assessment, taxonomy, own or "config/regimes")
+    templates = tuple(parse_template(*file) for file in _all(own, "updates/*.md"))
+    audiences = parse_audiences(*_one(own, "updates/audiences.toml"))
+    check_templates(templates, audiences, own or "config/updates")
     return Policy(
         taxonomy=taxonomy, sops=sops, scripts=scripts, assessment=assessment, regimes=regimes,
+        templates=templates, audiences=audiences,
         clients=clients, fields=fields,
     )  # fmt: skip
 

@@ -119,7 +119,7 @@ class IncidentQueries:
             chunk = tuple(ids[start : start + _CHUNK])
             query = (
                 f"SELECT * FROM events WHERE incident IN ({', '.join('?' * len(chunk))}) "  # noqa: S608 - question marks alone
-                "AND kind IN ('opened', 'state', 'acknowledged') ORDER BY seq"
+                "AND kind IN ('opened', 'state', 'acked') ORDER BY seq"
             )
             for row in await self._rows(query, chunk):
                 found.setdefault(row["incident"], []).append(event_of(self._site, row))

@@ -228,6 +228,8 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     obligations: tuple[Obligation, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     exhibits: tuple[Exhibit, ...] = ()
+    tlp: str = ""
+    """Its TLP 2.0 marking where somebody set one: who may be told of it."""
     aware: float = 0.0
     """When somebody became aware of it, as stated; 0: nobody said, `opened` counts."""
     told: dict[str, str] = {}

@@ -79,7 +79,7 @@ def _moved(course: Course, event: IncidentEvent) -> dict[str, Any]:
         numbers = {name: _number(evidence.get(name)) for name in _NUMBERS}
         return {"channel": str(report.get("channel") or "detector"), **numbers}
     seen = {} if course.acknowledged else {"acknowledged": event.time}
-    if event.kind == "acknowledged":
+    if event.kind == "acked":
         return seen
     if event.kind != "state":
         return {}
@@ -95,7 +95,8 @@ def _moved(course: Course, event: IncidentEvent) -> dict[str, Any]:
 def _verdict(incident: Incident) -> str:
     """Return what people said of it; one that was rejected was nothing."""
     if incident.verdict:
-        return incident.verdict
+        # What is harmless though it is there is noise too: [[expected]] silences it.
+        return FALSE if incident.verdict == "benign" else incident.verdict
     if incident.state == "REJECTED":
         return FALSE
     return TRUE if incident.state in MOMENTS or incident.state == "REVIEW" else ""

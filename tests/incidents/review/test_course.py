@@ -51,7 +51,7 @@ def test_moments_are_those_of_the_moves() -> None:
 
 def test_an_acknowledged_page_comes_before_the_take() -> None:
     """Whoever acknowledges the page has acknowledged the incident, and only the first counts."""
-    events = [event(0, "opened"), event(30, "acknowledged"), moved(90, "NEW", "TRIAGE")]
+    events = [event(0, "opened"), event(30, "acked"), moved(90, "NEW", "TRIAGE")]
     assert course_of(incident(state="TRIAGE"), events).acknowledged == NOW + 30
 
 
