@@ -29,7 +29,7 @@ from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.lists import FeedKeeper
-from ipwatchd.logs import Follower
+from ipwatchd.logs import LogSources, RulesError
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.services import services
@@ -112,12 +112,17 @@ class Daemon:
             )  # fmt: skip
 
     def _follow_logs(self) -> None:
-        if self.live.follower:
-            self.live.follower.close()
+        if self.live.logs:
+            if self.live.logs.settings == self.config.logs:
+                return
+            self.live.logs.close()
+            self.live.logs = None
         with self._part("logs"):
-            self.live.follower = Follower(
-                self.config.logs.files, state=self.stores.state_dir / "logs.json"
-            )
+            try:
+                self.live.logs = LogSources(self.config.logs, self.stores.state_dir)
+            except RulesError as error:
+                raise OSError(f"no log is read: {error}") from error
+            self.live.logs.start()
 
     async def _central_entries(self, entries: Sequence[ListEntry]) -> None:
         """Take the centre's list entries: they replace what the centre said before."""
@@ -150,8 +155,8 @@ class Daemon:
         finally:
             await control.stop()
             await self._desk.stop()
-            if self.live.follower:
-                self.live.follower.close()
+            if self.live.logs:
+                self.live.logs.close()
             if self.live.blocked:
                 self.live.blocked.close()
             if self.live.enforcement:
@@ -219,9 +224,10 @@ class Daemon:
     async def tick(self, now: float) -> None:
         """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""
         events: list[AnyEvent] = []
-        if self.live.follower:
+        if self.live.logs:
             with self._part("logs"):
-                events += self.live.follower.read(now)
+                # Thousands of lines a poll: on a thread, so that the loop goes on meanwhile.
+                events += await asyncio.to_thread(self.live.logs.read, now)
         if self.live.blocked:
             with self._part("nflog"):
                 events += self.live.blocked.read(now)
@@ -315,6 +321,8 @@ class Daemon:
             counts["capture.openings_shed"] = tracked.openings_shed if tracked else 0
         if self.live.blocked:
             counts["nflog.events"] = self.live.blocked.counters.shed
+        if self.live.logs:
+            counts |= self.live.logs.shed()
         counts |= self.pipeline.shed()
         counts |= {f"history.{name}": value for name, value in self.stores.history.shed().items()}
         return {name: value for name, value in counts.items() if value}
@@ -331,6 +339,10 @@ class Daemon:
         if degraded := self.stores.history.degraded():
             notes["history"] = degraded
         notes |= {"intake": self._desk.note} if self._desk.note else {}
+        if self.pipeline.roster_fault:
+            notes["roster"] = self.pipeline.roster_fault
+        if self.live.logs:
+            notes |= {f"logs {name}": note for name, note in self.live.logs.problems().items()}
         for name, note in notes.items():
             if name not in self._said:
                 _LOG.warning(note, part=name)

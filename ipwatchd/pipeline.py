@@ -87,7 +87,8 @@ class Pipeline:
             self._roster = load_roster(Path(path)) if path else {}
             self.roster_fault = ""
         except (ValueError, OSError) as error:
-            self.roster_fault = f"roster: the last good one stays: {error}"
+            last = "the last good one stays" if self._roster else "nobody is held to shift or place"
+            self.roster_fault = f"{last}: {error}"
         return self._roster
 
     async def take(self, capture: Capture) -> Outcome:

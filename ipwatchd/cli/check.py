@@ -32,9 +32,19 @@ def warnings(config: Config) -> Iterator[str]:
     if config.uplink.url and not config.uplink.token_file:
         yield "uplink.token_file: is empty: the centre will refuse this site"
     yield from _roster(config.site.roster)
+    yield from _log_rules(config.logs.rules)
     for path in config.logs.files:
         if not Path(path).exists():
             yield f"logs.files: {path} is not there yet: it is read as soon as it is"
+
+
+def _log_rules(folder: str) -> Iterator[str]:
+    from ipwatchd.logs.ruleset import load_rules
+
+    try:
+        load_rules(folder)
+    except (ValueError, OSError) as error:
+        yield f"logs.rules: {error}"
 
 
 def _roster(path: str) -> Iterator[str]:

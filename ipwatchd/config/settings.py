@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 from typing import Annotated
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -19,7 +21,7 @@ __all__ = [
     "CaptureSettings", "CentralSettings", "Config", "ControlSettings", "Count",
     "DeniedContactSettings", "DetectSettings", "FirewallSettings", "GeoSettings",
     "HistorySettings", "IncidentSettings", "LogSettings", "PasswordGuessingSettings", "Port",
-    "PortScanSettings", "Seconds", "Section", "SiteSettings", "UplinkSettings",
+    "PortScanSettings", "Seconds", "Section", "SiteSettings", "SyslogSettings", "UplinkSettings",
 ]  # fmt: skip
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -186,10 +188,54 @@ class ControlSettings(Section, frozen=True):
     admins: str = "ipwatch-admin"
 
 
+class SyslogSettings(Section, frozen=True):
+    """[logs.syslog] where others send their logs to: host:port for each, "" is none.
+
+    `allow` are the networks that may send, `waiting` the lines that may wait of each sender.
+    """
+
+    udp: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
+    tcp: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
+    tls: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
+    allow: Annotated[tuple[str, ...], Meta(max_length=1024)] = ()
+    waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    certificate: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+    def __post_init__(self) -> None:
+        """Refuse a listener that nobody may send to, and TLS without a certificate."""
+        if (self.udp or self.tcp or self.tls) and not self.allow:
+            raise ValueError("say in allow which networks may send")
+        if self.tls and not (self.certificate and self.key):
+            raise ValueError("tls needs a certificate and a key")
+        for one in self.allow:
+            ipaddress.ip_network(one, strict=False)
+
+
 class LogSettings(Section, frozen=True):
-    """[logs] files that are followed for logins and API requests."""
+    """[logs] where logins and API requests are read from.
+
+    `time_zone` is that of stamps that name none ("" is this machine's), `rules` a folder whose
+    files stand in for those of config/logs, `fields` a site's own names of facts in JSON logs.
+    """
 
     files: tuple[str, ...] = ()
+    journal: bool = False
+    time_zone: str = ""
+    rules: str = ""
+    fields: dict[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
+    syslog: SyslogSettings = SyslogSettings()
+
+    def __post_init__(self) -> None:
+        """Refuse a time zone that is none."""
+        if self.time_zone:
+            try:
+                ZoneInfo(self.time_zone)
+            except (ZoneInfoNotFoundError, ValueError, OSError):
+                raise ValueError(
+                    f"time_zone {self.time_zone!r} is none: write for example Asia/Manila"
+                ) from None
 
 
 class CentralSettings(Section, frozen=True):

@@ -23,6 +23,7 @@ async def checks(house: House, now: float) -> list[Check]:
         rows.append(Check(name="daemon", ok=True, note="not running: this is a state folder"))
     else:
         rows += [*_capture(house.live), *_firewall(house.live), *_uplink(house.live, now)]
+        rows += [*_quiet(house.live), *_logs(house.live)]
         rows += [Check(name=name, ok=False, note=note) for name, note in _notes(house.live)]
     return sorted(rows, key=lambda row: row.ok)
 
@@ -42,6 +43,23 @@ def _stored(house: House) -> Iterator[Check]:
 async def _history(house: House) -> list[Check]:
     degraded = str((await house.stores.history.status()).get("degraded") or "")
     return [Check(name="history", ok=not degraded, note=degraded or "recording")]
+
+
+def _quiet(live: Live) -> Iterator[Check]:
+    """What is silenced on purpose is well, and said."""
+    counts = {why: count for why, count in live.pipeline.silenced.counts.items() if count}
+    if counts:
+        said = ", ".join(f"{count} ({why})" for why, count in counts.items())
+        yield Check(name="silenced", ok=True, note=f"findings that were expected: {said}")
+
+
+def _logs(live: Live) -> Iterator[Check]:
+    if live.logs is None:
+        return
+    counts = live.logs.counts()
+    read = " ".join(f"{name} {value:,}" for name, value in counts.items() if value)
+    if read:
+        yield Check(name="logs", ok=True, note=read)
 
 
 def _capture(live: Live) -> Iterator[Check]:
@@ -89,6 +107,10 @@ def _notes(live: Live) -> Iterator[tuple[str, str]]:
     yield from live.notes.items()
     if live.pipeline.trouble:
         yield "incidents", live.pipeline.trouble
-    if live.follower:
-        for path, note in live.follower.counters.problems.items():
+    if live.pipeline.roster_fault:
+        yield "roster", live.pipeline.roster_fault
+    if live.pipeline.unlearned:
+        yield "baselines", live.pipeline.unlearned
+    if live.logs:
+        for path, note in live.logs.problems().items():
             yield f"logs {path}", note

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ipwatchd.enforcement import Enforcement
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.lists import FeedKeeper
-    from ipwatchd.logs import Follower
+    from ipwatchd.logs import LogSources
     from ipwatchd.pipeline import Pipeline
     from ipwatchd.stores import Stores
     from ipwatchd.uplink import Uplink
@@ -36,7 +36,7 @@ class Live:
         self.enforcement: Enforcement | None = None
         self.blocked: BlockedReader | None = None
         self.uplink: Uplink | None = None
-        self.follower: Follower | None = None
+        self.logs: LogSources | None = None
         self.feeds: FeedKeeper | None = None
         self.notes: dict[str, str] = {}
         """part → what is wrong with it now, a sentence"""

@@ -81,14 +81,18 @@ class Authority:
         self.certificate.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, names: Sequence[str]) -> KeyPair:
-        """Issue a server certificate for names and addresses, the first of them its subject."""
+        """Issue a certificate for names and addresses, the first of them its subject.
+
+        Its owner may be a server, and a client (senders of syslog show theirs).
+        """
+        purposes = [ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH]
         key = ec.generate_private_key(ec.SECP256R1())
         issuer = self._key.public_key()
         certificate = (
             _builder(names[0], "ipwatchd lab CA", key)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(authority=False), critical=True)
-            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage(purposes), critical=False)
             .add_extension(
                 x509.SubjectAlternativeName([_alternative(name) for name in names]), critical=False
             )

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.logs.rules import parse_line
+from ipwatchd.logs.clock import Clock
+from ipwatchd.logs.rules import Reader
 from ipwatchd.logs.tail import Mark, Tail
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from ipwatchd.records.event import Api, Auth
+    from ipwatchd.logs.rules import LogEvent
 
 __all__ = ["FollowCounters", "Follower"]
 
@@ -46,28 +47,34 @@ class Follower:
     repeats lines and loses none.
     """
 
-    def __init__(self, paths: Sequence[Path | str], *, state: Path | None) -> None:
+    def __init__(
+        self, paths: Sequence[Path | str], *, state: Path | None, reader: Reader | None = None
+    ) -> None:
+        self._reader = reader or Reader()
         self._state = state
         self._problem = ""
         marks = self._load()
         self._tails = [
             Tail(Path(path), marks.get(str(path))) for path in dict.fromkeys(map(str, paths))
         ]
+        self.clocks = {str(tail.path): Clock(live=False) for tail in self._tails}
         self._written = marks
         self._lines = 0
         self._events = 0
 
-    def read(self, now: float) -> list[Auth | Api]:
+    def read(self, now: float) -> list[LogEvent]:
         """Return the events of the lines that came since the last poll, file by file."""
         self._save()
-        events: list[Auth | Api] = []
+        events: list[LogEvent] = []
         for tail in self._tails:
             source = str(tail.path)
             for line in tail.read(max(POLL_BYTES // len(self._tails), 1)):
                 self._lines += 1
-                event = parse_line(line, now=now, source=source)
+                event = self._reader.line(line, now=now, source=source)
                 if event is not None:
-                    events.append(event)
+                    ts = self.clocks[source].settle(event.ts, now)
+                    same = ts == event.ts
+                    events.append(event if same else msgspec.structs.replace(event, ts=ts))
         self._events += len(events)
         return events
 

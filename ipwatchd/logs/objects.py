@@ -27,7 +27,9 @@ class Objects:
     """Reads objects by shapes. `fields` are a site's own paths of facts, dots between names."""
 
     def __init__(self, shapes: Sequence[Shape], fields: Mapping[str, Sequence[str]]) -> None:
-        own = {fact: tuple(tuple(one.split(".")) for one in paths) for fact, paths in fields.items()}
+        own = {
+            fact: tuple(tuple(one.split(".")) for one in paths) for fact, paths in fields.items()
+        }
         self._shapes = [
             msgspec.structs.replace(
                 shape,
@@ -86,8 +88,7 @@ def _text(value: object) -> str:
     return "" if value in _NONE else str(value)
 
 
-def _login(
-    places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Auth | None:
+def _login(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Auth | None:
     """Return the login of an object whose `by` fact is one of the shape's cases."""
     case = shape.cases.get(_text(_fact(places, shape, shape.by)))
     if case is None or case.result == "nothing":
@@ -111,8 +112,7 @@ def _login(
     )  # fmt: skip
 
 
-def _request(
-    places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Api | None:
+def _request(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Api | None:
     """Return the request of an object that has a method and a status."""
     method = _fact(places, shape, "method")
     status = _status(_fact(places, shape, "status"))

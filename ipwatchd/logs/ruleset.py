@@ -200,11 +200,15 @@ def _add(rules: Ruleset, file: _File) -> None:
     for shape in file.json:
         rules.shapes.append(
             Shape(
-                shape.service, shape.by, {
+                shape.service,
+                shape.by,
+                {
                     fact: tuple(tuple(name.split(".")) for name in names)
                     for fact, names in shape.facts.items()
                 },
-                shape.inside, dict(shape.cases), shape.skip_user,
+                shape.inside,
+                dict(shape.cases),
+                shape.skip_user,
             )  # fmt: skip
         )
 

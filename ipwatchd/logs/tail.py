@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import os
 import stat
+import zlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -19,6 +21,10 @@ __all__ = ["Mark", "Tail"]
 _HEAD: Final = 256
 """Bytes at a file's start that tell it from another on the same inode number."""
 _CHUNK: Final = 1 << 18
+_PACKED: Final = 64
+"""Compressed old logs that are looked at."""
+_UNPACKED: Final = 256 << 20
+"""Bytes that a compressed old log may unpack to in memory: a bomb in its place ends there."""
 
 
 class Mark(msgspec.Struct):
@@ -80,7 +86,36 @@ class Tail:
             rotated = self.path.with_name(self.path.name + ".1")
             if self._is_marked(rotated):
                 return self._take(rotated)
+            if not self._is_marked(self.path) and self._unpack():
+                return True
         return self._take(self.path)
+
+    def _unpack(self) -> bool:
+        """Open what was rotated away and compressed since, if it is the file of the mark."""
+        for packed in sorted(self.path.parent.glob(f"{self.path.name}[.-]*.gz"))[:_PACKED]:
+            try:
+                copy = self._copy(packed)
+            except (OSError, EOFError, zlib.error):
+                continue
+            if copy >= 0:
+                found = os.fstat(copy)
+                self._file = copy
+                self.mark.device, self.mark.inode = found.st_dev, found.st_ino
+                os.lseek(copy, self.mark.position, os.SEEK_SET)
+                return True
+        return False
+
+    def _copy(self, packed: Path) -> int:
+        """Return a descriptor of what a compressed file holds, -1 where it begins otherwise."""
+        with gzip.open(packed, "rb") as source:
+            head = source.read(self.mark.head_bytes)
+            if not head or _digest(head) != self.mark.head:
+                return -1
+            copy = os.memfd_create("log", os.MFD_CLOEXEC)
+            size = os.write(copy, head)
+            while size < _UNPACKED and (block := source.read(_CHUNK)):
+                size += os.write(copy, block)
+        return copy
 
     def _take(self, path: Path) -> bool:
         try:

@@ -182,7 +182,9 @@ class Template:
         elif kind in _KINDS:
             inside = _KINDS[kind]
         else:
-            raise self._fail(f"{kind or name!r} is no kind: {', '.join(_KINDS)}, or ^ and characters")
+            raise self._fail(
+                f"{kind or name!r} is no kind: {', '.join(_KINDS)}, or ^ and characters"
+            )
         lazy = inside + "?" if kind == "text" else inside
         if name:
             if name not in _DEFAULTS:

@@ -52,7 +52,9 @@ def stamp(kind: str, text: str, hour: int, zone: tzinfo = UTC) -> float | None:
         case "day":
             return clf(text.replace("-", "/").replace(" ", ":", 1), zone)
         case "mysql":
-            return rfc3339(f"20{text[:2]}-{text[2:4]}-{text[4:6]} {text[7:].replace(' ', '0')}", zone)
+            return rfc3339(
+                f"20{text[:2]}-{text[2:4]}-{text[4:6]} {text[7:].replace(' ', '0')}", zone
+            )
         case _:
             return rfc3339(text, zone)
 
