@@ -3,7 +3,9 @@
 python benchmarks/memory.py [--json]
 
 Each process reads a capture in which every packet opens a flow and the clock stands still, so that
-all flows are alive at once; the peak of its resident memory is taken.
+all flows are alive at once; the peak of its resident memory is taken. Connection tracking's reader
+is given the kernel's answers about as many connections, made here: how many the kernel itself
+tracks (net.netfilter.nf_conntrack_max) is one number for all of the machine, and not ours to raise.
 """
 
 from __future__ import annotations
@@ -31,6 +33,21 @@ for batch in BlockReader(Path(sys.argv[1])).batches():
     assert done == len(batch.packets)
 print(meter.counters()["live"])
 """
+CONNTRACK: Final = """
+import sys
+from conntrack_answers import answers
+from ipwatchd.capture.conntrack_meter import BEGIN, GO_ON, ConntrackMeter
+from ipwatchd.capture.conntrack_timeouts import kernel_timeouts
+from ipwatchd.config import CaptureSettings
+meter = ConntrackMeter(CaptureSettings(flows=1 << 20), kernel_timeouts(lambda _: None))
+for number, mode in enumerate((BEGIN, GO_ON)):
+    now = 1_700_000_000_000_000_000 + number * 400_000_000_000
+    meter.begin(mode, now)
+    for entries in answers(int(sys.argv[1]), packets=10 + number):
+        meter.dumped(entries, now)
+    meter.end(whole=True)
+print(meter.tracked)
+"""
 
 
 def _capture(path: Path, flows: int) -> None:
@@ -57,8 +74,13 @@ def main() -> None:
             peer = measure.run(
                 ["softflowd", "-d", "-r", str(file), "-n", "127.0.0.1:9", "-m", "2000000"]
             )
-        assert int(ours.output) == count
-        result[str(count)] = {"ipwatchd": round(ours.memory), "softflowd": round(peer.memory)}
+        tracked = measure.run([sys.executable, "-c", CONNTRACK, str(count)])
+        assert int(ours.output) == int(tracked.output) == count
+        result[str(count)] = {
+            "ipwatchd": round(ours.memory),
+            "softflowd": round(peer.memory),
+            "ipwatchd, connection tracking": round(tracked.memory),
+        }
     lines = [f"{key}: {value}" for key, value in result.items()]
     measure.say(result, lines)
 

@@ -1,10 +1,13 @@
 """The process that capture_ring.py measures: a ring on an interface until standard input ends.
 
 Prints one JSON object: counters, and the CPU it took from the first packet on.
+
+    python benchmarks/ring_agent.py INTERFACE [--threads N] [--metadata]
 """
 
 from __future__ import annotations
 
+import argparse
 import json
 import resource
 import sys
@@ -22,13 +25,19 @@ def _cpu() -> tuple[float, float]:
 
 def main() -> None:
     """Capture, then report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("interface")
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--metadata", action="store_true")
+    options = parser.parse_args()
     seen = {"flows": 0, "events": 0}
 
     def deliver(capture: Capture) -> None:
         seen["flows"] += len(capture.flows)
         seen["events"] += len(capture.events)
 
-    ring = Ring([sys.argv[1]], CaptureSettings(flows=1 << 20), deliver)
+    settings = CaptureSettings(flows=1 << 20, threads=options.threads)
+    ring = Ring([options.interface], settings, deliver, metadata=options.metadata)
     ring.start()
     before = _cpu()
     print("ready", flush=True)
