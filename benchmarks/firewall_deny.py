@@ -25,7 +25,8 @@ from ipwatchd.config import FirewallSettings
 from ipwatchd.firewall import Firewall
 from ipwatchd.lab.netns import Namespace
 from ipwatchd.lists import Lists
-from ipwatchd.records.entry import ListEntry
+from ipwatchd.lists.block import Block
+from ipwatchd.lists.formats import Item
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,14 +46,9 @@ async def ours(folder: Path, texts: list[tuple[str, bool]], turns: int) -> dict[
     now = time.time()
     lists = await Lists.open(folder)
     start = time.perf_counter()
-    await lists.replace_source(
-        "feed:benchmark",
-        [
-            ListEntry(id=0, list="deny", network=text, reason="listed", author="feed", created=now)
-            for text, _ in texts
-        ],
-        now=now,
-    )
+    items = (Item(0, text) for text, _ in texts)
+    block = Block.gather(items, "listed", now)
+    await lists.replace_feed("feed:benchmark", "deny", block, now=now)
     taken = time.perf_counter() - start
     found: list[float] = []
     kernel: list[float] = []

@@ -10,14 +10,16 @@ import hashlib
 from typing import TYPE_CHECKING, Final
 
 import msgspec
+import numpy as np
 
 from ipwatchd.lists.compile import network_ranges, overlaps
+from ipwatchd.records.address import is_v4
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ipwatchd.config.settings import FeedSettings
-    from ipwatchd.lists.formats import Import, Item
+    from ipwatchd.lists.block import Block
 
 __all__ = ["SPECIAL", "FeedRefusedError", "FeedState", "checksum", "judge", "retry_in"]
 
@@ -30,6 +32,9 @@ SPECIAL: Final = (
 _FEW: Final = 50
 """Below so many entries a share says nothing: a list of three may become one of one."""
 _SHOWN: Final = 3
+_V4_MOST: Final = 1 << 24
+_V6_MOST: Final = 1 << 57
+"""In the upper half of an address: the width of a /7."""
 _RETRY: Final = (60.0, 300.0, 900.0)
 
 
@@ -69,43 +74,56 @@ def retry_in(failures: int, every: float) -> float:
 
 
 def judge(
-    parsed: Import, settings: FeedSettings, own: Sequence[str], before: int
-) -> tuple[list[Item], int]:
-    """Return the items to take and how many were left out; FeedRefusedError says what is wrong.
+    block: Block, settings: FeedSettings, own: Sequence[str], before: int
+) -> tuple[Block, int]:
+    """Return the rows to take and how many were left out; FeedRefusedError says what is wrong.
 
     `own` are the site's networks, `before` is how many entries the last good one had.
     """
-    items = parsed.entries
-    if not items and parsed.problem_count == 0 and before:
+    if not len(block) and before:
         raise FeedRefusedError(f"it names no address any more (it had {before})")
-    if len(items) > settings.max_entries:
-        raise FeedRefusedError(f"it has {len(items)} entries, over max_entries")
+    if len(block) > settings.max_entries:
+        raise FeedRefusedError(f"it has {len(block)} entries, over max_entries")
     skipped = 0
     if settings.list == "deny":
-        items, skipped = _without_own(items, settings, [*own, *SPECIAL])
-    if before >= _FEW and len(items) < before * settings.shrink:
+        block, skipped = _without_own(block, settings, [*own, *SPECIAL])
+    else:
+        _refuse_blanket(block)
+    if before >= _FEW and len(block) < before * settings.shrink:
         raise FeedRefusedError(
-            f"it shrank from {before} to {len(items)} entries, under shrink ({settings.shrink:g})"
+            f"it shrank from {before} to {len(block)} entries, under shrink ({settings.shrink:g})"
         )
-    if before >= _FEW and len(items) > before * settings.growth:
+    if before >= _FEW and len(block) > before * settings.growth:
         raise FeedRefusedError(
-            f"it grew from {before} to {len(items)} entries, over growth ({settings.growth:g})"
+            f"it grew from {before} to {len(block)} entries, over growth ({settings.growth:g})"
         )
-    return items, skipped
+    return block, skipped
 
 
-def _without_own(
-    items: list[Item], settings: FeedSettings, own: Sequence[str]
-) -> tuple[list[Item], int]:
-    """Return the items that hold no network of ours, and how many do."""
-    if not items:
-        return items, 0
-    hits = overlaps(network_ranges(item.network for item in items), network_ranges(own)).tolist()
-    ours = [item for item, hit in zip(items, hits, strict=True) if hit]
-    if ours and settings.own == "refuse":
-        named = ", ".join(item.network for item in ours[:_SHOWN])
+def _refuse_blanket(block: Block) -> None:
+    """Refuse an allow list that lets a large part of the Internet past every deny."""
+    ranges = block.ranges
+    hosts = ranges["last_lo"] - ranges["first_lo"]
+    four = is_v4(ranges["first_hi"], ranges["first_lo"])
+    blanket = (four & (hosts >= _V4_MOST)) | (
+        ~four & (ranges["last_hi"] - ranges["first_hi"] >= _V6_MOST)
+    )
+    if blanket.any():
+        row = int(np.flatnonzero(blanket)[0])
         raise FeedRefusedError(
-            f"it lists networks of our own or of nobody abroad ({named}, {len(ours)} in all): "
-            'set own = "skip" to take the rest'
+            f"it allows {block.entry(row, '', 'allow').network}, wider than /8 (IPv6: /7): no "
+            "service is so large, and whatever is denied there would pass"
         )
-    return [item for item, hit in zip(items, hits, strict=True) if not hit], len(ours)
+
+
+def _without_own(block: Block, settings: FeedSettings, own: Sequence[str]) -> tuple[Block, int]:
+    """Return the rows that hold no network of ours, and how many do."""
+    hits = overlaps(block.ranges, network_ranges(own))
+    ours = np.flatnonzero(hits)
+    if len(ours) and settings.own == "refuse":
+        shown = (block.entry(row, "", "deny").network for row in ours[:_SHOWN].tolist())
+        raise FeedRefusedError(
+            f"it lists networks of our own or of nobody abroad ({', '.join(shown)}, {len(ours)} in "
+            'all): set own = "skip" to take the rest'
+        )
+    return block.take(~hits), len(ours)

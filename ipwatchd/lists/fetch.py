@@ -6,7 +6,7 @@ import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipwatchd.lists.formats import BYTES
+from ipwatchd.lists.readers import BYTES
 
 if TYPE_CHECKING:
     import aiohttp

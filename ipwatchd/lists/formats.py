@@ -1,8 +1,4 @@
-"""Lists as files: plain text (netset), CSV, JSON and others, in and out. Pure.
-
-A feed's file is hostile until read: BYTES and JSON_BYTES bound what is decoded at all, LINE a line,
-ENTRIES the count; a page of HTML or a disk image is refused as what it is, early.
-"""
+"""Lists as files, in and out: what a file's rows come to as items, and entries as text. Pure."""
 
 from __future__ import annotations
 
@@ -10,39 +6,33 @@ import csv
 import io
 import json
 import re
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-import msgspec
-
 from ipwatchd.lists.admit import ENTRIES
-from ipwatchd.lists.indicators import (
-    is_misp,
-    is_stix,
-    is_tweetfeed,
-    misp_rows,
-    stix_rows,
-    tweetfeed_rows,
-)
+from ipwatchd.lists.readers import LINE, NETWORK_NAMES, READERS, guess, text_of
 from ipwatchd.lists.rows import clean
 from ipwatchd.records.entry import LISTS, ListEntry
-from ipwatchd.records.network import canonical
+from ipwatchd.records.network import canonical, is_selector
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-__all__ = ["FEED_FORMATS", "FORMATS", "Import", "Item", "Problem", "entries_of", "export", "parse"]
+    from ipwatchd.lists.readers import Row
 
-FORMATS: Final = ("plain", "csv", "json")
+__all__ = [
+    "FEED_FORMATS", "FORMATS", "Import", "Item", "Problem", "Reader", "entries_of", "export",
+    "parse",
+]  # fmt: skip
+
+FORMATS: Final = ("plain", "csv", "json", "nft")
 FEED_FORMATS: Final = (*FORMATS, "stix", "misp", "tweetfeed")
-BYTES: Final = 64 << 20
-JSON_BYTES: Final = 32 << 20  # decoded JSON takes some ten times its text
-LINE: Final = 2048
 PROBLEMS: Final = 100  # kept to show; all are counted
 JUNK_SHARE: Final = 0.2
 JUNK_LEAST: Final = 10  # so few slips are a person's, whatever their share
 _GIVE_UP: Final = 1000  # problems after which a file of mostly junk is not read to its end
 
-_NETWORK_NAMES: Final = ("network", "cidr", "value", "ip", "address", "prefix")
+_CHOOSES: Final = "{} chooses addresses: that is for an admin to put on a list"
 _REASON_NAMES: Final = ("reason", "comment", "description", "sblid")
 _COLUMNS: Final = (
     "list", "network", "reason", "author", "created", "expires", "scope", "source", "ticket",
@@ -67,6 +57,7 @@ class Item(NamedTuple):
     expires: float = 0.0
     list: str = ""
     ticket: str = ""
+    scope: str = ""
 
 
 class Import(NamedTuple):
@@ -78,40 +69,76 @@ class Import(NamedTuple):
     problem_count: int
 
 
-class _Row(NamedTuple):
-    line: int
-    values: Mapping[str, Any]
+class Reader:
+    """Reads a file item by item; what is wrong with it stands here afterwards.
+
+    `selectors` lets country:RU and its like be read: a feed, which is a stranger's word, may not
+    choose a country. Raises ValueError with one sentence where the file is no list at all, at once
+    or at the end of the items.
+    """
+
+    def __init__(
+        self, data: bytes | str, format: str = "", *, now: float = 0.0, selectors: bool = True  # noqa: A002
+    ) -> None:  # fmt: skip
+        text = text_of(data)
+        kind = format or guess(text)
+        if kind not in READERS:
+            raise ValueError(f"there is no format {kind!r}: use {', '.join(FEED_FORMATS)}")
+        self._rows = READERS[kind](text)
+        self._now = now
+        self._selectors = selectors
+        self.problems: list[Problem] = []
+        self.notes: list[Problem] = []
+        self.problem_count = 0
+        self.read = 0
+        """Items so far."""
+
+    def __iter__(self) -> Iterator[Item]:
+        for row in self._rows:
+            try:
+                item, note = _item(row, self._now)
+                if not self._selectors and is_selector(item.network):
+                    raise ValueError(_CHOOSES.format(item.network[:80]))  # noqa: TRY301 (as any other)
+            except ValueError as error:
+                if not self._told(row.line, str(error)):
+                    break
+                continue
+            self.read += 1
+            if self.read > ENTRIES:
+                raise ValueError(f"the file has over {ENTRIES} entries, more than lists may hold")
+            if note and len(self.notes) < PROBLEMS:
+                self.notes.append(Problem(row.line, note))
+            yield item
+        self._refuse_junk()
+
+    def _told(self, line: int, text: str) -> bool:
+        """Note a problem; tell whether it is worth reading on."""
+        self.problem_count += 1
+        if self.problem_count <= PROBLEMS:
+            self.problems.append(Problem(line, text))
+        return self.problem_count < _GIVE_UP or self.problem_count < self.read
+
+    def _refuse_junk(self) -> None:
+        """Raise where a file is no list: too much of it is none, or all of it."""
+        problems, lines = self.problem_count, self.problem_count + self.read
+        if not problems or (
+            self.read and (problems <= JUNK_LEAST or problems <= JUNK_SHARE * lines)
+        ):
+            return
+        first = self.problems[0]
+        raise ValueError(
+            f"the file is no list of addresses: {problems} of {lines} lines read are none, the "
+            f"first is line {first.line} ({first.text[:200]})"
+        )
 
 
 def parse(data: bytes | str, format: str = "", *, now: float = 0.0) -> Import:  # noqa: A002 (what files call it)
     """Return what a file lists; `format` is one of FORMATS, or "" to tell by its look.
 
-    `now` is what durations count from (CrowdSec's decisions). Raises ValueError with one sentence
-    where the file is no list at all.
+    `now` is what durations count from (CrowdSec's decisions). Raises ValueError as Reader does.
     """
-    text = _text(data)
-    kind = format or _guess(text)
-    if kind not in _ROWS:
-        raise ValueError(f"there is no format {kind!r}: use {', '.join(FEED_FORMATS)}")
-    result = Import([], [], [], 0)
-    problems = 0
-    for row in _ROWS[kind](text):
-        try:
-            item, note = _item(row, now)
-        except ValueError as error:
-            problems += 1
-            if problems <= PROBLEMS:
-                result.problems.append(Problem(row.line, str(error)))
-            if problems >= _GIVE_UP and problems > len(result.entries):
-                break
-            continue
-        if len(result.entries) >= ENTRIES:
-            raise ValueError(f"the file has over {ENTRIES} entries, more than the lists may hold")
-        result.entries.append(item)
-        if note and len(result.notes) < PROBLEMS:
-            result.notes.append(Problem(row.line, note))
-    _refuse_junk(result, problems)
-    return result._replace(problem_count=problems)
+    reader = Reader(data, format, now=now)
+    return Import([*reader], reader.problems, reader.notes, reader.problem_count)
 
 
 def entries_of(
@@ -128,6 +155,7 @@ def entries_of(
         ListEntry(
             id=0, list=item.list or list, network=item.network, reason=item.reason or reason,
             author=author, created=now, expires=item.expires, source=source, ticket=item.ticket,
+            scope=item.scope or "site",
         )
         for item in items
     ]  # fmt: skip
@@ -149,127 +177,28 @@ def export(entries: Sequence[ListEntry], format: str) -> str:  # noqa: A002 (as 
     return out.getvalue()
 
 
-def _text(data: bytes | str) -> str:
-    if len(data) > BYTES:
-        raise ValueError(f"the file is over {BYTES} bytes: no list this program takes is so large")
-    text = data if isinstance(data, str) else data.decode("utf-8-sig", errors="replace")
-    start = text[:65536]
-    if "\0" in start:
-        raise ValueError("the file is binary (it holds NUL bytes), not a list in text")
-    if not start.strip():
-        raise ValueError("the file is empty: write a comment line where an empty list is meant")
-    if start.lstrip().startswith("<"):
-        raise ValueError("the file is a web page (HTML or XML), not a list: check its address")
-    return text
-
-
-def _guess(text: str) -> str:
-    start = text[:4096].lstrip()
-    if start[0] in "[{":
-        return "json"
-    if is_tweetfeed(start.partition("\n")[0]):
-        return "tweetfeed"
-    header = {name.strip() for name in start.partition("\n")[0].lower().split(",")}
-    return "csv" if len(header) > 1 and header & {*_NETWORK_NAMES} else "plain"
-
-
-def _plain_rows(text: str) -> Iterator[_Row]:
-    """Yield the first word of each line; # and ; begin a comment, taken as the reason."""
-    for number, line in enumerate(io.StringIO(text), 1):
-        if len(line) > LINE:
-            yield _Row(number, {"problem": f"the line is over {LINE} characters"})
-            continue
-        words, _, comment = line.replace(";", "#", 1).partition("#")
-        if words := words.strip():
-            yield _Row(number, {"network": words.split()[0], "reason": comment.strip()})
-
-
-def _csv_rows(text: str) -> Iterator[_Row]:
-    # A line over the bound is blanked, so that the numbers of the others stay right.
-    reader = csv.DictReader(
-        (line if len(line) <= LINE else "?\n" for line in io.StringIO(text)), skipinitialspace=True
-    )
-    try:
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
-        for row in reader:
-            yield _Row(reader.line_num, {name: word for name, word in row.items() if name and word})
-    except csv.Error as error:
-        yield _Row(reader.line_num, {"problem": f"no CSV: {error}"})
-
-
-def _json_rows(text: str) -> Iterator[_Row]:
-    """Yield elements of an array, of an object's "list" (MISP warning lists), or of JSON lines."""
-    if len(text) > JSON_BYTES:
-        raise ValueError(f"the JSON is over {JSON_BYTES} bytes: split it, or give it as plain text")
-    elements = _elements(text)
-    only = elements[0] if len(elements) == 1 else None
-    if is_stix(only):
-        yield from _numbered(stix_rows(only))
-        return
-    if is_misp(only):
-        yield from _numbered(misp_rows(only))
-        return
-    for number, element in enumerate(elements, 1):
-        if isinstance(element, dict):
-            if element.get("type") != "metadata":  # the last line of Spamhaus's files
-                yield _Row(number, element)
-        else:
-            yield _Row(number, {"network": str(element)[:LINE]})
-
-
-def _numbered(rows: Iterable[Mapping[str, Any]]) -> Iterator[_Row]:
-    for number, row in enumerate(rows, 1):
-        yield _Row(number, row)
-
-
-def _tweetfeed_rows(text: str) -> Iterator[_Row]:
-    yield from _numbered(tweetfeed_rows(text))
-
-
-def _elements(text: str) -> list[Any]:
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        try:
-            value = msgspec.json.Decoder().decode_lines(text)
-        except (msgspec.DecodeError, RecursionError) as error:
-            raise ValueError(f"the file is neither JSON nor JSON lines: {error}") from None
-    if isinstance(value, dict):
-        value = value.get("list", [value])
-    found = value if isinstance(value, list) else [value]
-    # What `cscli decisions list -o json` prints: alerts that hold their decisions.
-    if found and isinstance(found[0], dict) and isinstance(found[0].get("decisions"), list):
-        return [one for alert in found if isinstance(alert, dict)
-                for one in alert.get("decisions") or ()]  # fmt: skip
-    return found
-
-
-_ROWS: Final = {
-    "plain": _plain_rows, "csv": _csv_rows, "json": _json_rows, "stix": _json_rows,
-    "misp": _json_rows, "tweetfeed": _tweetfeed_rows,
-}  # fmt: skip
-
-
-def _item(row: _Row, now: float) -> tuple[Item, str]:
+def _item(row: Row, now: float) -> tuple[Item, str]:
     values = row.values
+    if len(values) == 2 and "network" in values and "reason" in values:
+        network, note = canonical(str(values["network"])[:LINE])
+        return Item(row.line, network, clean(str(values["reason"] or ""))), note
     if "problem" in values:
         raise ValueError(values["problem"])
-    name = _first(values, _NETWORK_NAMES)
+    name = _first(values, NETWORK_NAMES)
     if not name:
-        raise ValueError(f"it names no network (looked for {', '.join(_NETWORK_NAMES)})")
+        raise ValueError(f"it names no network (looked for {', '.join(NETWORK_NAMES)})")
     network, note = canonical(name[:LINE])
     # Another program's `list` is not ours; our own files have a column `network`.
     own_list = str(values.get("list") or "") if "network" in values else ""
     if own_list and own_list not in LISTS:
         raise ValueError(f"there is no list {own_list[:40]!r}: use {' or '.join(LISTS)}")
-    if "network" in values and str(values.get("scope") or "site") != "site":
-        raise ValueError(f"scope {str(values['scope'])[:40]!r} is not enforced by this release")
     item = Item(
         line=row.line,
         network=network,
         reason=clean(_first(values, _REASON_NAMES)),
         expires=_time(values.get("expires")) or _duration(values.get("duration"), now),
         list=own_list,
+        scope=str(values.get("scope") or "")[:32] if "network" in values else "",
         ticket=clean(str(values.get("ticket") or "")),
     )
     return item, note
@@ -282,10 +211,18 @@ def _first(values: Mapping[str, Any], names: Iterable[str]) -> str:
 def _time(value: object) -> float:
     if value is None or not str(value):
         return 0.0
+    text = str(value)[:40]
     try:
-        return float(str(value))
+        return float(text)
     except ValueError:
-        raise ValueError(f"{str(value)[:40]!r} is no time in epoch seconds") from None
+        pass
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(
+            f"{text!r} is no time: write epoch seconds, or 2026-12-31T18:00:00+08:00"
+        ) from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _duration(value: object, now: float) -> float:
@@ -297,17 +234,3 @@ def _duration(value: object, now: float) -> float:
     if "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration: write 4h or 3h59m10s")
     return now + sum(float(number) * _UNITS[unit] for number, unit in parts)
-
-
-def _refuse_junk(result: Import, problems: int) -> None:
-    """Raise where a file is no list: too much of it is none, or all of it."""
-    lines = problems + len(result.entries)
-    if not problems or (
-        result.entries and (problems <= JUNK_LEAST or problems <= JUNK_SHARE * lines)
-    ):
-        return
-    first = result.problems[0]
-    raise ValueError(
-        f"the file is no list of addresses: {problems} of {lines} lines read are none, the first "
-        f"is line {first.line} ({first.text[:200]})"
-    )

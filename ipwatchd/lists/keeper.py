@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import msgspec
 
-from ipwatchd.lists import formats
+from ipwatchd.lists.block import Block
 from ipwatchd.lists.feeds import FeedState, checksum, judge, retry_in
 from ipwatchd.lists.fetch import fetch
+from ipwatchd.lists.formats import Reader
 from ipwatchd.records.duration import duration_text
 
 if TYPE_CHECKING:
@@ -27,6 +28,26 @@ if TYPE_CHECKING:
 __all__ = ["FeedKeeper"]
 
 _LOOK: Final = 1.0
+NOTHING: Final = Block.gather((), "", 0.0)
+
+
+class Taken(NamedTuple):
+    """What a feed's bytes come to."""
+
+    block: Block
+    skipped: int
+    problems: int
+
+
+def read(
+    data: bytes, name: str, settings: FeedSettings, *, own: Sequence[str], before: int, now: float
+) -> Taken:
+    """Return what of a feed is taken; ValueError says why it is not to be believed. Pure."""
+    reader = Reader(data, settings.format, now=now, selectors=False)
+    items = (item for item in reader if not item.expires or item.expires > now)
+    block = Block.gather(items, f"listed by {name}", now)
+    block, skipped = judge(block, settings, own, before)
+    return Taken(block, skipped, reader.problem_count)
 
 
 class FeedKeeper:
@@ -93,6 +114,9 @@ class FeedKeeper:
         settings = self._feeds[name]
         async with self._busy:
             state = self._states.setdefault(name, FeedState(name=name))
+            if state.entries and not self._lists.size(f"feed:{name}"):
+                # The lists are other than when this was noted (a new lists.db, a backup).
+                state.checksum = state.etag = state.modified = ""
             state.tried = now
             try:
                 changed = await self._take(state, settings, now, force=force)
@@ -114,7 +138,7 @@ class FeedKeeper:
         came = await fetch(session, settings, FeedState(name="") if force else state)
         if came is None:
             return False
-        mark = checksum(came.data)
+        mark = await asyncio.to_thread(checksum, came.data)
         if mark == state.checksum and not force:
             state.etag, state.modified = came.etag, came.modified
             return False
@@ -123,18 +147,15 @@ class FeedKeeper:
     async def _replace(
         self, state: FeedState, settings: FeedSettings, came: Fetched, now: float, *, force: bool
     ) -> bool:
-        parsed = await asyncio.to_thread(formats.parse, came.data, settings.format, now=now)
         before = 0 if force else state.entries
-        items, skipped = await asyncio.to_thread(judge, parsed, settings, self._own, before)
-        entries = formats.entries_of(
-            [item._replace(list="") for item in items if not item.expires or item.expires > now],
-            list=settings.list, source=f"feed:{state.name}", author=f"feed:{state.name}",
-            reason=f"listed by {state.name}", now=now,
-        )  # fmt: skip
-        done = await self._lists.replace_source(f"feed:{state.name}", entries, now=now)
+        taken = await asyncio.to_thread(
+            read, came.data, state.name, settings, own=self._own, before=before, now=now
+        )
+        source = f"feed:{state.name}"
+        done = await self._lists.replace_feed(source, settings.list, taken.block, now=now)
         state.checksum, state.etag, state.modified = checksum(came.data), came.etag, came.modified
-        state.entries, state.skipped = len(entries) - done.refused, skipped
-        state.problems = parsed.problem_count + done.refused
+        state.entries, state.skipped = len(taken.block), taken.skipped
+        state.problems = taken.problems
         if done.added or done.removed or done.renewed:
             state.changed = now
             return True
@@ -145,7 +166,7 @@ class FeedKeeper:
         state = self._states[name]
         if not state.entries or now - state.success < settings.stale:
             return False
-        await self._lists.replace_source(f"feed:{name}", [], now=now)
+        await self._lists.replace_feed(f"feed:{name}", settings.list, NOTHING, now=now)
         state.error = (
             f"released its {state.entries} entries: no good copy for "
             f"{duration_text(settings.stale)} ({state.error})"
@@ -156,7 +177,7 @@ class FeedKeeper:
 
     async def _drop(self, name: str, now: float) -> bool:
         """Take off what a feed said that is no longer in the configuration."""
-        done = await self._lists.replace_source(f"feed:{name}", [], now=now)
+        done = await self._lists.replace_feed(f"feed:{name}", "deny", NOTHING, now=now)
         del self._states[name]
         self._keep()
         return bool(done.removed)

@@ -8,6 +8,8 @@ at once, so that no task ever sees it half done.
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,10 +23,11 @@ from ipwatchd.records.network import canonical, is_selector
 from ipwatchd.records.policy import empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
+    from ipwatchd.lists.blocks import Feed
     from ipwatchd.records.address import IPAddress
     from ipwatchd.records.entry import ListEntry
 
@@ -36,12 +39,18 @@ __all__ = ["Memory"]
 class Memory:
     """What the store holds, ready to be asked."""
 
-    def __init__(self, entries: Sequence[ListEntry], spans: NDArray[np.void]) -> None:
+    def __init__(
+        self, entries: Sequence[ListEntry], spans: NDArray[np.void],
+        feeds: Mapping[str, Feed] | None = None,
+    ) -> None:  # fmt: skip
         self.bindings: dict[str, NDArray[np.void]] = {}
         """What selectors stand for now, ranges in any order."""
         self.selected: dict[int, ListEntry] = {}
         """The entries that are selectors."""
         self.entries: dict[int, ListEntry] = {}
+        """Those that come line by line; what feeds say is in `feeds`."""
+        self.feeds: dict[str, Feed] = {}
+        self._starts: list[int] = []
         self.responses = 0
         self.management: tuple[str, ...] = ()
         self._keys: dict[tuple[str, str, str, str], int] = {}
@@ -61,7 +70,7 @@ class Memory:
         self.live = Tier(ids[~bulk], deny[~bulk], spans[~bulk])
         self.bulk = Tier(ids[bulk], deny[bulk], spans[bulk])
         self.view: View
-        self._look()
+        self.apply_feeds(dict(feeds or {}), self.bulk_with(feeds or {}))
         own = [entry for entry in entries if entry.scope != "site"]
         self.apply(self.tiers([], own), [], [])
 
@@ -103,6 +112,48 @@ class Memory:
             self._keep(entry)
         self._look()
 
+    def bulk_with(self, feeds: Mapping[str, Feed]) -> Tier:
+        """Return what bulk will be with these feeds; changes nothing.
+
+        Row n of all feeds in order has the id -1 - n.
+        """
+        old = self.bulk
+        own = old.ids >= 0
+        sizes = [len(feed.block) for feed in feeds.values()]
+        deny = np.repeat([feed.list == "deny" for feed in feeds.values()], sizes)
+        return Tier(
+            np.concatenate([old.ids[own], -1 - np.arange(sum(sizes))]),
+            np.concatenate([old.is_deny[own], deny.astype(np.bool_)]),
+            np.concatenate([old.ranges[own], *(feed.block.ranges for feed in feeds.values())]),
+        )
+
+    def apply_feeds(self, feeds: dict[str, Feed], bulk: Tier) -> None:
+        """Bring memory to what was committed of feeds."""
+        self.feeds, self.bulk = feeds, bulk
+        self._starts = [0, *accumulate(len(feed.block) for feed in feeds.values())]
+        self._look()
+
+    def _row(self, number: int) -> tuple[str, int]:
+        """Return the feed and its row of an id below 0."""
+        place = -1 - number
+        feed = bisect_right(self._starts, place) - 1
+        return [*self.feeds][feed], place - self._starts[feed]
+
+    def _entry(self, number: int) -> ListEntry:
+        if number >= 0:
+            return self.entries[number]
+        source, row = self._row(number)
+        return self.feeds[source].block.entry(row, source, self.feeds[source].list)
+
+    def __len__(self) -> int:
+        return len(self.entries) + self._starts[-1]
+
+    def all(self) -> Iterator[ListEntry]:
+        """Yield every entry: those that come line by line by number, then the feeds' by address."""
+        yield from sorted(self.entries.values(), key=lambda entry: entry.id)
+        for source, feed in self.feeds.items():
+            yield from feed.block.entries(source, feed.list)
+
     def may_be_allowed(self, network: str) -> bool:
         """Tell quickly whether an allow entry may hold this network's first address."""
         if is_selector(network):
@@ -111,13 +162,20 @@ class Memory:
         one = np.array([hi], np.uint64), np.array([lo], np.uint64)
         return bool(self.live.allows(*one)[0] or self.bulk.allows(*one)[0])
 
-    def ended(self, now: float) -> list[ListEntry]:
-        """Return the entries whose end has come."""
+    def ended(self, now: float) -> tuple[list[ListEntry], dict[str, NDArray[np.bool_]]]:
+        """Return the entries whose end has come, and of feeds which of their rows."""
         moment = nanoseconds(now)
         ids = [one for tier in self._all() for one in tier.ended(moment)]
         # A selector that is bound to nobody ends as well.
         ids += [one.id for one in self.selected.values() if 0 < nanoseconds(one.expires) <= moment]
-        return [self.entries[one] for one in dict.fromkeys(ids)]
+        rows: dict[str, NDArray[np.bool_]] = {}
+        if any(one < 0 for one in ids):
+            for source, feed in self.feeds.items():
+                expires = feed.block.ranges["expires"]
+                over = (expires > 0) & (expires <= moment)
+                if over.any():
+                    rows[source] = over
+        return [self.entries[one] for one in dict.fromkeys(ids) if one >= 0], rows
 
     def _all(self) -> tuple[Tier, ...]:
         return self.live, self.bulk, *self.scoped.values()
@@ -134,7 +192,7 @@ class Memory:
             ids = self.scoped[scope].holding(hi, lo) if scope in self.scoped else []
         else:
             ids = self.live.holding(hi, lo) + self.bulk.holding(hi, lo)
-        return [self.entries[one] for one in dict.fromkeys(ids)]
+        return [self._entry(one) for one in dict.fromkeys(ids)]
 
     def covering(self, list: str, network: str, scope: str = "site") -> list[ListEntry]:
         """Return the entries of a list that hold the whole network, narrowest first."""

@@ -52,4 +52,18 @@ CREATE TRIGGER changes_explain BEFORE DELETE ON changes
 WHEN EXISTS (SELECT 1 FROM entries WHERE id = OLD.entry)
 BEGIN SELECT RAISE(ABORT, 'a change of an entry in force is not forgotten'); END
 """,
+    # Feeds in columns (block.py). Their rows as entries go; each feed is fetched anew.
+    """
+CREATE TABLE blocks (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT,
+    source TEXT NOT NULL,
+    list TEXT NOT NULL CHECK (list IN ('allow', 'deny')),
+    time REAL NOT NULL,
+    whole INTEGER NOT NULL,
+    rows INTEGER NOT NULL,
+    body BLOB NOT NULL
+);
+CREATE INDEX blocks_source ON blocks (source);
+DELETE FROM entries WHERE source LIKE 'feed:%'
+""",
 )

@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Self
 import numpy as np
 
 from ipwatchd import sqlite
-from ipwatchd.lists import rows
+from ipwatchd.lists import blocks, rows
 from ipwatchd.lists.admit import ENTRIES, RESPONSES, FullError, admit
+from ipwatchd.lists.block import Block, DamagedError, step
+from ipwatchd.lists.blocks import Feed
 from ipwatchd.lists.compile import merge, nanoseconds, network_ranges
 from ipwatchd.lists.enter import Imported, guard, prepare, renewal
 from ipwatchd.lists.memory import Memory
@@ -29,16 +31,21 @@ from ipwatchd.records.network import canonical
 from ipwatchd.records.policy import Policy, ServicePolicy, empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     import aiosqlite
     from numpy.typing import NDArray
 
+    from ipwatchd.lists.block import Step
     from ipwatchd.lists.memory import Tiers
 
 __all__ = ["Change", "Lists", "NoEntryError"]
 
+_TOLD: Final = 1000
+"""Changes of a feed at once that are recorded one by one: a feed that turns over each hour must not
+fill the disk with its history."""
+_MANY: Final = "*"
 _SMALL: Final = 5000
 """Up to so many live rows are merged in a millisecond: a hop to another thread costs more."""
 
@@ -80,8 +87,14 @@ class Lists:
             state_dir / "lists.db", MIGRATIONS, durable=True, read_only=read_only
         )
         try:
-            memory = Memory(*await rows.load(db))
+            memory = Memory(*await rows.load(db), await blocks.load(db))
             memory.protect(management)
+        except DamagedError as error:
+            await db.close()
+            raise sqlite.CorruptStoreError(
+                f"{state_dir / 'lists.db'} is damaged ({error}): move it aside (a new one is made "
+                "at the next start) or put back a backup"
+            ) from error
         except BaseException:
             await db.close()
             raise
@@ -149,7 +162,7 @@ class Lists:
         FullError where they are too many.
         """
         async with self._writing:
-            if len(entries) + len(self._memory.entries) > ENTRIES:
+            if len(entries) + len(self._memory) > ENTRIES:
                 self._refused_full += 1
                 raise FullError(f"{len(entries)} entries more are over {ENTRIES}: remove some")
             ready = await asyncio.to_thread(
@@ -195,7 +208,11 @@ class Lists:
     async def expire(self, now: float) -> list[ListEntry]:
         """Remove and return the entries whose end has come; a clock set back brings none back."""
         async with self._writing:
-            gone = self._memory.ended(now)
+            gone, rows_of_feeds = self._memory.ended(now)
+            for source, over in rows_of_feeds.items():
+                feed = self._memory.feeds[source]
+                rest = feed.block.take(~over)
+                await self._put(source, feed.list, step(feed.block, rest), now, "its time was over")
             if gone:
                 async with sqlite.transaction(self._db):
                     await rows.delete(self._db, [entry.id for entry in gone])
@@ -210,17 +227,17 @@ class Lists:
     async def replace_source(
         self, source: str, entries: Iterable[ListEntry], *, now: float
     ) -> Replaced:
-        """Make these (their id and source aside) all that a feed or the centre says, at once.
+        """Make these (their id and source aside) all that the centre says, at once.
 
         What can't be an entry is left out and named in `refused`. Raises ValueError where `source`
-        is neither feed:NAME nor central, FullError where the lists would be too full.
+        is not central, FullError where the lists would be too full.
         """
-        if not is_replaced(source):
-            raise ValueError(f"{source!r} is no feed and not the centre: add entries one by one")
+        if source != "central":
+            raise ValueError(f"{source!r} is not the centre: add entries one by one")
         async with self._writing:
             old = [entry for entry in self._memory.entries.values() if entry.source == source]
             wanted = [*entries]
-            if len(wanted) + len(self._memory.entries) - len(old) > ENTRIES:
+            if len(wanted) + len(self._memory) - len(old) > ENTRIES:
                 self._refused_full += 1
                 raise FullError(f"{source} has {len(wanted)} entries: over {ENTRIES} with the rest")
             change = await asyncio.to_thread(plan, source, old, wanted, now=now)
@@ -238,6 +255,53 @@ class Lists:
                 tiers = await asyncio.to_thread(self._memory.tiers, before, [*added, *renewed])
             self._memory.apply(tiers, before, [*added, *renewed])
         return change.replaced()
+
+    async def replace_feed(self, source: str, list: str, block: Block, *, now: float) -> Replaced:
+        """Make these rows all that a feed (feed:NAME) says, at once; FullError for too many."""
+        async with self._writing:
+            old = self._memory.feeds.get(source)
+            before = old.block if old and old.list == list else _EMPTY
+            if len(block) + len(self._memory) - (len(old.block) if old else 0) > ENTRIES:
+                self._refused_full += 1
+                raise FullError(f"{source} has {len(block)} entries: over {ENTRIES} with the rest")
+            change = await asyncio.to_thread(step, before, block)
+            if old is None or old.list == list:
+                reason = "no longer in the source"
+            else:
+                reason = f"the feed is for the {list} list now"
+                await self._put(source, old.list, step(old.block, _EMPTY), now, reason)
+            await self._put(source, list, change, now, reason)
+        renewed = int(change.put.sum() - change.added.sum())
+        return Replaced(int(change.added.sum()), int(change.gone.sum()), renewed)
+
+    async def _put(self, source: str, list: str, change: Step, now: float, reason: str) -> None:
+        """Commit a change of a feed and bring memory to it."""
+        if not (change.put.any() or change.gone.any()):
+            return
+        old = self._memory.feeds.get(source)
+        before = old.block if old else _EMPTY
+        feeds = {**self._memory.feeds, source: Feed(list, change.block)}
+        if not len(change.block):
+            del feeds[source]
+        async with sqlite.transaction(self._db):
+            if len(change.block):
+                await blocks.write(self._db, source, list, change, now=now)
+            else:
+                await blocks.drop(self._db, source)
+            edits = _edits(source, list, before, change)
+            for action, entries in edits.items():
+                many = entries[0].network == _MANY
+                await rows.record(
+                    self._db, action, entries, time=now, author=source,
+                    reason=reason if action == "remove" and not many else "",
+                )  # fmt: skip
+            tier = await asyncio.to_thread(self._memory.bulk_with, feeds)
+        self._memory.apply_feeds(feeds, tier)
+
+    def size(self, source: str) -> int:
+        """Return how many entries a feed (feed:NAME) has on the lists."""
+        feed = self._memory.feeds.get(source)
+        return len(feed.block) if feed else 0
 
     def selectors(self) -> set[str]:
         """Return what entries choose addresses by, such as country:RU or name:vpn.example.com."""
@@ -260,16 +324,14 @@ class Lists:
         return True
 
     def entries(self, list: str | None = None, *, now: float) -> list[ListEntry]:
-        """Return the entries in force at `now`, of one list or both, oldest first."""
-        return sorted(
-            (
-                entry
-                for entry in self._memory.entries.values()
-                if (list is None or entry.list == list)
-                and (not entry.expires or entry.expires > now)
-            ),
-            key=lambda entry: entry.id,
-        )
+        """Return the entries in force at `now`, of one list or both: see `each`."""
+        return [*self.each(list, now=now)]
+
+    def each(self, list: str | None = None, *, now: float) -> Iterator[ListEntry]:
+        """Yield the entries in force: those of line by line oldest first, then feed by feed."""
+        for entry in self._memory.all():
+            if (list is None or entry.list == list) and (not entry.expires or entry.expires > now):
+                yield entry
 
     async def changes(
         self, limit: int = 100, *, before: int = 0, network: str = ""
@@ -343,7 +405,7 @@ class Lists:
     def counters(self) -> dict[str, int]:
         """Return what status shows."""
         return {
-            "entries": len(self._memory.entries),
+            "entries": len(self._memory),
             "response_entries": self._memory.responses,
             "deny_ranges": len(self._memory.live.deny) + len(self._memory.bulk.deny),
             "allow_ranges": len(self._memory.live.allow) + len(self._memory.bulk.allow),
@@ -352,9 +414,7 @@ class Lists:
 
     def _make_room(self, entry: ListEntry) -> None:
         response = entry.source.startswith("response:")
-        if len(self._memory.entries) >= ENTRIES or (
-            response and self._memory.responses >= RESPONSES
-        ):
+        if len(self._memory) >= ENTRIES or (response and self._memory.responses >= RESPONSES):
             self._refused_full += 1
             bound = RESPONSES if response else ENTRIES
             raise FullError(
@@ -378,3 +438,25 @@ class Lists:
             return ""
         allows = self._memory.covering("allow", entry.network)
         return f"without effect while {allows[0].network} is allowed" if allows else ""
+
+
+_EMPTY: Final = Block.gather((), "", 0.0)
+
+
+def _edits(source: str, list: str, before: Block, change: Step) -> dict[str, list[ListEntry]]:
+    """Return the entries of a change by action; of many one line that says how many."""
+    chosen = {
+        "remove": (before, change.gone), "add": (change.block, change.added),
+        "renew": (change.block, change.put & ~change.added),
+    }  # fmt: skip
+    edits = {}
+    for action, (block, mask) in chosen.items():
+        many = int(mask.sum())
+        if many > _TOLD:
+            edits[action] = [
+                ListEntry(id=0, list=list, network=_MANY, reason=f"{many} entries", author=source,
+                          created=0.0, source=source)
+            ]  # fmt: skip
+        elif many:
+            edits[action] = [*block.take(mask).entries(source, list)]
+    return edits

@@ -13,6 +13,7 @@ __all__ = ["SELECTORS", "canonical", "is_selector", "network_ends", "selector"]
 
 SELECTORS: Final = ("country", "asn", "name", "agent")
 _HOST: Final = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-._")
+_LENGTHS: Final = frozenset(map(str, range(33)))
 _MAPPED: Final = ipaddress.IPv6Network("::ffff:0:0/96")
 
 
@@ -21,11 +22,13 @@ def canonical(text: str) -> tuple[str, str]:
 
     IPv4 written as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) becomes IPv4. Raises ValueError.
     """
+    if plain := _plain_v4(text):
+        return plain
     if ":" in text and (chosen := selector(text)):
         return chosen, ""
     if "-" in text:
         return _range(text)
-    network, note = _plain_v4(text) or parse_network(text)
+    network, note = parse_network(text)
     if not network.startswith("::ffff:"):
         return network, note
     parsed = ipaddress.IPv6Network(network)
@@ -94,12 +97,18 @@ def _range(text: str) -> tuple[str, str]:
 
 
 def _plain_v4(text: str) -> tuple[str, str] | None:
-    """Return what parse_network does of a lone IPv4 address at a tenth of its cost: feeds."""
+    """Return what parse_network does of a sound IPv4 network at a tenth of its cost: feeds."""
+    address, slash, length = text.partition("/")
+    bits = int(length) if length in _LENGTHS else -1 if slash else 32
+    if bits < 0:
+        return None
     try:
-        packed = socket.inet_pton(socket.AF_INET, text)
+        packed = socket.inet_pton(socket.AF_INET, address)
     except (OSError, ValueError, UnicodeError):
         return None
-    return f"{socket.inet_ntop(socket.AF_INET, packed)}/32", ""
+    if int.from_bytes(packed, "big") & ((1 << 32 - bits) - 1):
+        return None
+    return f"{socket.inet_ntop(socket.AF_INET, packed)}/{bits}", ""
 
 
 def network_ends(network: str) -> tuple[tuple[int, int], tuple[int, int]] | None:

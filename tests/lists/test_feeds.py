@@ -11,6 +11,7 @@ from aiohttp import web
 
 from ipwatchd.config.settings import FeedSettings, IncidentSettings
 from ipwatchd.lists import FeedKeeper, Lists, ban_seconds
+from ipwatchd.lists.block import Block
 from ipwatchd.lists.feeds import FeedRefusedError, judge, retry_in
 from ipwatchd.lists.formats import parse
 
@@ -193,17 +194,18 @@ def test_every_real_feed_is_judged(shared: Path) -> None:
         if path.name == "EXPECTED.json":
             continue
         parsed = parse(path.read_bytes(), now=1.0)
+        block = Block.gather(parsed.entries, "listed", 1.0)
         kind = "allow" if path.name.startswith("warninglist") else "deny"
         settings = FeedSettings(file=str(path), list=kind)
         try:
-            items, skipped = judge(parsed, settings, [], 0)
+            taken, skipped = judge(block, settings, [], 0)
         except FeedRefusedError:
-            items, refused[path.name] = judge(
-                parsed, FeedSettings(file=str(path), own="skip"), [], 0
+            taken, refused[path.name] = judge(
+                block, FeedSettings(file=str(path), own="skip"), [], 0
             )
         else:
             assert skipped == 0
-        assert len(items) <= len(parsed.entries)
+        assert len(taken) <= len(parsed.entries)
     assert set(refused) == {"firehol_level1.netset", "stix2_c2_coa.json", "stix2_c2_ip.json"}
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.lists import formats
+from ipwatchd.lists import formats, readers
 from ipwatchd.lists.compile import merge, network_ranges
 from ipwatchd.lists.formats import entries_of, export, parse
 from ipwatchd.lists.match import Matcher
@@ -81,7 +81,7 @@ def test_comments_host_bits_and_slips_are_named_by_line() -> None:
         (b"[" * 100_000, "neither JSON"),
         (b"ip,reason\nfoo,bar\n", "no list of addresses"),
         (b"ip,reason\n" + b'"' * 3_000_000, "no list of addresses"),
-        (b"x" * (formats.BYTES + 1), "is over"),
+        (b"x" * (readers.BYTES + 1), "is over"),
     ],
 )
 def test_what_is_no_list_is_refused_in_one_sentence(data: bytes, words: str) -> None:

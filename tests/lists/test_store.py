@@ -148,7 +148,7 @@ async def test_a_feed_is_replaced_as_a_whole(tmp_path: Path) -> None:
     lists = await Lists.open(tmp_path)
     await lists.add("deny", "203.0.113.7", now=1.0, **WHO)
     first = [feed_entry("203.0.113.7"), feed_entry("198.51.100.0/24"), feed_entry("0.0.0.0/0")]
-    done = await lists.replace_source("feed:drop", first, now=2.0)
+    done = await lists.replace_source("central", first, now=2.0)
     assert (done.added, done.removed, done.refused) == (2, 0, 1)
     assert "every address" in done.problems[0]
     kept = {entry.network: entry.id for entry in lists.entries(now=2.0) if entry.source != "admin"}
@@ -156,11 +156,11 @@ async def test_a_feed_is_replaced_as_a_whole(tmp_path: Path) -> None:
         feed_entry("198.51.100.0/24", expires=50.0), feed_entry("2001:db8::/32"),
         feed_entry("192.0.2.1", list="allow"),
     ]  # fmt: skip
-    done = await lists.replace_source("feed:drop", second, now=3.0)
+    done = await lists.replace_source("central", second, now=3.0)
     assert (done.added, done.removed, done.renewed) == (2, 1, 1)
     after = {(entry.network, entry.source): entry for entry in lists.entries(now=3.0)}
-    assert after["198.51.100.0/24", "feed:drop"].id == kept["198.51.100.0/24"]
-    assert after["198.51.100.0/24", "feed:drop"].expires == 50.0
+    assert after["198.51.100.0/24", "central"].id == kept["198.51.100.0/24"]
+    assert after["198.51.100.0/24", "central"].expires == 50.0
     assert ("203.0.113.7/32", "admin") in after
     assert len(after) == 4
     assert denied(lists, "203.0.113.7")
@@ -259,7 +259,7 @@ async def test_many_writers_at_once_are_one_after_the_other(tmp_path: Path) -> N
     lists = await Lists.open(tmp_path)
     await asyncio.gather(
         *(lists.add("deny", f"203.0.113.{low}", now=1.0, **WHO) for low in range(50)),
-        lists.replace_source("feed:x", [feed_entry("198.51.100.0/24")], now=1.0),
+        lists.replace_source("central", [feed_entry("198.51.100.0/24")], now=1.0),
         lists.expire(1.0),
         lists.changes(),
     )
