@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from ipwatchd.cli import actions, cases, reviews
+from ipwatchd.cli import actions, cases, reviews, updates
 from ipwatchd.cli.clocks import add_duties
 
 if TYPE_CHECKING:
@@ -66,7 +66,34 @@ def add_incidents(inner: Commands) -> None:
     _add_steps(inner)
     _add_responses(inner)
     _add_reviews(inner)
+    _add_updates(inner)
     add_duties(inner)
+
+
+def _add_updates(inner: Commands) -> None:
+    text = "draft an update to those concerned, or (with --way) write down that it was given"
+    update = inner.add(
+        "update", text, "incidents update site-000001 client --way phone --to 'B. Cruz, Acme'",
+        updates.update,
+    )  # fmt: skip
+    update.add_argument("id")
+    update.add_argument("audience", help="reporter, client, management or regulator")
+    update.add_argument("--lang", default="", metavar="CODE", help="default: the report's")
+    update.add_argument("--way", choices=updates.WAYS, help="how it was given")
+    update.add_argument("--to", default="", help="who was told")
+    update.add_argument("--text", default="", help="what was really said; - reads standard input")
+    mark = _on_one(
+        inner, "mark", "set who may be told of it (TLP 2.0)",
+        "incidents mark site-000001 TLP:AMBER+STRICT", cases.act,
+    )  # fmt: skip
+    mark.add_argument("tlp", metavar="TLP")
+    translate = _on_one(
+        inner, "translate", "keep a translation of a report beside its own words",
+        "incidents translate site-000001 4f1c… --into en --reason 'they asked for the password'",
+        cases.act,
+    )  # fmt: skip
+    translate.add_argument("report", help="the report's id, as incidents show names it")
+    translate.add_argument("--into", dest="language", required=True, metavar="CODE")
 
 
 def _add_reviews(inner: Commands) -> None:

@@ -27,7 +27,7 @@ __all__ = [
 
 _ATTACHED: Final = 5_000_000
 """Bytes of a file handed in: the daemon takes 8 MB a request."""
-_DETAILS: Final = ("priority", "sop", "step", "target")
+_DETAILS: Final = ("priority", "sop", "step", "target", "tlp", "report", "language")
 
 
 def act(client: Client, arguments: argparse.Namespace) -> int:

@@ -363,6 +363,12 @@ class Client:
         answer = self._call(dict[str, Any], "GET", "trends/export", {"form": form, **asked})
         return list(answer["rows"])
 
+    def update(self, identity: str, audience: str, language: str = "") -> dict[str, Any]:
+        """Return the draft of an update: audience, language, tlp, subject, text."""
+        path = f"incidents/{quote(identity, safe='')}/update"
+        asked = {"audience": audience, "language": language}
+        return self._call(dict[str, Any], "GET", path, asked)
+
     def zones(self) -> list[Zone]:
         """Return the zones."""
         return self._call(list[Zone], "GET", "zones")

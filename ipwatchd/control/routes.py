@@ -24,6 +24,7 @@ from ipwatchd.control import (
     privacy,
     records,
     reviews,
+    updates,
 )
 from ipwatchd.control.call import (
     ROLES,
@@ -95,6 +96,8 @@ ROUTES: Final = (
     Route("GET", "trends/page", "viewer", reviews.period),
     Route("GET", "trends/export", "operator", reviews.exported, "incident-export"),
     Route("GET", "incidents/{id}/page", "viewer", reviews.case, "incident"),
+    Route("GET", "incidents/{id}/update", "operator", updates.drafted, "incident"),
+    Route("POST", "incidents/{id}/update", "operator", updates.told, "update"),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
     Route("GET", "clocks", "viewer", clocks.listed),
     Route("GET", "regimes", "viewer", clocks.regimes),
