@@ -44,6 +44,8 @@ __all__ = ["FILE", "Store"]
 
 FILE: Final = "central.db"
 CHUNK: Final = 10_000
+REVIEWED: Final = 100_000
+"""Incidents that one review looks at, at most."""
 
 
 class Store:
@@ -167,6 +169,28 @@ class Store:
         """Return a site's events after a number, in order."""
         query = "SELECT * FROM events WHERE site = ? AND seq > ? ORDER BY seq LIMIT ?"
         return [event_of(row) for row in await _rows(self._reader, query, (site, after, limit))]
+
+    async def touched(self, since: float) -> list[Incident]:
+        """Return the incidents of all sites that are open or changed since then."""
+        query = (
+            "SELECT doc FROM incidents WHERE open = 1 OR "
+            "json_extract(CAST(doc AS TEXT), '$.updated') >= ? ORDER BY opened DESC LIMIT ?"
+        )
+        rows = await _rows(self._reader, query, (since, REVIEWED))
+        return [msgspec.json.decode(row["doc"], type=Incident) for row in rows]
+
+    async def moves(self, site: str, ids: Sequence[str]) -> dict[str, list[IncidentEvent]]:
+        """Return incident → the events that moved it on, of one site."""
+        found: dict[str, list[IncidentEvent]] = {}
+        wanted = frozenset(ids)
+        query = (
+            "SELECT * FROM events WHERE site = ? AND kind IN ('opened', 'state', 'acked') "
+            "ORDER BY seq"
+        )
+        for row in await _rows(self._reader, query, (site,)):
+            if row["incident"] in wanted:
+                found.setdefault(row["incident"], []).append(event_of(row))
+        return found
 
     async def verify(self) -> dict[str, Verdict]:
         """Follow every site's chain to the end that it says it has."""

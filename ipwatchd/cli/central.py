@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ipwatchd.cli import central_actions
 from ipwatchd.cli.refusal import refusal
+from ipwatchd.cli.reviews import DIVISIONS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -102,6 +104,18 @@ def _question_parsers(commands: Any) -> None:
         help="open, all or a state such as NEW (open)",
     )  # fmt: skip
     incidents.add_argument("--limit", type=int, default=1000, help="at most so many (1000)")
+    text = "all sites' incidents: how many, how fast, how often wrong"
+    trends = _command(
+        commands, "trends", central_actions.trends, text, "trends --since 30d --by site", json=True
+    )
+    trends.add_argument("--by", default="site", choices=DIVISIONS, help="default: site")
+    text = "write the report of a period over all sites, as HTML or PDF"
+    report = _command(commands, "report", central_actions.report, text, "report -o month.pdf")
+    report.add_argument("-o", dest="output", type=Path, default=Path("incidents.html"))
+    for one in (trends, report):
+        one.add_argument("--since", default="30d", metavar="SPAN", help="default: 30d")
+        one.add_argument("--until", default="0s", metavar="SPAN", help="default: now")
+        one.add_argument("--zone", default="UTC", help="whose days (Asia/Manila; default: UTC)")
     text = "check every site's hash chain; exit status 1 where one is broken"
     _command(commands, "verify", central_actions.verify, text, "verify", json=True)
 

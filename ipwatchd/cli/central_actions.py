@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ipwatchd.cli.reviews import print_trends, write_page
 from ipwatchd.cli.table import Column, count, print_table, when
 
 if TYPE_CHECKING:
@@ -17,10 +18,11 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ipwatchd.central.store import Store
+    from ipwatchd.incidents.review import Trends
 
 __all__ = [
-    "incidents", "lists_add", "lists_del", "lists_list", "run", "sites", "token_add", "token_list",
-    "token_revoke", "verify",
+    "incidents", "lists_add", "lists_del", "lists_list", "report", "run", "sites", "token_add",
+    "token_list", "token_revoke", "trends", "verify",
 ]  # fmt: skip
 
 DONE, NO = 0, 1
@@ -70,6 +72,47 @@ def run(options: argparse.Namespace) -> int:
     )  # fmt: skip
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return DONE
+
+
+def trends(options: argparse.Namespace) -> int:
+    """Print a period's numbers over all sites."""
+
+    async def show(store: Store) -> int:
+        found: dict[str, Any] = msgspec.to_builtins(await _looked_back(store, options))
+        if options.json:
+            print(msgspec.json.encode(found).decode())
+        else:
+            print_trends(found, options.by)
+        return DONE
+
+    return _with_store(options, show)
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report of a period over all sites."""
+    from ipwatchd.incidents.periods import zone
+    from ipwatchd.incidents.review.pages import period_page
+
+    async def write(store: Store) -> int:
+        found = await _looked_back(store, options)
+        html = period_page(found, "all sites", zone(options.zone), time.time())
+        print(f"{options.output}: {write_page(html, options.output):,} bytes")
+        return DONE
+
+    return _with_store(options, write)
+
+
+async def _looked_back(store: Store, options: argparse.Namespace) -> Trends:
+    from ipwatchd.central.reviews import courses
+    from ipwatchd.incidents.periods import zone
+    from ipwatchd.incidents.review import trends as measured
+    from ipwatchd.records.duration import parse_duration
+
+    now = time.time()
+    since, until = (now - parse_duration(span) for span in (options.since, options.until))
+    if until <= since:
+        raise ValueError("the period ends before it begins: --since is the longer span of the two")
+    return measured(await courses(store, since), since, until, zone(options.zone))
 
 
 def token_add(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.control.client import Client
 
-__all__ = ["DIVISIONS", "FORMATS", "export", "report", "trends"]
+__all__ = ["DIVISIONS", "FORMATS", "export", "print_trends", "report", "trends", "write_page"]
 
 DIVISIONS: Final = ("class", "priority", "rule", "site", "client", "channel")
 FORMATS: Final = ("zip", "ocsf", "stix", "csv", "json")
@@ -32,9 +32,15 @@ def trends(client: Client, arguments: argparse.Namespace) -> int:
     found = client.trends(**_period(arguments))
     if arguments.json:
         return _json(found)
-    rows = [_row(one) for one in [*found["by"][arguments.by], found["total"]]]
+    print_trends(found, arguments.by)
+    return 0
+
+
+def print_trends(found: Mapping[str, Any], by: str) -> None:
+    """Print what a period's incidents say, divided by something."""
+    rows = [_row(one) for one in [*found["by"][by], found["total"]]]
     columns = [
-        Column("name", arguments.by.upper()), Column("count", "COUNT", right=True),
+        Column("name", by.upper()), Column("count", "COUNT", right=True),
         Column("open", "OPEN", right=True), Column("false", "FALSE", right=True),
         Column("late", "LATE", right=True),
         *(Column(step, step.upper(), right=True) for step in _STEPS),
@@ -43,7 +49,6 @@ def trends(client: Client, arguments: argparse.Namespace) -> int:
     say("times: median / 90th percentile; detect counts from what happened, the others from then")
     for one in found["advice"]:
         say(f"{one['rule']}: {one['text']}")
-    return 0
 
 
 def _row(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -69,11 +74,14 @@ def report(client: Client, arguments: argparse.Namespace) -> int:
     path: Path = arguments.output or Path(f"{arguments.id or 'incidents'}.html")
     asked = {"tlp": arguments.tlp} if arguments.id else _period(arguments)
     html = client.page(arguments.id, **asked)
+    size = write_page(html, path)
+    return _sentence(arguments, {"file": str(path), "bytes": size}, f"{path}: {size:,} bytes")
+
+
+def write_page(html: str, path: Path) -> int:
+    """Write a page, as PDF where the file's name ends so; return its bytes."""
     data = _pdf(html) if path.suffix.lower() == ".pdf" else html.encode()
-    path.write_bytes(data)
-    return _sentence(
-        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
-    )
+    return path.write_bytes(data)
 
 
 def _pdf(html: str) -> bytes:
