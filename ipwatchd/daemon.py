@@ -19,7 +19,7 @@ import structlog
 
 from ipwatchd.bindings import Bindings
 from ipwatchd.capture import open_source
-from ipwatchd.capture.choice import choose
+from ipwatchd.capture.choice import SecondThoughts, choose
 from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
 from ipwatchd.control.messages import Rates
@@ -67,6 +67,7 @@ class Daemon:
         self._before = (0, 0, 0, time.monotonic())
         self._retained = 0.0
         self._said: dict[str, str] = {}
+        self._thoughts = SecondThoughts()
 
     async def _start_firewall(self, now: float) -> None:
         settings = self.config.firewall
@@ -90,11 +91,13 @@ class Daemon:
             with self._part("firewall watch"):
                 self.live.enforcement.watch = CommitWatch()
 
+    def _tracked(self) -> bool:
+        """Tell whether our rules look at the state of connections: the kernel then tracks them."""
+        return self.live.firewall is not None and self.config.firewall.mode != "off"
+
     def _start_capture(self) -> None:
         settings = self.config.capture
-        # Our rules look at the state of connections, which makes the kernel track them.
-        tracked = self.live.firewall is not None and self.config.firewall.mode != "off"
-        choice = self.live.choice = choose(settings, tracked=tracked)
+        choice = self.live.choice = choose(settings, tracked=self._tracked())
         try:
             source = open_source(settings, choice, self._inbox.put, self.stores.state_dir)
         except ValueError as error:
@@ -103,6 +106,18 @@ class Daemon:
             source.start()
         self.live.ring = source
         self.stores.history.rename(interfaces=settings.interfaces)
+
+    async def _reconsider(self) -> None:
+        """Change to connection tracking where the box became a router after our start."""
+        before, now = self.live.choice, time.monotonic()
+        if not (before and self.live.ring) or not self._thoughts.better(
+            before, self.config.capture, now, tracked=self._tracked()
+        ):
+            return
+        await asyncio.to_thread(self.live.ring.stop)
+        self._start_capture()
+        self._before = (0, 0, 0, time.monotonic())
+        _LOG.info("another source", **(self.live.choice._asdict() if self.live.choice else {}))
 
     def _start_uplink(self) -> None:
         if self.config.uplink.url:
@@ -217,6 +232,7 @@ class Daemon:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._stopping.wait(), 1.0)
             await self.tick(time.time())
+            await self._reconsider()
             if self.live.ring and self.live.ring.error:
                 # A gateway that silently sees nothing is worse than one that is started again.
                 raise self.live.ring.error

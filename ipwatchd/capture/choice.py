@@ -14,13 +14,15 @@ if TYPE_CHECKING:
 
     from ipwatchd.config import CaptureSettings
 
-__all__ = ["Choice", "choose"]
+__all__ = ["Choice", "SecondThoughts", "choose"]
 
 _NET: Final = Path("/proc/thread-self/net")
 _SYSCTL: Final = Path("/proc/sys/net")
 _FORWARDING: Final = ("ipv4/ip_forward", "ipv6/conf/all/forwarding")
 _SIOCGIFADDR: Final = 0x8915
 _GLOBAL: Final = "00"
+_EVERY: Final = 10.0
+_SURE: Final = 3
 
 
 class Choice(NamedTuple):
@@ -52,6 +54,29 @@ def choose(settings: CaptureSettings, *, tracked: bool) -> Choice:
         return Choice("ring", "no firewall rule on this box tracks connections")
     setting = "net." + forwards.replace("/", ".")
     return Choice("conntrack", f"this box forwards packets ({setting}) and tracks connections")
+
+
+class SecondThoughts:
+    """Whether a box that was given the ring turns out to be a router.
+
+    We start before the network does: addresses and forwarding may come later. The way back is not
+    taken by itself: a router whose cable is out has no address either.
+    """
+
+    def __init__(self) -> None:
+        self._due = 0.0
+        self._times = 0
+
+    def better(
+        self, before: Choice, settings: CaptureSettings, now: float, *, tracked: bool
+    ) -> bool:
+        """Tell whether connection tracking has been the choice for a while."""
+        if settings.source != "auto" or before.source != "ring" or now < self._due:
+            return False
+        self._due = now + _EVERY
+        chosen = choose(settings, tracked=tracked).source == "conntrack"
+        self._times = self._times + 1 if chosen else 0
+        return self._times >= _SURE
 
 
 def _bare(interfaces: Sequence[str]) -> str | None:

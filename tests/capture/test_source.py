@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from ipwatchd.capture.choice import choose
+from ipwatchd.capture.choice import SecondThoughts, choose
 from ipwatchd.capture.conntrack import Conntrack
 from ipwatchd.capture.ring import Ring
 from ipwatchd.capture.source import Routed, open_source
@@ -57,6 +57,23 @@ def test_auto_on_a_mirror_port(namespace: Callable[[str], Namespace]) -> None:
         assert choose(settings, tracked=True).why.startswith("eth0 has no address")
         box.address("eth0", "2001:db8::1/64")
         assert choose(settings, tracked=True).source == "conntrack"
+
+
+def test_a_box_that_becomes_a_router(namespace: Callable[[str], Namespace]) -> None:
+    """We start before the network: what is so for a while is acted on, and only one way."""
+    box = namespace("box")
+    with box.inside():
+        ring = choose(AUTO, tracked=True)
+        thoughts = SecondThoughts()
+
+        def better(at: float, settings: CaptureSettings = AUTO) -> bool:
+            return thoughts.better(ring, settings, at, tracked=True)
+
+        assert not better(0.0)
+        box.forwarding()
+        assert [better(at) for at in (10.0, 12.0, 20.0, 25.0, 30.0)] == [False] * 4 + [True]
+        assert not thoughts.better(choose(AUTO, tracked=True), AUTO, 50.0, tracked=True)
+        assert not better(60.0, CaptureSettings(source="ring", interfaces=("lo",)))
 
 
 def _open(settings: CaptureSettings, *arguments: Any) -> Any:
