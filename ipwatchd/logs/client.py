@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+import socket
 from functools import lru_cache
 from typing import Final
 
@@ -21,6 +22,8 @@ def client(text: str) -> tuple[str, int, str]:
     """
     text = text[:255].rstrip(".")
     port = 0
+    if _is_v4(text):
+        return text, 0, ""
     found = _PORT.fullmatch(text)
     if found:
         text, port = found[1], min(int(found[2]), 65535)
@@ -32,6 +35,15 @@ def client(text: str) -> tuple[str, int, str]:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return str(address), port, ""
+
+
+def _is_v4(text: str) -> bool:
+    """Tell whether a text is four decimal numbers; leading zeros are none (inet_pton(3))."""
+    try:
+        socket.inet_pton(socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
 
 
 def shown(text: str, limit: int = 255) -> str:

@@ -1,8 +1,7 @@
-"""What earlier lines of a session said: the client, where a later line of the session names none."""
+"""What earlier lines of a session said: its client, where a later line names none."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from typing import Final, NamedTuple
 
 __all__ = ["Known", "Memory"]
@@ -26,17 +25,18 @@ class Memory:
     """Sessions by (source, program, id), bounded in number and age."""
 
     def __init__(self) -> None:
-        self._sessions: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
+        self._sessions: dict[tuple[str, str, str], Known] = {}
 
-    def put(self, session: tuple[str, str, str], known: Known) -> None:
-        """Remember what a line told; empty facts leave the earlier ones of the session."""
-        before = self.get(session, known.ts)
-        if before is not None:
-            known = Known(*(new or old for new, old in zip(known, before, strict=True)))
-        self._sessions[session] = known
-        self._sessions.move_to_end(session)
+    def put(
+        self, session: tuple[str, str, str], client: str, port: str, user: str, now: float
+    ) -> None:
+        """Remember what a line told; a user that it does not name stays the earlier one."""
+        before = self._sessions.pop(session, None)
+        if before is not None and not user and abs(now - before.ts) <= SECONDS:
+            user = before.user
+        self._sessions[session] = Known(client, port, user, now)
         if len(self._sessions) > SESSIONS:
-            self._sessions.popitem(last=False)
+            del self._sessions[next(iter(self._sessions))]
 
     def get(self, session: tuple[str, str, str], now: float) -> Known | None:
         """Return what is known of a session, None where that is nothing or too long ago."""

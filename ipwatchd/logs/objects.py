@@ -30,18 +30,7 @@ class Objects:
         own = {
             fact: tuple(tuple(one.split(".")) for one in paths) for fact, paths in fields.items()
         }
-        self._shapes = [
-            msgspec.structs.replace(
-                shape,
-                facts={
-                    fact: (*own.get(fact, ()), *shape.facts.get(fact, ()))
-                    for fact in {*shape.facts, *own}
-                },
-            )
-            if shape.by == _REQUEST
-            else shape
-            for shape in shapes
-        ]
+        self._shapes = [(one, _marks(one)) for one in (_widened(shape, own) for shape in shapes)]
 
     def read(self, line: str, *, now: float, source: str) -> Auth | Api | None:
         """Return what an object reports by the first shape that fits it, or None."""
@@ -51,7 +40,9 @@ class Objects:
             return None
         if not isinstance(record, dict):
             return None
-        for shape in self._shapes:
+        for shape, names in self._shapes:
+            if names.isdisjoint(record):
+                continue
             places = [
                 record, *(one for name in shape.inside if isinstance(one := record.get(name), dict))
             ]  # fmt: skip
@@ -62,21 +53,41 @@ class Objects:
         return None
 
 
+def _widened(shape: Shape, own: Mapping[str, tuple[Path, ...]]) -> Shape:
+    """Return a shape of requests that looks at a site's own paths first."""
+    if shape.by != _REQUEST:
+        return shape
+    names = {*shape.facts, *own}
+    facts = {name: (*own.get(name, ()), *shape.facts.get(name, ())) for name in names}
+    return msgspec.structs.replace(shape, facts=facts)
+
+
+def _marks(shape: Shape) -> frozenset[str]:
+    """Return the names that an object of a shape has one of at its top: others are passed over."""
+    paths = shape.facts.get("method" if shape.by == _REQUEST else shape.by, ())
+    return frozenset(
+        {*shape.inside, *(path[0] for path in paths), *(".".join(path) for path in paths)}
+    )
+
+
 def _fact(places: Sequence[dict[str, Any]], shape: Shape, fact: str) -> object:
     """Return the first value of a fact's paths that is neither empty nor an object."""
     for path in shape.facts.get(fact, ()):
         for place in places:
-            value = place.get(path[0]) if len(path) == 1 else _within(place, path)
+            value = place.get(path[0])
+            if len(path) > 1:
+                value = _within(place, value, path)
             if value is not None and value != "" and not isinstance(value, (dict, list)):
                 return value
     return None
 
 
-def _within(place: dict[str, Any], path: Path) -> object:
+def _within(place: dict[str, Any], value: object, path: Path) -> object:
     """Return the value at a path, or under a name that is the path in dots (as ECS writes it)."""
-    value: Any = place
-    for name in path:
-        value = value.get(name) if isinstance(value, dict) else None
+    for name in path[1:]:
+        if not isinstance(value, dict):
+            return place.get(".".join(path))
+        value = value.get(name)
     return place.get(".".join(path)) if value is None else value
 
 
@@ -97,8 +108,7 @@ def _login(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: s
     if shape.skip_user and user.endswith(shape.skip_user):
         return None
     result = case.result
-    status = _text(_fact(places, shape, "status")).lower()
-    if case.good and status:
+    if case.good and (status := _text(_fact(places, shape, "status")).lower()):
         result = "success" if status == case.good else "failure"
     address, port, host = client(_text(_fact(places, shape, "client")))
     ts = epoch(_fact(places, shape, "time"))

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
-from ipwatchd.logs.memory import Known, Memory
+from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.ruleset import load_rules
 from ipwatchd.logs.when import stamp
 from ipwatchd.records.event import Api, Auth, Vpn
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from datetime import tzinfo
 
     from ipwatchd.logs.ruleset import Line, Program, Ruleset
@@ -69,8 +69,9 @@ class Reader:
             return self._objects.read(line, now=now, source=source)
         head = syslog.split(line, now, self._zone)
         if head is not None:
-            event = self.message(head, now=now, source=source)
-            if event is not None or self._program(head.program) is not None:
+            event = self.message(head, source=source)
+            # With a process id it is syslog's own head: no file of a program starts like that.
+            if event is not None or head.pid or self._program(head.program) is not None:
                 return event
         else:
             event = access.from_combined(line, now=now, source=source, zone=self._zone)
@@ -78,7 +79,7 @@ class Reader:
                 return event
         return self._headed(line, now, source)
 
-    def message(self, head: syslog.Head, *, now: float, source: str) -> LogEvent | None:
+    def message(self, head: syslog.Head, *, source: str) -> LogEvent | None:
         """Return what a message of a program reports: syslog's or the journal's."""
         if head.text.startswith("{"):
             return self._objects.read(head.text, now=head.ts, source=source)
@@ -92,7 +93,7 @@ class Reader:
         return self._said(head, {}, source)
 
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
-        """Return what a line of a program's own file reports: the first head that fits and tells."""
+        """Return what a line of a program's own file reports: of the first head that tells."""
         hour = int(now // 3600)
         for head in self._rules.heads:
             found = head.template.split(line)
@@ -117,7 +118,7 @@ class Reader:
             for line in program.lines(text):
                 told = line.match(text)
                 if told is not None:
-                    return self._event(head, program.service, line, more | told, source)
+                    return self._event(head, program, line, more | told if more else told, source)
         return None
 
     def _program(self, tag: str) -> Program | None:
@@ -129,18 +130,18 @@ class Reader:
         return found
 
     def _event(
-        self, head: syslog.Head, service: str, line: Line, facts: dict[str, str], source: str
+        self, head: syslog.Head, program: Program, line: Line, facts: dict[str, str], source: str
     ) -> LogEvent | None:
         result = line.result
         if result == "nothing":
             return None
-        service = service or facts.get("program", "") or head.program.rpartition("/")[2]
+        service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
         session = facts.get("session") or head.pid
-        if session:
+        if session and program.remembers:
             facts = self._recalled(facts, (source, service, session), head.ts)
         if result == "remember":
             return None
-        return next(_events(head.ts, source, service, line, facts), None)
+        return _event_of(head.ts, source, service, line, facts)
 
     def _recalled(
         self, facts: dict[str, str], session: tuple[str, str, str], now: float
@@ -148,8 +149,9 @@ class Reader:
         """Return the facts with what the session's earlier lines told; remember what is told."""
         if "from" in facts or "address" in facts:
             if facts.get("from"):
-                told = Known(*(facts.get(name, "") for name in ("from", "port", "user")), now)
-                self._memory.put(session, told)
+                self._memory.put(
+                    session, facts["from"], facts.get("port", ""), facts.get("user", ""), now
+                )
             return facts
         known = self._memory.get(session, now)
         if known is None:
@@ -157,33 +159,32 @@ class Reader:
         return {"user": known.user, **facts, "from": known.client, "port": known.port}
 
 
-def _events(
+def _event_of(
     ts: float, source: str, service: str, line: Line, facts: Mapping[str, str]
-) -> Iterator[LogEvent]:
-    """Yield the event of a line that was matched."""
+) -> LogEvent | None:
+    """Return the event of a line that was matched; None where it says of nobody."""
     address, own_port, host = client(facts.get("from", ""))
     port = min(int(facts.get("port") or 0), 65535) or own_port
     user = shown(facts.get("user", ""))
+    method = shown(facts.get("method", ""), 64)
     if line.result in {"assigned", "released"}:
         inner = client(facts.get("address", ""))[0]
-        yield Vpn(
+        return Vpn(
             ts=ts, orig=address, orig_port=port, source=source, message=line.result, user=user,
             address=inner, service=service,
         )  # fmt: skip
-    elif line.result == "request":
-        yield Api(
-            ts=ts, orig=address, orig_port=port, source=source,
-            name=shown(facts.get("name", "").lower()), method=shown(facts.get("method", ""), 24),
-            status=line.status or min(int(facts.get("status") or 0), 999), key=shown(facts.get("key", "")),
+    if line.result == "request":
+        status = line.status or min(int(facts.get("status") or 0), 999)
+        return Api(
+            ts=ts, orig=address, orig_port=port, source=source, method=method[:24], status=status,
+            name=shown(facts.get("name", "").lower()), key=shown(facts.get("key", "")),
         )  # fmt: skip
-    else:
-        if not (address or host or user):
-            return
-        yield Auth(
-            ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
-            service=shown(service, 64), host=host,
-            method=line.method or shown(facts.get("method", ""), 64).lower(),
-        )  # fmt: skip
+    if not (address or host or user):
+        return None
+    return Auth(
+        ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
+        service=shown(service, 64), host=host, method=line.method or method.lower(),
+    )  # fmt: skip
 
 
 @cache

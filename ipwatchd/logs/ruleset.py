@@ -98,11 +98,18 @@ class Line(msgspec.Struct, frozen=True):
 
 
 class Program:
-    """What a program says. `before` is what may stand at the start of all its lines."""
+    """What a program says. `before` is what may stand at the start of all its lines.
+
+    `remembers` tells that some lines name no client: the session's earlier ones did.
+    """
 
     def __init__(self, service: str, before: Template | None, lines: list[Line]) -> None:
         self.service = service
         self.before = before
+        known = before.names if before else frozenset()
+        self.remembers = any(
+            "from" not in known | line.template.names and line.result != "nothing" for line in lines
+        )
         self._open = [line for line in lines if not line.template.first]
         self._lines = {
             first: [line for line in lines if line.template.first in {first, ""}]

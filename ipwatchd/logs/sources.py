@@ -76,7 +76,7 @@ class LogSources:
         if self.journal:
             self._save_cursor()
             for head in self.journal.take(POLL_LINES):
-                event = self._reader.message(head, now=now, source="journal")
+                event = self._reader.message(head, source="journal")
                 if event is not None:
                     events.append(self._settled(event, "journal", now, live=False))
             self._cursor = self.journal.cursor

@@ -96,6 +96,9 @@ class Template:
         between = "".join(part.pattern for part in parts[free + 1 : -1])
         self._clients = re.compile(between) if twice and "(?P<from>" in between else None
         self.names = frozenset(self._names)
+        # The longest literal and the last: what does not hold them can't match, seen at once.
+        literals = [part.literal for part in parts if part.literal] or [""]
+        self._holds, self._ends = max(literals, key=len), literals[-1]
         start = parts[0].literal if parts else ""
         self.first = start.partition(" ")[0] if " " in start else ""
 
@@ -104,6 +107,8 @@ class Template:
 
         The words of a stranger may look like the rest of the template: nobody is accused for them.
         """
+        if self._ends not in text or self._holds not in text:
+            return None
         found = self._pattern.match(text)
         if found is None:
             return None
@@ -117,8 +122,12 @@ class Template:
 
     def split(self, text: str) -> tuple[dict[str, str], str] | None:
         """Return what the holes at the text's start hold and what is behind them, or None."""
+        if self._ends not in text or self._holds not in text:
+            return None
         found = self._pattern.match(text)
-        return None if found is None else (found.groupdict(""), text[found.end() :])
+        if found is None:
+            return None
+        return found.groupdict(""), text[found.end() :]
 
     def _fail(self, why: str) -> TemplateError:
         return TemplateError(f"{why} at character {self._place + 1} of {self.source!r}")

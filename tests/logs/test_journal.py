@@ -55,7 +55,7 @@ def test_entries_become_events(folder: Path) -> None:
     finally:
         journal.stop()
     reader = Reader()
-    events = [one for head in heads if (one := reader.message(head, now=0, source="journal"))]
+    events = [one for head in heads if (one := reader.message(head, source="journal"))]
     assert [(one.orig, one.__struct_config__.tag) for one in events] == [
         ("192.0.2.1", "auth"), ("192.0.2.2", "auth"), ("192.0.2.3", "auth"), ("192.0.2.4", "vpn"),
     ]  # fmt: skip
