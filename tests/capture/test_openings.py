@@ -17,6 +17,8 @@ from ipwatchd.capture.openings import Openings
 from ipwatchd.capture.source import Routed, open_source
 from ipwatchd.capture.tcp import ACK, RST, SYN
 from ipwatchd.config import CaptureSettings
+from ipwatchd.config.settings import DetectSettings
+from ipwatchd.detect.port_scan import PortScan
 from ipwatchd.lab.netns import Namespace, veth
 from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.flow import STATES, empty_flows
@@ -164,6 +166,8 @@ class Border:
     add rule inet t f tcp dport { 80, 81, 82 } accept
     add rule inet t f tcp dport 90 reject with tcp reset
     add rule inet t f udp dport 53 accept
+    add chain inet t denied { type filter hook prerouting priority mangle ; }
+    add rule inet t denied tcp dport 95 drop
     add table ip nat
     add chain ip nat pre { type nat hook prerouting priority -100 ; }
     add rule ip nat pre iifname wan tcp dport 8080 dnat to 10.0.0.2:80
@@ -233,24 +237,29 @@ def _states(flows: Any, port: int) -> list[str]:
 
 
 def test_a_scan_against_a_dropping_router(border: Border, tmp_path: Path) -> None:
-    """Each door that the firewall keeps shut is one flow; while it runs, not only at the end."""
+    """Each door that the firewall keeps shut is one flow while it runs, and all are a scan.
+
+    Rules that drop where forwarding is decided, rules that refuse, rules where ours stand.
+    """
     ports = range(3000, 3100)
     with border.watched(tmp_path, "wan") as source:
-        border.knock("10.0.0.2", *ports, 90)
+        border.knock("10.0.0.2", *ports, 90, 95)
         border.knock("2001:db8:2::2", *range(4000, 4020))
         with border.client.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.sendto(b"", ("10.0.0.2", 5000))
         border.sockets.close()
-        border.wait_for(*ports, 90, *range(4000, 4020), 5000)
+        border.wait_for(*ports, 90, 95, *range(4000, 4020), 5000)
         counters = source.counters()
     flows = border.flows()
-    for port in (*ports, *range(4000, 4020), 5000):
+    for port in (*ports, 95, *range(4000, 4020), 5000):
         assert _states(flows, port) == ["S0"], port
     assert _states(flows, 90) == ["REJ"]
     dropped = flows[(flows["proto"] == 6) & (flows["resp_port"] >= 3000)]
     assert (dropped["iface"] == 0).all()
     assert counters.conntrack is not None
-    assert counters.conntrack.openings >= 122
+    assert counters.conntrack.openings >= 123
+    found = PortScan(DetectSettings()).flows(flows, time.time())
+    assert "198.51.100.2" in [finding.subject for finding in found]
     assert counters.conntrack.openings_shed == 0
 
 
