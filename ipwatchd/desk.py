@@ -1,10 +1,11 @@
-"""The front desk of a daemon: mail drop, reports over HTTP, evidence for what was opened."""
+"""The front desk of a daemon: mail drops, reports over HTTP, evidence for what was opened."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ipwatchd.lmtpdrop import LmtpDrop
 from ipwatchd.maildrop import MailDrop
 from ipwatchd.webdrop import WebDrop
 
@@ -26,9 +27,13 @@ class Desk:
         self._casework = stores.casework
         self.mail: MailDrop | None = None
         self.web: WebDrop | None = None
-        self._web_note = ""
-        if settings.maildir:
-            self.mail = MailDrop(Path(settings.maildir), stores.casework, stores.incidents)
+        self.lmtp: LmtpDrop | None = None
+        self._doors: list[str] = []
+        if settings.maildir or settings.lmtp:
+            folder = Path(settings.maildir) if settings.maildir else None
+            self.mail = MailDrop(folder, stores.casework, stores.incidents)
+            if settings.lmtp:
+                self.lmtp = LmtpDrop(Path(settings.lmtp), self.mail, clock)
         if settings.listen:
             self.web = WebDrop(settings, stores.casework, stores.incidents, clock)
 
@@ -36,16 +41,16 @@ class Desk:
     def note(self) -> str:
         """Return what keeps reports from coming in."""
         mail = self.mail.note if self.mail else ""
-        return "; ".join(part for part in (self._web_note, mail) if part)
+        return "; ".join(part for part in (*self._doors, mail) if part)
 
     async def start(self) -> None:
         """Listen; where that can't be, the daemon goes on and `note` says so."""
-        if self.web:
+        for door in (self.web, self.lmtp):
             try:
-                await self.web.start()
+                if door:
+                    await door.start()
             except OSError as error:
-                self._web_note = str(error)
-                self.web = None
+                self._doors.append(str(error))
 
     async def tick(self, now: float) -> None:
         """Take what has arrived, and evidence for what was opened."""
@@ -55,5 +60,6 @@ class Desk:
 
     async def stop(self) -> None:
         """Take no more."""
-        if self.web:
-            await self.web.stop()
+        for door in (self.web, self.lmtp):
+            if door:
+                await door.stop()

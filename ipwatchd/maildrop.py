@@ -31,9 +31,9 @@ MOST: Final = 256 << 20
 
 
 class MailDrop:
-    """Takes mails out of a maildir's `new` and leaves them in its `cur`."""
+    """Takes mails out of a maildir's `new`, where there is one, and leaves them in its `cur`."""
 
-    def __init__(self, maildir: Path, casework: Casework, incidents: Incidents) -> None:
+    def __init__(self, maildir: Path | None, casework: Casework, incidents: Incidents) -> None:
         self._folder = maildir
         self._casework = casework
         self._incidents = incidents
@@ -44,20 +44,22 @@ class MailDrop:
         """Take what has arrived; what can't be taken now stays in `new`, and `note` says why."""
         taken: list[Incident] = []
         self.note = ""
+        if self._folder is None:
+            return taken
         try:
-            names = await asyncio.to_thread(self._arrived)
+            names = await asyncio.to_thread(self._arrived, self._folder)
             for path in names:
                 data = await asyncio.to_thread(path.read_bytes)
-                taken.append(await self._take(data, now))
+                taken.append(await self.take(data, now))
                 await asyncio.to_thread(path.replace, self._folder / "cur" / f"{path.name}:2,S")
         except OSError as error:
             self.note = f"mails wait in {self._folder}/new: {error}"
         return taken
 
-    def _arrived(self) -> list[Path]:
-        (self._folder / "cur").mkdir(parents=True, exist_ok=True, mode=0o700)
+    def _arrived(self, folder: Path) -> list[Path]:
+        (folder / "cur").mkdir(parents=True, exist_ok=True, mode=0o700)
         found = []
-        for path in sorted((self._folder / "new").glob("*")):
+        for path in sorted((folder / "new").glob("*")):
             if path.is_symlink() or not path.is_file():
                 continue
             if path.stat().st_size > MOST:
@@ -69,7 +71,8 @@ class MailDrop:
                 break
         return found
 
-    async def _take(self, data: bytes, now: float) -> Incident:
+    async def take(self, data: bytes, now: float) -> Incident:
+        """Take one mail in; OSError where it can't be kept."""
         digest = await asyncio.to_thread(self._casework.reports.put, data, ".eml")
         mail = await asyncio.to_thread(parse_mail, data)
         report = await asyncio.to_thread(self._report, mail, digest, now)

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 import io
 import json
+import smtplib
 import zipfile
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House
 from ipwatchd.control.routes import dispatch
 from ipwatchd.desk import Desk
+from ipwatchd.incidents.keep import Keep
 from ipwatchd.pipeline import Pipeline
 from ipwatchd.records.event import Dns
 from ipwatchd.records.finding import Finding
@@ -316,3 +318,90 @@ async def test_a_case_from_the_phone_to_the_archive(stores: Stores) -> None:
     assert closed["state"] == "CLOSED"
     assert (await act("reopen", reason="again"))["state"] == "TRIAGE"
     assert (await stores.incidents.verify()).first_bad_seq is None
+
+
+def hand_over(path: Path, *mails: bytes, rcpt: int = 1) -> list[bytes]:
+    """Hand mails over as a mail server does, by the standard library's client."""
+    answers = []
+    with smtplib.LMTP(str(path)) as client:
+        for mail in mails:
+            client.ehlo_or_helo_if_needed()
+            client.mail("ana@client.example")
+            for _ in range(rcpt):
+                code, _words = client.rcpt("soc@site.example")
+            answers.append(b"%d" % code)
+            code, words = client.data(mail)
+            answers.append(b"%d %s" % (code, words))
+    return answers
+
+
+@pytest.fixture
+async def lmtp(stores: Stores, tmp_path: Path) -> AsyncIterator[tuple[Desk, Path]]:
+    """Return a desk with a door for the mail server, and its socket."""
+    path = tmp_path / "run" / "lmtp"
+    made = Desk(replace(stores.config.intake, lmtp=str(path), listen=""), stores, lambda: 1000.0)
+    await made.start()
+    assert made.note == ""
+    yield made, path
+    await made.stop()
+    assert not path.exists()
+
+
+async def test_a_mail_by_lmtp_is_an_incident_before_it_is_answered(
+    stores: Stores, lmtp: tuple[Desk, Path]
+) -> None:
+    """The answer names the incident; a second recipient is put off, threads are followed."""
+    _, path = lmtp
+    first = EmailMessage()
+    first["From"], first["Message-ID"] = "ana@client.example", "<1@x>"
+    first["Subject"] = "odd call"
+    first.set_content("they asked for my code")
+    reply = EmailMessage()
+    reply["From"], reply["Message-ID"], reply["References"] = "ana@client.example", "<2@x>", "<1@x>"
+    reply.set_content("again")
+    said = await asyncio.to_thread(hand_over, path, first.as_bytes(), reply.as_bytes())
+    (incident,) = await stores.incidents.list()
+    assert said == [b"250", b"250 2.0.0 kept as " + incident.id.encode()] * 2
+    assert len(incident.reports) == 2
+    refused = await asyncio.to_thread(hand_over, path, first.as_bytes(), rcpt=2)
+    assert refused[0] == b"452"
+
+
+async def test_a_mail_that_cant_be_kept_is_put_off(
+    stores: Stores, lmtp: tuple[Desk, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is full answers 451, so that the mail server keeps the mail; then it is in."""
+    desk, path = lmtp
+    mail = b"From: ana@client.example\r\nSubject: odd\r\n\r\nhello\r\n"
+    monkeypatch.setattr(stores.casework, "reports", Keep(tmp_path / "full", 10))
+    (_, said) = await asyncio.to_thread(hand_over, path, mail)
+    assert said.startswith(b"451 4.3.0")
+    assert not await stores.incidents.list()
+    monkeypatch.undo()
+    (_, said) = await asyncio.to_thread(hand_over, path, mail)
+    assert said.startswith(b"250")
+    assert desk.lmtp is not None
+    assert desk.lmtp.counters["lmtp_deferred"] == 1
+
+
+async def test_a_mail_without_end_is_refused(
+    stores: Stores, lmtp: tuple[Desk, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is larger than may be is answered 552 and not kept."""
+    _, path = lmtp
+    monkeypatch.setattr("ipwatchd.lmtpdrop.LARGEST", 10_000)
+    mail = b"Subject: big\r\n\r\n" + b"x" * 70 + b"\r\n"
+    (_, said) = await asyncio.to_thread(hand_over, path, mail + (b"y" * 70 + b"\r\n") * 300)
+    assert said.startswith(b"552")
+    assert not await stores.incidents.list()
+
+
+async def test_a_socket_that_cant_be_had_is_said(stores: Stores, tmp_path: Path) -> None:
+    """A file in its place: the desk goes on without, and `note` names the key."""
+    (tmp_path / "lmtp").write_text("not yours")
+    settings = replace(stores.config.intake, lmtp=str(tmp_path / "lmtp"), listen="")
+    made = Desk(settings, stores, lambda: 1000.0)
+    await made.start()
+    assert "is no socket" in made.note
+    await made.stop()
+    assert (tmp_path / "lmtp").read_text() == "not yours"

@@ -19,9 +19,10 @@ from ipwatchd.config.section import Count, Port, Seconds, Section
 
 __all__ = [
     "CaptureSettings", "CentralSettings", "Config", "ControlSettings", "Count",
-    "DeniedContactSettings", "DetectSettings", "FirewallSettings", "GeoSettings",
-    "HistorySettings", "IncidentSettings", "LogSettings", "PasswordGuessingSettings", "Port",
-    "PortScanSettings", "Seconds", "Section", "SiteSettings", "SyslogSettings", "UplinkSettings",
+    "DeniedContactSettings", "DetectSettings", "EscalationSettings", "FirewallSettings",
+    "GeoSettings", "HistorySettings", "IncidentSettings", "LogSettings", "PasswordGuessingSettings",
+    "Port", "PortScanSettings", "Seconds", "Section", "SiteSettings", "SyslogSettings",
+    "UplinkSettings",
 ]  # fmt: skip
 
 PRIVATE = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
@@ -158,14 +159,30 @@ FeedName = Annotated[str, Meta(pattern="^[a-z0-9][a-z0-9-]{0,62}$")]
 class IntakeSettings(Section, frozen=True):
     """[intake] how people and their systems report. `maildir` is polled for mails.
 
+    `lmtp` is a Unix socket that a mail server hands them over by.
+
     `listen` is host:port for reports over HTTP; `tokens_file` has a line `NAME TOKEN` for each who
     may hand them in.
     """
 
     maildir: str = ""
+    lmtp: Annotated[str, Meta(pattern="^(/.{1,100})?$")] = ""
     listen: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
     tokens_file: str = ""
     keep_bytes: Annotated[int, Meta(ge=1 << 20)] = 2 << 30
+
+
+class EscalationSettings(Section, frozen=True):
+    """[escalation] who is paged. `plan` is a file of channels, people, schedules and policies.
+
+    `listen` is host:port for the links that acknowledge a page, `link` their address as people
+    reach it. `hand_over` lets the centre page in this site's place for as long as it says it does.
+    """
+
+    plan: str = ""
+    listen: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
+    link: Annotated[str, Meta(pattern=r"^$|^https?://.+")] = ""
+    hand_over: bool = False
 
 
 class UplinkSettings(Section, frozen=True):
@@ -262,6 +279,7 @@ class Config(Section, frozen=True):
     feeds: dict[FeedName, FeedSettings] = msgspec.field(default_factory=dict)
     incidents: IncidentSettings = IncidentSettings()
     intake: IntakeSettings = IntakeSettings()
+    escalation: EscalationSettings = EscalationSettings()
     uplink: UplinkSettings = UplinkSettings()
     control: ControlSettings = ControlSettings()
     logs: LogSettings = LogSettings()
