@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
+from ipwatchd.ackdrop import AckDrop
 from ipwatchd.bindings import Bindings
 from ipwatchd.capture import open_source
 from ipwatchd.capture.choice import SecondThoughts, choose
@@ -30,6 +31,7 @@ from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import LogSources, RulesError
+from ipwatchd.pager import Pager
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.services import services
@@ -63,6 +65,8 @@ class Daemon:
         self.house = House(stores, self.live)
         self._inbox = Inbox(asyncio.get_running_loop())
         self._desk = Desk(config.intake, stores, time.time)
+        self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
+        self._acks: AckDrop | None = None
         self._stopping = asyncio.Event()
         self._before = (0, 0, 0, time.monotonic())
         self._retained = 0.0
@@ -156,6 +160,7 @@ class Daemon:
         control = ControlServer(self.house, self.config.control, time.time)
         await control.start()
         await self._desk.start()
+        await self._start_acks()
         try:
             self._start_capture()
             self._start_uplink()
@@ -170,12 +175,24 @@ class Daemon:
         finally:
             await control.stop()
             await self._desk.stop()
+            if self._acks:
+                await self._acks.stop()
             if self.live.logs:
                 self.live.logs.close()
             if self.live.blocked:
                 self.live.blocked.close()
             if self.live.enforcement:
                 self.live.enforcement.stop()
+
+    async def _start_acks(self) -> None:
+        """Listen for acknowledgements; where that can't be, pages go out all the same."""
+        if self.config.escalation.listen and self.live.pager:
+            self._acks = AckDrop(self.config.escalation.listen, self.live.pager, time.time)
+            try:
+                await self._acks.start()
+            except OSError as error:
+                self.live.notes["acknowledgements"] = str(error)
+                self._acks = None
 
     def _own_networks(self) -> list[str]:
         """Return what no feed may deny."""
@@ -190,6 +207,8 @@ class Daemon:
     async def _run_parts(self) -> None:
         """Run the loops side by side; when one fails the others are stopped in order."""
         parts: list[Coroutine[None, None, None]] = [self._consume(), self._tick_for_ever()]
+        if self.live.pager:
+            parts.append(self.live.pager.run(self._stopping))
         if self.live.uplink:
             parts.append(self.live.uplink.run(self._stopping))
         feeds = self.live.feeds = FeedKeeper(
@@ -354,7 +373,8 @@ class Daemon:
             notes["incidents"] = self.pipeline.trouble
         if degraded := self.stores.history.degraded():
             notes["history"] = degraded
-        notes |= {"intake": self._desk.note} if self._desk.note else {}
+        said = {"intake": self._desk.note, "escalation": self._paging_note()}
+        notes |= {name: note for name, note in said.items() if note}
         if self.pipeline.roster_fault:
             notes["roster"] = self.pipeline.roster_fault
         if self.live.logs:
@@ -365,6 +385,9 @@ class Daemon:
         for name in self._said.keys() - notes.keys():
             _LOG.info("well again", part=name)
         self._said = notes
+
+    def _paging_note(self) -> str:
+        return self.live.pager.note if self.live.pager else ""
 
     def reload(self) -> None:
         """Read the file again; a bad one is named and the last good one kept."""
@@ -397,6 +420,8 @@ class Daemon:
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()
+        if self.live.pager:
+            self.live.pager.adopt(self.config.escalation)
         if self.live.feeds:
             self.live.feeds.adopt(self.config.feeds, self._own_networks())
         self.stores.lists.protect(self.config.firewall.management)

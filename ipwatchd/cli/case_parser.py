@@ -18,6 +18,7 @@ __all__ = ["add_incidents", "add_report"]
 
 _MOVES: Final = {
     "take": ("take it on: NEW becomes TRIAGE", ""),
+    "ack": ("you know, and are on it: paging stops while you work", ""),
     "confirm": ("it is real; needs class and impact facts", ""),
     "contain": ("it can't spread any more", "--reason 'account locked, PC off the network'"),
     "resolve": ("it is over", "--reason 'machine rebuilt'"),

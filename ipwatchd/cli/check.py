@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ipwatchd.capture.choice import Choice
     from ipwatchd.config import Config
 
-__all__ = ["source", "warnings"]
+__all__ = ["check_policy", "source", "warnings"]
 
 
 def warnings(config: Config) -> Iterator[str]:
@@ -31,6 +31,7 @@ def warnings(config: Config) -> Iterator[str]:
         yield "uplink.url: is not encrypted: use https outside of a lab"
     if config.uplink.url and not config.uplink.token_file:
         yield "uplink.token_file: is empty: the centre will refuse this site"
+    yield from _escalation(config)
     yield from _roster(config.site.roster)
     yield from _log_rules(config.logs.rules)
     for path in config.logs.files:
@@ -45,6 +46,40 @@ def _log_rules(folder: str) -> Iterator[str]:
         load_rules(folder)
     except (ValueError, OSError) as error:
         yield f"logs.rules: {error}"
+
+
+def check_policy(config: Config) -> None:
+    """Raise ValueError or OSError for a policy folder or an escalation plan that can't be used."""
+    from ipwatchd.incidents.plan import load_plan
+    from ipwatchd.incidents.policy import site_policy
+
+    site_policy(config.incidents)
+    if config.escalation.plan:
+        load_plan(config.escalation.plan)
+
+
+def _escalation(config: Config) -> Iterator[str]:
+    """Yield regimes that are not in force, gaps of schedules, and pages that go nowhere."""
+    import time
+
+    from ipwatchd.incidents.periods import moment
+    from ipwatchd.incidents.plan import load_plan
+    from ipwatchd.incidents.plan import warnings as of_plan
+    from ipwatchd.incidents.policy import site_policy
+
+    policy = site_policy(config.incidents)
+    yield from policy.not_in_force(moment(time.time(), policy.seat.zone).date())
+    if not config.incidents.country:
+        yield "incidents.country: is empty: laws of the site's own country are not applied"
+    if not config.escalation.plan:
+        yield "escalation.plan: is empty: nobody is paged"
+        return
+    plan = load_plan(config.escalation.plan)
+    yield from of_plan(plan, time.time())
+    for name, channel in plan.channels.items():
+        for path in (channel.password_file, channel.secret_file, channel.url_file, channel.ca_file):
+            if path and not Path(path).is_file():
+                yield f"channel {name}: {path} is not there: its pages will not leave"
 
 
 def _roster(path: str) -> Iterator[str]:

@@ -66,6 +66,25 @@ def clocks(client: Client, arguments: argparse.Namespace) -> int:
     return 0
 
 
+def pages(client: Client, arguments: argparse.Namespace) -> int:
+    """List the incidents whose pages wait for an answer."""
+    rows = client.pages()
+    if arguments.json:
+        return _json(rows)
+    shown = [
+        {**row, "whom": ", ".join(
+            f"{one['person'] or one['channel']} {one.get('state') or 'on its way'}"
+            for one in row["pages"])}
+        for row in rows
+    ]  # fmt: skip
+    columns = [
+        Column("incident", "INCIDENT"), Column("priority", "PRIO"), Column("cause", "WHY"),
+        Column("begun", "SINCE", when), Column("policy", "POLICY"), Column("whom", "PAGED"),
+    ]  # fmt: skip
+    print_table(columns, shown)
+    return 0
+
+
 def regimes(client: Client, arguments: argparse.Namespace) -> int:
     """List the laws, standards and contracts on file."""
     rows = client.regimes()
@@ -179,6 +198,7 @@ def add_clocks(commands: Commands) -> None:
     )  # fmt: skip
     every.add_argument("--limit", type=int, default=1000)
     every.set_defaults(id="")
+    commands.add("pages", "list incidents whose pages wait for an answer", "pages", pages)
     commands.add("regimes", "list laws, standards and contracts on file", "regimes", regimes)
 
 

@@ -150,8 +150,9 @@ def _may_write(folder: Path) -> None:
 
 def _check(arguments: argparse.Namespace) -> int:
     config = _config(arguments.config)
-    from ipwatchd.cli.check import source, warnings
+    from ipwatchd.cli.check import check_policy, source, warnings
 
+    check_policy(config)
     for warning in warnings(config):
         print(f"{arguments.config}: {warning}", file=sys.stderr)
     chosen = source(config)

@@ -9,6 +9,8 @@ from ipwatchd.records.duration import duration_text
 from ipwatchd.records.entry import network_text
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ipwatchd.control.messages import Check, FirewallState, IncidentDetail, Status
 
 __all__ = [
@@ -135,12 +137,26 @@ def print_status(status: Status) -> None:
     say(f"firewall   {_firewall(status.firewall)}")
     incidents = "  ".join(f"{key} {value}" for key, value in sorted(status.incidents_open.items()))
     say(f"incidents  {incidents or 'none open'}")
+    for line in _escalation(status):
+        say(line)
     if status.uplink.url:
         link = status.uplink
         say(f"centre     {link.url}  {count(link.committed)} events there, {link.waiting} waiting")
     print_checks(list(status.health))
     for name, value in sorted(status.shed.items()):
         say(f"  shed  {name}: {count(value)}")
+
+
+def _escalation(status: Status) -> Iterator[str]:
+    """Yield lines about pages that wait and the next clock, where there are any."""
+    state = status.escalation
+    if state.get("on"):
+        failed = f", {state['failed']} could not be handed over" if state.get("failed") else ""
+        yield f"pages      {state['unanswered']} incidents wait for an answer{failed}"
+    if clock := state.get("next_clock"):
+        left = float(clock["due"]) - status.now
+        word = f"in {duration_text(left)}" if left >= 0 else f"{duration_text(-left)} over"
+        yield f"clock      {clock['obligation']} of {clock['incident']}: {word}"
 
 
 def _firewall(state: FirewallState) -> str:

@@ -310,6 +310,10 @@ class Client:
         path = f"incidents/{quote(identity, safe='')}/notices/{quote(obligation, safe='')}"
         return self._call(dict[str, Any], "GET", path)
 
+    def pages(self) -> list[dict[str, Any]]:
+        """Return the incidents whose pages wait for an answer."""
+        return self._call(list[dict[str, Any]], "GET", "pages")
+
     def regimes(self) -> list[dict[str, Any]]:
         """Return laws, standards and contracts that clocks may follow from."""
         return self._call(list[dict[str, Any]], "GET", "regimes")

@@ -6,6 +6,7 @@ import shutil
 from typing import TYPE_CHECKING
 
 from ipwatchd.control.messages import Check
+from ipwatchd.control.paging import clock_checks, pager_checks
 from ipwatchd.records.duration import duration_text
 
 if TYPE_CHECKING:
@@ -18,12 +19,13 @@ __all__ = ["checks"]
 
 async def checks(house: House, now: float) -> list[Check]:
     """Return every check, the ones that are not well first."""
-    rows = [*_stored(house), *await _history(house)]
+    rows = [*_stored(house), *await _history(house), *await clock_checks(house, now)]
     if house.live is None:
         rows.append(Check(name="daemon", ok=True, note="not running: this is a state folder"))
     else:
         rows += [*_capture(house.live), *_firewall(house.live), *_uplink(house.live, now)]
         rows += [*_quiet(house.live), *_logs(house.live)]
+        rows += pager_checks(house.live)
         rows += [Check(name=name, ok=False, note=note) for name, note in _notes(house.live)]
     return sorted(rows, key=lambda row: row.ok)
 

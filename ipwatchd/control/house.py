@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.lists import FeedKeeper
     from ipwatchd.logs import LogSources
+    from ipwatchd.pager import Pager
     from ipwatchd.pipeline import Pipeline
     from ipwatchd.stores import Stores
     from ipwatchd.uplink import Uplink
@@ -38,6 +39,7 @@ class Live:
         self.uplink: Uplink | None = None
         self.logs: LogSources | None = None
         self.feeds: FeedKeeper | None = None
+        self.pager: Pager | None = None
         self.notes: dict[str, str] = {}
         """part → what is wrong with it now, a sentence"""
         self.shed: dict[str, int] = {}

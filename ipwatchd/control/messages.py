@@ -99,6 +99,8 @@ class Status(Message, frozen=True):
     uplink: UplinkState = UplinkState()
     incidents_open: dict[str, int] = {}
     """priority → open incidents"""
+    escalation: dict[str, Any] = {}
+    """unanswered, oldest, sending, failed, troubles, hushed, note, counters; next_clock"""
     history: dict[str, Any] = {}
     health: tuple[Check, ...] = ()
     shed: dict[str, int] = {}

@@ -20,6 +20,7 @@ from ipwatchd.control.messages import (
     UplinkState,
     Zone,
 )
+from ipwatchd.control.paging import escalation
 from ipwatchd.records.address import address_array
 from ipwatchd.records.incident import PRIORITIES
 
@@ -43,6 +44,7 @@ async def status(house: House, call: Call) -> Status:
         "history": await stores.history.status(),
         "health": tuple(await checks(house, call.now)),
         "firewall": firewall_state(house, call.now),
+        "escalation": await escalation(house, call.now),
     }
     if live is None:
         return msgspec.convert({**common, "live": False}, Status, from_attributes=True)

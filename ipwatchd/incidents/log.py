@@ -135,6 +135,8 @@ class Batch:
         self._sign = sign
         self._site = site
         self.head = head
+        self.changed: dict[str, Incident] = {}
+        """The incidents that its events touched, as they stand."""
 
     async def open(self, body: Body, *, actor: str, now: float) -> Incident:
         """Append the event that opens an incident, under the next free id."""
@@ -210,6 +212,7 @@ class Batch:
             ),
         )  # fmt: skip
         self.head = after(event)
+        self.changed[incident.id] = incident
         return incident
 
 

@@ -28,7 +28,7 @@ from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.sqlite import connect
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
     from typing import Any
 
     import aiosqlite
@@ -77,6 +77,8 @@ class Incidents(IncidentQueries):
         self._groups: OrderedDict[str, Group] = OrderedDict()
         self._pending: dict[str, Group] = {}
         self._refused: OSError | None = None
+        self.watcher: Callable[[Incident], None] | None = None
+        """Is told of each incident whose events are on the disk; must not wait."""
         self._now = 0.0
         self.counters = {"findings": 0, "opened": 0, "grown": 0, "reopened": 0, "write_errors": 0}
 
@@ -354,6 +356,9 @@ class Incidents(IncidentQueries):
             self.counters["write_errors"] += 1
             raise
         self._last_seq = batch.head.seq
+        if self.watcher:
+            for incident in batch.changed.values():
+                self.watcher(incident)
 
     async def _load(self, batch: Batch, identity: str) -> Incident:
         incident = await batch.load(identity.strip().upper())

@@ -17,7 +17,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
     smtp: host, port, tls, user, password_file, sender. webhook: url, secret_file (signs the body).
     syslog: address (udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT, unix:/dev/log). apprise: url_file,
-    one of its URLs a line.
+    whose first line is one of its URLs.
     """
 
     kind: Literal["smtp", "webhook", "syslog", "apprise"]
