@@ -26,7 +26,7 @@ __all__ = ["Manifest", "backup", "restore"]
 MANIFEST: Final = "manifest.json"
 DATABASES: Final = ("audit.db", "lists.db", "incidents.db", "history.db")
 # Not copied as files: databases have their own way, the rest is of a running process.
-_NOT: Final = (".db", ".db-wal", ".db-shm", ".db-journal", ".part", ".new")
+_NOT: Final = (".db", ".db-wal", ".db-shm", ".db-journal", ".part", ".new", "audit.head")
 _KEYS: Final = "archive-keys"
 _PAGES: Final = 1024
 """Pages a step: the writer waits for no more than these."""

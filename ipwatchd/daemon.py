@@ -166,7 +166,9 @@ class Daemon:
             self._start_uplink()
             self._follow_logs()
             _LOG.info(
-                "started", site=self.config.site.name, interfaces=self.config.capture.interfaces,
+                "started",
+                site=self.config.site.name,
+                interfaces=self.config.capture.interfaces,
                 **(self.live.choice._asdict() if self.live.choice else {}),
             )
             if ready:
@@ -279,6 +281,7 @@ class Daemon:
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
             await self.stores.history.retain(now)
+            await self._drop_keys(now)
         self._measure()
         self._narrate()
 
@@ -296,6 +299,14 @@ class Daemon:
             self.live.notes.pop(name, None)
 
     _policy_changed = False
+
+    async def _drop_keys(self, now: float) -> None:
+        """Drop the keys whose time is over; each leaves a line of the audit log."""
+        with self._part("archive keys"):
+            for gone in await self.stores.history.drop_due_keys(now):
+                await self.stores.audit.write(
+                    "ipwatchd", "drop-key", gone.day.day, now=now, detail="key_days are over"
+                )
 
     async def _expire(self, now: float) -> None:
         """Take off what has ended; the kernel let go of it by itself."""

@@ -6,11 +6,12 @@ import asyncio
 import sqlite3
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
+from ipwatchd.detect.baselines import unlearn
 from ipwatchd.enrich.roster import load_roster
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
@@ -18,7 +19,7 @@ from ipwatchd.records.incident import OPEN_STATES, Receipt
 from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from ipwatchd.capture import Capture
     from ipwatchd.detect import Detector
@@ -120,6 +121,14 @@ class Pipeline:
     def _events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         self.stores.history.add_events(events, now)
         return [finding for detector in self.detectors for finding in detector.events(events, now)]
+
+    def unlearn(self, without: Callable[[Any], Any]) -> int:
+        """Forget somebody; return how many detectors knew them. What they counted begins anew."""
+        fresh = self._build()
+        changed = unlearn(self.detectors, fresh, without)
+        self.detectors = fresh
+        self.save()
+        return changed
 
     def save(self) -> None:
         """Keep what detectors learned. Raises OSError."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from ipwatchd.audit import Audit
+from ipwatchd.authority import Authority
 from ipwatchd.casework import Casework
 from ipwatchd.config import Config
 from ipwatchd.enrich import Enricher
@@ -78,6 +79,7 @@ class Stores:
         self.history = await History.open(
             folder, config.site.name, config.history, locate=self.enricher.place,
             zones=self.enricher.zones, read_only=read_only,
+            authorised=Authority(config.site.roster, self.enricher.place),
         )  # fmt: skip
 
     async def close(self, now: float) -> None:

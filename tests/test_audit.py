@@ -17,7 +17,7 @@ async def _filled(path: Path) -> None:
     audit = await Audit.open(path)
     for number in range(5):
         await audit.write("maria", "show", f"10.0.0.{number}", now=100.0 + number)
-    assert await audit.verify() == 0
+    assert (await audit.verify())[1:3] == (0, 0)
     await audit.close()
 
 
@@ -49,5 +49,44 @@ async def test_tampering_is_found(tmp_path: Path, change: str, bad: int) -> None
         db.execute(change)
     db.close()
     audit = await Audit.open(tmp_path)
-    assert await audit.verify() == bad
+    assert (await audit.verify()).broken == bad
+    await audit.close()
+
+
+async def test_a_cut_tail_is_found(tmp_path: Path) -> None:
+    """The newest lines, taken out, are missed by audit.head, or by a head that somebody noted."""
+    await _filled(tmp_path)
+    audit = await Audit.open(tmp_path)
+    noted = (await audit.verify()).head
+    await audit.close()
+    with sqlite3.connect(tmp_path / "audit.db") as db:
+        db.execute("DELETE FROM audit WHERE seq > 3")
+    db.close()
+    audit = await Audit.open(tmp_path)
+    assert (await audit.verify())[:3] == (3, 0, 2)
+    (tmp_path / "audit.head").unlink()
+    assert (await audit.verify()).missing == 0  # both gone: only what was noted elsewhere tells
+    assert (await audit.verify(noted)).missing == 2
+    # Lines written in their place do not bring the chain to the same end.
+    for number in range(2):
+        await audit.write("maria", "show", f"10.9.9.{number}", now=200.0)
+    assert (await audit.verify(noted)).broken == 5
+    with pytest.raises(ValueError, match="no head of an audit log"):
+        await audit.verify("nonsense")
+    await audit.close()
+
+
+async def test_a_screen_that_polls_is_one_look(tmp_path: Path) -> None:
+    """The same look in ten minutes is one line; another person, question or hour is another."""
+    audit = await Audit.open(tmp_path)
+    for now, actor, subject in (
+        (0.0, "ana", "1h"), (1.0, "ana", "1h"), (599.0, "ana", "1h"), (600.0, "ana", "1h"),
+        (601.0, "ben", "1h"), (602.0, "ana", "7d"), (300.0, "ana", "1h"),
+    ):  # fmt: skip
+        await audit.look(actor, "top", subject, now=now)
+    lines = [(line.time, line.actor, line.subject) for line in reversed(await audit.lines(10))]
+    assert lines == [
+        (0.0, "ana", "1h"), (600.0, "ana", "1h"), (601.0, "ben", "1h"), (602.0, "ana", "7d"),
+        (300.0, "ana", "1h"),
+    ]  # fmt: skip
     await audit.close()

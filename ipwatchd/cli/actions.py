@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 
 _SELECTORS: Final = ("country:", "asn:", "name:", "agent:")
+_SHAPING: Final = re.compile(r"(?i:by|every|count):")
+_TIMED: Final = re.compile(r"(?i:(?:^|\s)(?:since|until):)")
 _STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 """What JSON may hold as it is and a terminal would obey."""
 
@@ -44,8 +46,18 @@ def _rows(arguments: argparse.Namespace, view: str, rows: Sequence[Any]) -> int:
     return 0
 
 
+def shaped(words: str) -> bool:
+    """Tell whether a filter asks for sums; the daemon says what is wrong with it."""
+    return any(_SHAPING.match(word) for word in words.split())
+
+
 def _page(arguments: argparse.Namespace, view: str, page: Page) -> int:
-    _rows(arguments, view, page.rows)
+    if shaped(" ".join(getattr(arguments, "filter", ()))) and not arguments.json:
+        print_table(views.sum_columns(page.rows), page.rows)
+    else:
+        _rows(arguments, view, page.rows)
+    if page.note:
+        say(f"note: {page.note}", sys.stderr)
     if page.more:
         print(f"more than {len(page.rows)}: use --limit or a narrower filter", file=sys.stderr)
     return 0
@@ -85,9 +97,21 @@ def doctor(client: Client, arguments: argparse.Namespace) -> int:
 
 
 def top(client: Client, arguments: argparse.Namespace) -> int:
-    """Show the busiest addresses."""
-    rows = client.top(by=arguments.by, since=arguments.since, limit=arguments.limit)
-    return _rows(arguments, "top", rows)
+    """Show the busiest addresses, or sums by what the filter names."""
+    words = " ".join(arguments.filter)
+    if shaped(words):
+        timed = words if _TIMED.search(words) else f"{words} since:{arguments.since}"
+        page = client.flows(timed, limit=arguments.limit, order=arguments.by)
+        return _page(arguments, "flows", page)
+    rows = client.top(
+        by=arguments.by, since=arguments.since, limit=arguments.limit, filter=words, exact=True
+    )
+    _rows(arguments, "top", rows)
+    if rows and not arguments.json:
+        what = "each flow" if rows[0].counted == "flows" else "whole hours"
+        span = f"{views.when(rows[0].since)} to {views.when(rows[0].until)}"
+        say(f"counted: {what}, {span}", sys.stderr)
+    return 0
 
 
 def zones(client: Client, arguments: argparse.Namespace) -> int:

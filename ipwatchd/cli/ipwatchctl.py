@@ -12,6 +12,7 @@ from ipwatchd import __version__
 from ipwatchd.cli import actions, privacy_actions
 from ipwatchd.cli.case_parser import add_incidents, add_report
 from ipwatchd.cli.clocks import add_clocks
+from ipwatchd.cli.progress import Waiting
 from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
     Client,
@@ -84,8 +85,10 @@ def _add_overview(commands: _Commands) -> None:
     commands.add("status", "show the agent at a glance", "status", actions.status)
     commands.add("doctor", "check every part of the installation", "doctor", actions.doctor)
     top = commands.add(
-        "top", "show the busiest addresses", "top --by flows --since 15m", actions.top
-    )
+        "top", "show the busiest addresses, or what a filter's by: names",
+        "top country:RU by:service every:1h --since 24h", actions.top,
+    )  # fmt: skip
+    top.add_argument("filter", nargs="*", metavar="FILTER", help="such as !port:53 by:country")
     top.add_argument("--by", choices=("bytes", "packets", "flows"), default="bytes")
     top.add_argument(
         "--since", default="1h", metavar="SPAN", help="90s, 15m, 24h, 7d (default: 1h)"
@@ -97,6 +100,9 @@ def _add_overview(commands: _Commands) -> None:
     )
     audit.add_argument("--limit", type=int, default=100)
     audit.add_argument("verify", nargs="?", choices=("verify",), help="check the log's chain")
+    audit.add_argument(
+        "--head", default="", metavar="SEQ:HASH", help="what an earlier verify said was the end"
+    )
 
 
 def _add_records(commands: _Commands) -> None:
@@ -133,14 +139,14 @@ def _add_privacy(commands: _Commands) -> None:
         "subject", "write everything held on an address or agent",
         "subject 203.0.113.7 -o held.json --html held.html", privacy_actions.subject,
     )  # fmt: skip
-    subject.add_argument("subject", metavar="ADDRESS|AGENT")
+    subject.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
     subject.add_argument("-o", "--output", type=Path, metavar="FILE")
     subject.add_argument("--html", type=Path, metavar="FILE", help="as a page, too")
     erase = commands.add(
-        "erase", "erase an address or agent everywhere, and prove it",
+        "erase", "erase an address, network or agent everywhere, and prove it",
         "erase 203.0.113.7 --reason 'request 12' --yes", privacy_actions.erase,
     )  # fmt: skip
-    erase.add_argument("subject", metavar="ADDRESS|AGENT")
+    erase.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
     erase.add_argument("--reason", required=True, metavar="TEXT")
     erase.add_argument("--yes", action="store_true", help="do not ask")
     backup = commands.add(
@@ -154,14 +160,36 @@ def _add_privacy(commands: _Commands) -> None:
     )  # fmt: skip
     reveal.add_argument("pseudonym")
     reveal.add_argument("--reason", required=True, metavar="TEXT")
+    keys = _Commands(
+        commands.add("archive-keys", "show and drop the keys of the archive", "archive-keys list")
+    )
+    keys.add(
+        "list", "list the days of the archive that lie under keys", "archive-keys list",
+        privacy_actions.archive_keys,
+    )  # fmt: skip
+    drop = keys.add(
+        "drop", "destroy a day's key: the day is anonymous at once, for good",
+        "archive-keys drop 2026-03-01 --reason 'end of contract' --yes", privacy_actions.drop_key,
+    )  # fmt: skip
+    drop.add_argument("day", metavar="YYYY-MM-DD")
+    drop.add_argument("--reason", required=True, metavar="TEXT")
+    drop.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _filtered(command: argparse.ArgumentParser) -> None:
+    plain = command.format_help
+
+    def with_keys() -> str:
+        from ipwatchd.records.filter import help_text  # when it is asked for: starting stays fast
+
+        return f"{plain()}\nfilters:\n{help_text()}\n"
+
+    command.format_help = with_keys  # type: ignore[method-assign]  # argparse prints text alone
     command.add_argument(
         "filter",
         nargs="*",
         metavar="FILTER",
-        help="terms such as src:10.0.0.0/8 !port:53 since:24h",
+        help="terms such as src:10.0.0.0/8 !port:53 since:24h; all of them below",
     )
     command.add_argument("--limit", type=int, default=100)
 
@@ -289,8 +317,22 @@ def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a st
         return _refuse(*refusal(error))
 
 
+class _Patient:
+    """A transport whose caller sees, on a terminal, that an answer takes its time."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.close = inner.close
+
+    def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
+        """Carry one call."""
+        with Waiting():
+            return self._inner.call(method, target, body)
+
+
 def _serve(parsed: argparse.Namespace) -> int:
-    client = Client(_transport(parsed))
+    quiet = parsed.action is actions.tui  # it has the terminal to itself
+    client = Client(_transport(parsed) if quiet else _Patient(_transport(parsed)))
     try:
         status: int = parsed.action(client, parsed)
         sys.stdout.flush()

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from ipwatchd.cli.dossier import Dossier
     from ipwatchd.control.client import Client
 
-__all__ = ["audit", "backup", "erase", "export", "reveal", "subject"]
+__all__ = [
+    "archive_keys", "audit", "backup", "drop_key", "erase", "export", "reveal", "subject",
+]  # fmt: skip
 
 
 def _batches(
@@ -135,7 +137,7 @@ def _agreed(arguments: argparse.Namespace, question: str) -> bool:
     if arguments.yes:
         return True
     if not sys.stdin.isatty():
-        raise ValueError("erasing can't be undone: add --yes")
+        raise ValueError("this can't be undone: add --yes")
     return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
 
 
@@ -145,8 +147,20 @@ def _unexplained(answer: dict[str, Any]) -> list[str]:
     return [name for name in answer["found"] if not name.startswith(stays)]
 
 
+_REMOVED = {
+    "address": "totals", "rollup": "sums by hour", "rollup_day": "sums by day",
+    "session": "sessions", "geo": "places", "api": "API calls", "name": "names",
+    "agent": "agents' signs", "device": "devices", "incoming": "incoming", "blocked": "blocked",
+    "event": "events", "list_change": "list changes", "flows": "flows",
+    "segments_rewritten": "segments written anew", "learned": "detectors that knew it",
+}  # fmt: skip
+"""Table → what its rows are to people."""
+
+
 def _tell(answer: dict[str, Any]) -> None:
-    gone = ", ".join(f"{count} {table}" for table, count in answer["removed"].items())
+    gone = ", ".join(
+        f"{count} {_REMOVED.get(table, table)}" for table, count in answer["removed"].items()
+    )
     say(f"erased {answer['subject']}: {gone or 'nothing was held'}")
     searched = answer["searched"]
     say(f"searched {searched['files']} files ({searched['bytes']} bytes) for it afterwards")
@@ -156,6 +170,13 @@ def _tell(answer: dict[str, Any]) -> None:
         say(f"stays: evidence of incidents {', '.join(answer['incidents'])}")
     if answer["audit"]:
         say(f"stays: {answer['audit']} lines of the audit log, which is never changed")
+    for name in answer["mails"]:
+        say(f"stays: {name}, a mail as it was received: evidence of its incident")
+    if answer["centre"]:
+        centre = answer["centre"]
+        say(f"{centre['url']} has its own copy of {', '.join(centre['incidents'])}: ask there")
+    if days := answer["anonymous"]:
+        say(f"anonymous before: {len(days)} days of the archive ({days[0]} … {days[-1]})")
     for name in answer["unreadable"]:
         say(f"could not be searched: {name} (a damaged segment: remove it by hand)")
     for name in _unexplained(answer):
@@ -184,11 +205,39 @@ def audit(client: Client, arguments: argparse.Namespace) -> int:
     """Show the audit log, or follow its chain; status 1 where that is broken."""
     if not arguments.verify:
         return actions.audit(client, arguments)
-    answer = client.verify_audit()
+    answer = client.verify_audit(arguments.head)
     if arguments.json:
         print_json(answer)
     elif answer["broken"]:
         say(f"line {answer['broken']} of the audit log was changed, removed or put in", sys.stderr)
+    elif answer["missing"]:
+        say(f"{answer['missing']} lines at the end of the audit log are gone", sys.stderr)
     else:
         say(f"all {answer['lines']} lines of the audit log are as they were written")
-    return 1 if answer["broken"] else 0
+        say(f"its end, to be kept elsewhere and given to --head later: {answer['head']}")
+    return 1 if answer["broken"] or answer["missing"] else 0
+
+
+def archive_keys(client: Client, arguments: argparse.Namespace) -> int:
+    """List the keyed days."""
+    return actions._rows(arguments, "archive-keys", client.archive_keys())  # noqa: SLF001 - the one way rows are shown
+
+
+def drop_key(client: Client, arguments: argparse.Namespace) -> int:
+    """Destroy a key; status 1 where a file still holds it."""
+    question = f"Make {arguments.day} anonymous, for good?"
+    if not _agreed(arguments, question):
+        return 1
+    answer = client.drop_key(arguments.day, reason=arguments.reason)
+    if arguments.json:
+        print_json(answer)
+    else:
+        searched = answer["searched"]
+        say(
+            f"{answer['day']} is anonymous: {answer['flows']} flows in {answer['segments']} "
+            f"segments; its key was {answer['key']} (SHA-256)"
+        )
+        say(f"searched {searched['files']} files ({searched['bytes']} bytes) for it afterwards")
+        for name in answer["found"]:
+            say(f"the key is still in {name}: remove that file")
+    return 1 if answer["found"] else 0

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final, Self
 
-__all__ = ["Progress"]
+if TYPE_CHECKING:
+    from types import TracebackType
+
+__all__ = ["Progress", "Waiting"]
 
 _AFTER: Final = 0.7
 _EVERY: Final = 0.1
@@ -39,3 +43,35 @@ class Progress:
         if self._shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
+
+
+class Waiting:
+    """Says, while one answer takes more than a moment, how long it has and how to stop it."""
+
+    def __init__(self) -> None:
+        self._over = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            self._thread = threading.Thread(target=self._tell, daemon=True)
+            self._thread.start()
+        return self
+
+    def _tell(self) -> None:
+        start = time.monotonic()
+        if self._over.wait(_AFTER):
+            return
+        while not self._over.wait(_EVERY):
+            sys.stderr.write(f"\rasking … {time.monotonic() - start:.0f} s (Ctrl-C stops it) ")
+            sys.stderr.flush()
+        sys.stderr.write("\r\x1b[K")
+        sys.stderr.flush()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:  # fmt: skip
+        self._over.set()
+        if self._thread:
+            self._thread.join()

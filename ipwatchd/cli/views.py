@@ -9,7 +9,7 @@ from ipwatchd.records.duration import duration_text
 from ipwatchd.records.entry import network_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
 
     from ipwatchd.control.messages import Check, FirewallState, IncidentDetail, Status
 
@@ -20,6 +20,8 @@ __all__ = [
     "print_firewall",
     "print_incident",
     "print_status",
+    "sum_columns",
+    "when",
 ]
 
 
@@ -30,6 +32,14 @@ def _end(row_end: Any) -> str:
 def _counted(packets: Any) -> str:
     """Show what an entry met; what comes in masses is not counted."""
     return "-" if packets is None else count(packets)
+
+
+def _clock(value: Any) -> str:
+    return when(value) if value else ""
+
+
+def _day(value: Any) -> str:
+    return when(value)[:10] if value else ""
 
 
 def _words(value: Any) -> str:
@@ -64,35 +74,42 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("name", "NAME"),
     ),
     "incoming": (
-        Column("address", "ADDRESS"), Column("country", "CC"), Column("service", "SERVICE"),
-        Column("port", "PORT", right=True), Column("count", "COUNT", count, right=True),
+        Column("address", "ADDRESS"), Column("country", "CC"), Column("target", "TARGET"),
+        Column("proto", "PROTO"), Column("port", "PORT", right=True),
+        Column("service", "SERVICE"), Column("count", "COUNT", count, right=True),
         Column("denied", "DENIED", count, right=True), Column("first_seen", "FIRST SEEN", when),
         Column("last_seen", "LAST SEEN", when),
     ),
     "agent": (
-        Column("agent", "AGENT"), Column("address", "ADDRESS"), Column("mac", "MAC"),
-        Column("source", "SOURCE"), Column("first_seen", "FIRST SEEN", when),
-        Column("last_seen", "LAST SEEN", when),
+        Column("agent", "AGENT"), Column("authorised", "MAY"), Column("address", "ADDRESS"),
+        Column("mac", "MAC"), Column("device", "DEVICE"), Column("zone", "ZONE"),
+        Column("country", "CC"), Column("source", "SOURCE"),
+        Column("first_seen", "FIRST SEEN", when), Column("last_seen", "LAST SEEN", when),
     ),
     "session": (
         Column("address", "ADDRESS"), Column("agent", "AGENT"), Column("start", "START", when),
-        Column("end", "END", when), Column("flows", "FLOWS", count, right=True),
-        Column("bytes", "BYTES", size, right=True), Column("services", "SERVICES", _words),
+        Column("end", "END", when), Column("duration", "LASTED", duration_text, right=True),
+        Column("login", "LOGIN", _clock), Column("logout", "LOGOUT", _clock),
+        Column("flows", "FLOWS", count, right=True), Column("bytes", "BYTES", size, right=True),
+        Column("services", "SERVICES", _words),
     ),
     "list": (
         Column("ts", "TIME", when), Column("list", "LIST"),
         Column("network", "NETWORK", network_text),
-        Column("action", "ACTION"), Column("author", "BY"), Column("reason", "REASON"),
+        Column("action", "ACTION"), Column("author", "BY"),
+        Column("hits", "HITS", count, right=True), Column("reason", "REASON"),
     ),
     "geo": (
         Column("address", "ADDRESS"), Column("country", "CC"), Column("city", "CITY"),
         Column("asn", "ASN", right=True), Column("operator", "OPERATOR"),
+        Column("time_zone", "TIME ZONE"), Column("built", "DATABASE OF", _day),
         Column("first_seen", "FIRST SEEN", when), Column("last_seen", "LAST SEEN", when),
     ),
     "api": (
-        Column("address", "ADDRESS"), Column("host", "HOST"), Column("method", "METHOD"),
+        Column("address", "ADDRESS"), Column("name", "HOST"), Column("method", "METHOD"),
         Column("status", "STATUS", right=True), Column("key", "KEY"),
-        Column("count", "COUNT", count, right=True), Column("last_seen", "LAST SEEN", when),
+        Column("count", "COUNT", count, right=True), Column("rate", "PER MIN", right=True),
+        Column("first_seen", "FIRST SEEN", when), Column("last_seen", "LAST SEEN", when),
     ),
     "activity": (
         Column("ts", "TIME", when), Column("address", "ADDRESS"), Column("kind", "KIND"),
@@ -116,11 +133,41 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("error", "TROUBLE"),
     ),
     "zones": (Column("name", "ZONE"), Column("networks", "NETWORKS", _words)),
+    "archive-keys": (
+        Column("day", "DAY"), Column("made", "SINCE", when), Column("dropped", "DROPPED", _clock),
+        Column("by", "BY"), Column("key", "KEY (SHA-256)"),
+    ),
     "audit": (
         Column("time", "TIME", when), Column("actor", "WHO"), Column("action", "ACTION"),
         Column("subject", "SUBJECT"), Column("detail", "WHY"),
     ),
 }  # fmt: skip
+
+
+_SUMMED: Final = {
+    "ts": Column("ts", "FROM", when), "flows": Column("flows", "FLOWS", count, right=True),
+    "events": Column("events", "EVENTS", count, right=True),
+    "packets": Column("packets", "PACKETS", count, right=True),
+    "bytes": Column("bytes", "BYTES", size, right=True),
+    "first_seen": Column("first_seen", "FIRST SEEN", when),
+    "last_seen": Column("last_seen", "LAST SEEN", when),
+    "asn": Column("asn", "ASN", right=True), "port": Column("port", "PORT", right=True),
+}  # fmt: skip
+
+
+def sum_columns(rows: Sequence[Mapping[str, Any]]) -> tuple[Column, ...]:
+    """Return the columns of sums: what they are by, then the numbers."""
+    names = list(rows[0]) if rows else ["flows"]
+    return tuple(
+        _SUMMED.get(name)
+        or Column(
+            name,
+            name.upper().replace("DISTINCT_", "DIFFERENT "),
+            count if name.startswith("distinct_") else _words,
+            right=name.startswith("distinct_"),
+        )
+        for name in names
+    )
 
 
 def print_status(status: Status) -> None:
@@ -219,14 +266,25 @@ def print_incident(detail: IncidentDetail) -> None:
         say(f"{head} {body[:200]}")
 
 
+_SHOWN: Final = 20
+_SECTIONS: Final = {
+    "places": "geo", "agents": "agent", "sessions": "session", "incoming": "incoming",
+    "lists": "list", "api": "api", "events": "events",
+}  # fmt: skip
+"""Section of an address → the list whose columns it has."""
+
+
 def print_address(found: dict[str, Any], now: float) -> None:
     """Print all that is known of one address, section by section."""
     for key, value in found.items():
         if isinstance(value, list) and value and isinstance(value[0], dict):
             print()
-            say(key)
-            columns = [Column(name, name.upper(), _shown(name)) for name in value[0]]
-            print_table(columns, value[:20])
+            more = f" (the first {_SHOWN} of {len(value)})" if len(value) > _SHOWN else ""
+            say(f"{key}{more}")
+            known = COLUMNS.get(_SECTIONS.get(key, ""))
+            columns = known or [Column(name, name.upper(), _shown(name)) for name in value[0]]
+            rows = value[:_SHOWN]
+            print_table([one for one in columns if one.key != "address" or key == "incoming"], rows)
         elif isinstance(value, dict):
             print()
             say(key)

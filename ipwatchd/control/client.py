@@ -148,9 +148,18 @@ class Client:
         """Return traffic in buckets, oldest first."""
         return self._call(list[Throughput], "GET", "throughput", {"since": since})
 
-    def top(self, *, by: str = "bytes", since: str = "1h", limit: int = 20) -> list[TopRow]:
-        """Return the busiest addresses; `by` is bytes, packets or flows."""
-        return self._call(list[TopRow], "GET", "top", {"by": by, "since": since, "limit": limit})
+    def top(
+        self, *, by: str = "bytes", since: str = "1h", limit: int = 20, filter: str = "",  # noqa: A002 - the API's word
+        exact: bool = False,
+    ) -> list[TopRow]:  # fmt: skip
+        """Return the busiest addresses; `by` is bytes, packets or flows.
+
+        `exact` counts each flow where the span is short, else whole hours count.
+        """
+        query = {
+            "by": by, "since": since, "limit": limit, "filter": filter, "exact": "1" * exact,
+        }  # fmt: skip
+        return self._call(list[TopRow], "GET", "top", query)
 
     def records(
         self, kind: str, filter: str = "", *, limit: int = 100, offset: int = 0  # noqa: A002 - the API's word
@@ -159,9 +168,10 @@ class Client:
         query = {"filter": filter, "limit": limit, "offset": offset}
         return self._call(Page, "GET", f"records/{quote(kind, safe='')}", query)
 
-    def flows(self, filter: str = "", *, limit: int = 100) -> Page:  # noqa: A002 - the API's word
-        """Return flows that match, newest first."""
-        return self._call(Page, "GET", "flows", {"filter": filter, "limit": limit})
+    def flows(self, filter: str = "", *, limit: int = 100, order: str = "") -> Page:  # noqa: A002 - the API's word
+        """Return flows that match, newest first, or the sums that the filter asks for."""
+        query = {"filter": filter, "limit": limit, "order": order}
+        return self._call(Page, "GET", "flows", query)
 
     def events(self, filter: str = "", *, limit: int = 100) -> Page:  # noqa: A002 - the API's word
         """Return events that match, newest first."""
@@ -205,9 +215,18 @@ class Client:
         """Write a backup into a folder that is new or empty."""
         return self._call(dict[str, Any], "POST", "backup", body={"folder": folder})
 
-    def verify_audit(self) -> dict[str, Any]:
-        """Follow the audit log's chain; `broken` is the first bad line, 0 where there is none."""
-        return self._call(dict[str, Any], "GET", "audit/verify")
+    def verify_audit(self, head: str = "") -> dict[str, Any]:
+        """Follow the audit log's chain: `broken` the first bad line, `missing` gone at the end."""
+        return self._call(dict[str, Any], "GET", "audit/verify", {"head": head})
+
+    def archive_keys(self) -> list[dict[str, Any]]:
+        """Return the keyed days of the archive."""
+        return self._call(list[dict[str, Any]], "GET", "archive-keys")
+
+    def drop_key(self, day: str, *, reason: str) -> dict[str, Any]:
+        """Destroy the key of a day of the archive, and return the proof."""
+        path = f"archive-keys/{quote(day, safe='')}/drop"
+        return self._call(dict[str, Any], "POST", path, body={"reason": reason})
 
     def entries(self, name: str) -> list[dict[str, Any]]:
         """Return the entries of a list, allow or deny."""

@@ -128,6 +128,10 @@ class TopRow(Message, frozen=True):
     bytes: int = 0
     last_seen: float = 0.0
     denied: bool = False
+    since: float = 0.0
+    until: float = 0.0
+    counted: str = "hours"
+    """what it was counted from: whole hours, or each of the flows; `since` and `until` say which"""
 
 
 class Page(Message, frozen=True):
@@ -135,6 +139,8 @@ class Page(Message, frozen=True):
 
     rows: tuple[dict[str, Any], ...]
     more: bool = False
+    note: str = ""
+    """what the answer could not reach, a sentence"""
 
 
 class Export(Message, frozen=True):

@@ -61,7 +61,12 @@ class StateTransport:
         wall = time.time()
         now = self._now if method == "GET" else wall
         work = dispatch(self._house, self._peer, method, target, body or b"", now, wall)
-        return self._run(work)
+        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return answer.result()
+        except BaseException:  # Ctrl-C: nobody waits for the answer any more
+            answer.cancel()
+            raise
 
     def close(self) -> None:
         """Close the stores."""

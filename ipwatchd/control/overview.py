@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import resource
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -21,7 +21,9 @@ from ipwatchd.control.messages import (
     Zone,
 )
 from ipwatchd.control.paging import escalation
+from ipwatchd.history.rollup import HOUR
 from ipwatchd.records.address import address_array
+from ipwatchd.records.filter import Filter, Term, parse
 from ipwatchd.records.incident import PRIORITIES
 
 if TYPE_CHECKING:
@@ -30,6 +32,10 @@ if TYPE_CHECKING:
     from ipwatchd.control.house import House, Live
 
 __all__ = ["audit", "doctor", "status", "throughput", "top", "zones"]
+
+
+_EXACT: Final = 6 * 3600.0
+"""Seconds up to which flows are counted one by one; beyond it whole hours are near enough."""
 
 
 async def status(house: House, call: Call) -> Status:
@@ -108,19 +114,36 @@ async def throughput(house: House, call: Call) -> list[Throughput]:
 
 
 async def top(house: House, call: Call) -> list[TopRow]:
-    """Answer GET top: the busiest addresses since then."""
+    """Answer GET top: the busiest addresses since then, that a filter holds for.
+
+    With `exact` or a filter, over some hours, each flow that went on then is counted; else the
+    hours that the span lies in, whole. The rows say which.
+    """
     by = call.query.get("by", "bytes")
     if by not in {"bytes", "packets", "flows"}:
         raise ValueError(f"by={by!r} is none of bytes, packets, flows")
-    rows = await house.stores.history.top(
-        call.since("1h"), call.now + 1.0, call.number("limit", 20), by=by
-    )
+    since, limit = call.since("1h"), call.number("limit", 20)
+    if since >= call.now:
+        raise ValueError("since=0s: nothing lies in it; write 15m, 1h or 7d")
+    words = call.query.get("filter", "")
+    exact = bool(call.query.get("exact")) and call.now - since <= _EXACT
+    history = house.stores.history
+    if words or exact:
+        query = parse(f"{words} by:addr", call.now)
+        given = query.since() or since
+        terms = (*query.terms, Term("since", (since,))) if not query.since() else query.terms
+        sums = await history.flows(Filter(terms), limit, by)
+        rows = await history.placed([{**row, "address": row["addr"]} for row in sums])
+        used = {"since": given, "until": min(query.until(), call.now), "counted": "flows"}
+    else:
+        rows = await history.top(since, call.now + 1.0, limit, by=by)
+        used = {"since": since // HOUR * HOUR, "until": call.now, "counted": "hours"}
     if not rows:
         return []
     addresses = address_array(str(row["address"]) for row in rows)
     denied = house.stores.lists.denied(addresses["hi"], addresses["lo"])
     return [
-        msgspec.convert({**row, "denied": bool(mark)}, TopRow, strict=False)
+        msgspec.convert({**row, **used, "denied": bool(mark)}, TopRow, strict=False)
         for row, mark in zip(rows, denied.tolist(), strict=True)
     ]
 
@@ -136,5 +159,5 @@ async def zones(house: House, call: Call) -> list[Zone]:
 
 async def audit(house: House, call: Call) -> list[AuditRow]:
     """Answer GET audit: who looked at what, newest first."""
-    lines = await house.stores.audit.lines(call.number("limit", 100))
+    lines = await house.stores.audit.lines(call.number("limit", 100), call.query.get("about", ""))
     return [AuditRow(**line._asdict()) for line in lines]

@@ -10,6 +10,7 @@ import msgspec
 
 from ipwatchd.backup import backup as write_backup
 from ipwatchd.control.call import NotFoundError
+from ipwatchd.detect.baselines import unlearn_file
 from ipwatchd.history.secret import pseudonyms
 from ipwatchd.history.subject import Subject, subject_of
 from ipwatchd.records.filter import Filter, Term, render
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
-__all__ = ["backup", "erase", "reveal", "subject", "verify"]
+__all__ = ["backup", "drop_key", "erase", "keys", "reveal", "subject", "verify"]
 
 _PAGE: Final = 500
 # Lines of the audit log that are searched for a subject.
@@ -33,7 +34,7 @@ async def subject(house: House, call: Call) -> dict[str, Any]:
     who = subject_of(call.names["subject"])
     history = house.stores.history
     totals: dict[str, Any] = {}
-    if who.key:
+    if who.kind == "address":
         found = await history.address(who.text)
         totals = {key: value for key, value in (found or {}).items() if key not in _STREAMED}
     return {
@@ -86,30 +87,56 @@ async def _incidents(house: House, who: Subject) -> list[str]:
 async def erase(house: House, call: Call) -> dict[str, Any]:
     """Answer POST subjects/{subject}/erase: body reason.
 
-    Keys: subject removed (by table) searched (files bytes) found (file → how often, what is left
-    and stays) unreadable incidents entries audit.
+    Keys: subject kind removed (by table, and `learned` of detectors) searched (files bytes) found
+    (file → how often, what is left and stays) unreadable anonymous (days) incidents entries audit
+    mails (files) centre (url incidents).
     """
     who = subject_of(call.names["subject"])
     reason = str(call.body.get("reason") or "").strip()
     if not reason or who.named_in(reason):
         raise ValueError("say why in --reason TEXT, without naming whom: the audit log keeps it")
     await house.exports.close()  # an open cursor would hold the log with the rows in it
+    learned = await asyncio.to_thread(_unlearn, house, who)
     erased = await house.stores.history.erase(who, call.now)
     left = erased.left
     # The log must not keep what was erased.
     call.names["subject"] = _alias(house, who)
     kept = await _elsewhere(house, who, call.now)
     return {
-        "subject": who.text, "removed": erased.removed,
+        "subject": who.text, "kind": who.kind,
+        "removed": erased.removed | ({"learned": learned} if learned else {}),
         "searched": {"files": left.files, "bytes": left.bytes}, "found": left.found,
-        "unreadable": left.unreadable, "incidents": kept["incidents"],
-        "entries": kept["entries"], "audit": len(kept["audit"]),
+        "unreadable": left.unreadable, "anonymous": left.anonymous,
+        "incidents": kept["incidents"], "entries": kept["entries"], "audit": len(kept["audit"]),
+        "mails": await asyncio.to_thread(_mails, house, who),
+        "centre": _centre(house, kept["incidents"]),
     }  # fmt: skip
 
 
 def _alias(house: House, who: Subject) -> str:
-    names = pseudonyms(house.stores.state_dir, make=True)
-    return names.address(who.text) if who.key else names.name("agent", who.text)
+    return pseudonyms(house.stores.state_dir, make=True).text("agent", who.text)
+
+
+def _unlearn(house: House, who: Subject) -> int:
+    """Take a subject out of what detectors learned, in memory and in the file; return how much."""
+    if house.live is not None:
+        return house.live.pipeline.unlearn(who.without)
+    return unlearn_file(house.stores.state_dir / "baselines.bin", who.without)
+
+
+def _mails(house: House, who: Subject) -> list[str]:
+    """Return the mails of the drop that name a subject: originals of reports, evidence too."""
+    maildir = house.stores.config.intake.maildir
+    if not maildir:
+        return []
+    files = (path for path in sorted(Path(maildir).rglob("*")) if path.is_file())
+    return [str(path) for path in files if who.hits(path.read_bytes())]
+
+
+def _centre(house: House, incidents: list[str]) -> dict[str, Any]:
+    """Return which incidents the centre has its own copy of: it keeps what it has committed."""
+    url = house.stores.config.uplink.url
+    return {"url": url, "incidents": incidents} if url and incidents else {}
 
 
 async def reveal(house: House, call: Call) -> dict[str, Any]:
@@ -117,7 +144,10 @@ async def reveal(house: House, call: Call) -> dict[str, Any]:
     pseudonym = str(call.body.get("pseudonym", "")).strip()
     if not str(call.body.get("reason") or "").strip():
         raise ValueError("revealing whom a pseudonym stands for needs a reason: --reason TEXT")
-    names = pseudonyms(house.stores.state_dir, make=False)
+    try:
+        names = pseudonyms(house.stores.state_dir, make=False)
+    except FileNotFoundError as error:
+        raise NotFoundError(str(error)) from None
     call.names["pseudonym"] = pseudonym
     try:
         return {"pseudonym": pseudonym, "stands_for": names.address(pseudonym, reverse=True)}
@@ -148,7 +178,36 @@ async def backup(house: House, call: Call) -> dict[str, Any]:
 
 
 async def verify(house: House, call: Call) -> dict[str, Any]:
-    """Answer GET audit/verify: `broken` is the first line that does not fit the chain, or 0."""
+    """Answer GET audit/verify?head=SEQ:HASH.
+
+    Keys: lines, `broken` the first line that does not fit the chain or 0, `missing` lines that are
+    gone at the end by audit.head or the head given, `head` to be noted elsewhere.
+    """
+    return (await house.stores.audit.verify(call.query.get("head", "")))._asdict()
+
+
+async def keys(house: House, call: Call) -> list[dict[str, Any]]:
+    """Answer GET archive-keys: day key (its SHA-256) made dropped by."""
     del call
-    lines = await house.stores.audit.lines(1)
-    return {"lines": lines[0].seq if lines else 0, "broken": await house.stores.audit.verify()}
+    listed: list[dict[str, Any]] = [
+        {"dropped": 0.0, "by": "", **msgspec.to_builtins(one)}
+        for one in house.stores.history.archive_keys()
+    ]
+    return listed
+
+
+async def drop_key(house: House, call: Call) -> dict[str, Any]:
+    """Answer POST archive-keys/{day}/drop: body reason.
+
+    Keys: day key segments flows searched (files bytes) found (file → how often the key is in it).
+    """
+    reason = str(call.body.get("reason") or "").strip()
+    if not reason:
+        raise ValueError("dropping a key can't be undone and needs a reason: --reason TEXT")
+    await house.exports.close()
+    done = await house.stores.history.drop_key(call.names["day"], call.now, call.peer.name)
+    return {
+        "day": done.day.day, "key": done.day.key, "segments": done.segments, "flows": done.flows,
+        "searched": {"files": done.left.files, "bytes": done.left.bytes},
+        "found": done.left.found, "unreadable": done.left.unreadable,
+    }  # fmt: skip

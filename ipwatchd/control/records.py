@@ -9,6 +9,7 @@ import msgspec
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import Page
+from ipwatchd.control.timeline import beside
 from ipwatchd.records.filter import parse
 
 if TYPE_CHECKING:
@@ -20,8 +21,8 @@ __all__ = ["KINDS", "address", "events", "flows", "records"]
 KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
 
 
-def _page(rows: list[dict[str, Any]], limit: int) -> Page:
-    return Page(rows=tuple(rows[:limit]), more=len(rows) > limit)
+def _page(rows: list[dict[str, Any]], limit: int, note: str = "") -> Page:
+    return Page(rows=tuple(rows[:limit]), more=len(rows) > limit, note=note)
 
 
 async def records(house: House, call: Call) -> Page:
@@ -29,17 +30,38 @@ async def records(house: House, call: Call) -> Page:
     kind = call.names["kind"]
     if kind not in KINDS:
         raise ValueError(f"{kind!r} is no kind of record: {', '.join(KINDS)}")
-    limit = call.number("limit", 100)
+    limit, offset = call.number("limit", 100), call.number("offset", 0)
     query = parse(call.query.get("filter", ""), call.now)
-    rows = await house.stores.history.records(kind, query, limit + 1, call.number("offset", 0))
-    return _page(rows, limit)
+    history = house.stores.history
+    if kind != "activity":
+        return _page(await history.records(kind, query, limit + 1, offset), limit)
+    rows = await history.records(kind, query, limit + 1 + offset)
+    rows += await beside(house, call.peer, query, limit + 1 + offset)
+    rows.sort(key=lambda row: -float(row["ts"]))
+    return _page(rows[offset:], limit)
 
 
 async def flows(house: House, call: Call) -> Page:
-    """Answer GET flows."""
+    """Answer GET flows; a filter that asks for sums gets these, the greatest by `order` first."""
     limit = call.number("limit", 100)
     query = parse(call.query.get("filter", ""), call.now)
-    return _page(await house.stores.history.flows(query, limit + 1), limit)
+    history = house.stores.history
+    rows = await history.flows(query, limit + 1, call.query.get("order", "bytes"))
+    return _page(rows, limit, _unreached(house))
+
+
+def _unreached(house: House) -> str:
+    """Say what the last question about flows could not reach."""
+    history, words = house.stores.history, []
+    if skipped := history.segments_skipped:
+        names = ", ".join(path.name for path in skipped[:3])
+        words.append(f"{len(skipped)} damaged segments were left out ({names})")
+    if days := history.days_sealed_off:
+        words.append(
+            f"addresses of {len(days)} days ({days[0]} … {days[-1]}) are anonymous for good: their "
+            "key was dropped"
+        )
+    return "; ".join(words)
 
 
 async def events(house: House, call: Call) -> Page:

@@ -50,27 +50,33 @@ _LOG: Final = logging.getLogger(__name__)
 
 
 class Route(NamedTuple):
-    """One call: `path` has {names}, `role` is the least that may, `audit` names a look."""
+    """One call: `path` has {names}, `role` is the least that may, `audit` names a look.
+
+    A `polled` look is what a screen asks again and again: the same one is noted now and then.
+    """
 
     method: str
     path: str
     role: str
     handler: Handler
     audit: str = ""
+    polled: bool = False
 
 
 ROUTES: Final = (
     Route("GET", "status", "viewer", overview.status),
     Route("GET", "doctor", "viewer", overview.doctor),
     Route("GET", "throughput", "viewer", overview.throughput),
-    Route("GET", "top", "viewer", overview.top),
+    Route("GET", "top", "viewer", overview.top, "top", polled=True),
     Route("GET", "zones", "viewer", overview.zones),
-    Route("GET", "audit", "admin", overview.audit),
+    Route("GET", "audit", "admin", overview.audit, "audit", polled=True),
     Route("GET", "records/{kind}", "viewer", records.records, "records"),
     Route("GET", "flows", "viewer", records.flows, "flows"),
     Route("GET", "events", "viewer", records.events, "events"),
     Route("GET", "addresses/{address}", "viewer", records.address, "show"),
-    Route("GET", "audit/verify", "admin", privacy.verify),
+    Route("GET", "audit/verify", "admin", privacy.verify, "audit-verify"),
+    Route("GET", "archive-keys", "admin", privacy.keys),
+    Route("POST", "archive-keys/{day}/drop", "admin", privacy.drop_key, "drop-key"),
     Route("GET", "subjects/{subject}", "admin", privacy.subject, "subject"),
     Route("POST", "subjects/{subject}/erase", "admin", privacy.erase, "erase"),
     Route("POST", "reveal", "admin", privacy.reveal, "reveal"),
@@ -78,8 +84,8 @@ ROUTES: Final = (
     Route("POST", "exports", "operator", exports.begin, "export"),
     Route("GET", "exports/{id}", "operator", exports.read),
     Route("DELETE", "exports/{id}", "operator", exports.end, "export-end"),
-    Route("GET", "why/{address}", "viewer", lists.why),
-    Route("GET", "lists/{name}", "viewer", lists.entries),
+    Route("GET", "why/{address}", "viewer", lists.why, "why", polled=True),
+    Route("GET", "lists/{name}", "viewer", lists.entries, "entries", polled=True),
     Route("POST", "lists/{name}", "operator", lists.add, "add"),
     Route("DELETE", "lists/{name}", "operator", lists.remove, "remove"),
     Route("POST", "lists/{name}/import", "admin", lists.import_entries, "import"),
@@ -93,21 +99,21 @@ ROUTES: Final = (
     Route("POST", "firewall/confirm", "admin", firewall.confirm, "firewall-confirm"),
     Route("POST", "firewall/rollback", "admin", firewall.rollback, "firewall-rollback"),
     Route("GET", "policy", "viewer", incidents.policy),
-    Route("GET", "incidents", "viewer", incidents.listed),
+    Route("GET", "incidents", "viewer", incidents.listed, "incidents", polled=True),
     Route("GET", "incidents/verify", "viewer", incidents.verify),
-    Route("GET", "trends", "viewer", reviews.looked_back),
-    Route("GET", "trends/page", "viewer", reviews.period),
+    Route("GET", "trends", "viewer", reviews.looked_back, "trends", polled=True),
+    Route("GET", "trends/page", "viewer", reviews.period, "trends", polled=True),
     Route("GET", "trends/export", "operator", reviews.exported, "incident-export"),
     Route("GET", "incidents/{id}/page", "viewer", reviews.case, "incident"),
     Route("GET", "incidents/{id}/update", "operator", updates.drafted, "incident"),
     Route("POST", "incidents/{id}/update", "operator", updates.told, "update"),
     Route("GET", "incidents/{id}", "viewer", incidents.show, "incident"),
-    Route("GET", "pages", "viewer", paging.listed),
-    Route("GET", "clocks", "viewer", clocks.listed),
+    Route("GET", "pages", "viewer", paging.listed, "pages", polled=True),
+    Route("GET", "clocks", "viewer", clocks.listed, "clocks", polled=True),
     Route("GET", "regimes", "viewer", clocks.regimes),
-    Route("GET", "incidents/{id}/clocks", "viewer", clocks.of_incident),
+    Route("GET", "incidents/{id}/clocks", "viewer", clocks.of_incident, "incident", polled=True),
     Route("GET", "incidents/{id}/notices/{obligation}", "operator", clocks.notice, "notice"),
-    Route("GET", "incidents/{id}/responses", "viewer", cases.proposed),
+    Route("GET", "incidents/{id}/responses", "viewer", cases.proposed, "incident", polled=True),
     Route("GET", "incidents/{id}/export", "operator", cases.export, "incident-export"),
     Route("POST", "incidents/{id}/respond", "operator", cases.respond, "respond"),
     Route("POST", "incidents/{id}/undo", "operator", cases.undo, "undo"),
@@ -201,6 +207,5 @@ async def _note(house: House, route: Route, call: Call, wall: float) -> None:
     subject = call.body.get("network") or call.query.get("network") or subject
     detail = str(call.body.get("reason") or call.query.get("reason") or "")
     action = f"{call.names['name']} {route.audit}" if "name" in call.names else route.audit
-    await house.stores.audit.write(
-        call.peer.name, action, str(subject)[:500], now=wall, detail=detail[:500]
-    )
+    write = house.stores.audit.look if route.polled else house.stores.audit.write
+    await write(call.peer.name, action, str(subject)[:500], now=wall, detail=detail[:500])

@@ -23,6 +23,7 @@ from ipwatchd.records.event import (
     Radius,
     Sip,
     Tls,
+    Vpn,
 )
 from ipwatchd.records.flow import protocol_number
 
@@ -71,7 +72,7 @@ def extract(events: Sequence[AnyEvent], *, keep: bool = True) -> Facts:
     facts = Facts([], {}, {}, {}, {}, {}, {}, {})
     packed = _Packer()
     for event, body in map(_sound, events):
-        orig, resp = packed(event.orig), packed(event.resp)
+        orig, resp = packed(event.orig), packed(_other(event))
         if keep:
             facts.events.append(
                 (
@@ -114,6 +115,13 @@ def _mended(value: object) -> object:
             return tuple(_mended(one) for one in value)
         case _:
             return value
+
+
+def _other(event: AnyEvent) -> str:
+    """Return the other end; of what gives an inner address out or takes it back, that address."""
+    if isinstance(event, Vpn | Radius) and event.address:
+        return event.address
+    return event.resp
 
 
 class _Packer(dict[str, bytes]):
@@ -167,9 +175,11 @@ def _learn(facts: Facts, event: AnyEvent, orig: bytes, resp: bytes, packed: _Pac
         case Http() if event.name:
             _count(facts.names, (resp, clip(event.name).lower(), "http"), event.ts)
             _learn_call(facts, event, orig, "")
+            if event.status and event.method:  # the request was counted when it was seen
+                _answered(facts, event, orig)
         case Api():
             _learn_call(facts, event, orig, clip(event.key))
-        case Sip() | Auth() | Kerberos() | Radius() if event.user:
+        case Sip() | Auth() | Kerberos() | Radius() | Vpn() if event.user:
             _learn_agent(facts, event, orig, packed)
         case Dhcp(message="ACK" | "ack") if event.address:
             _learn_device(facts, packed(event.address), event.mac, event.hostname, event.ts)
@@ -185,7 +195,7 @@ def _learn(facts: Facts, event: AnyEvent, orig: bytes, resp: bytes, packed: _Pac
 
 
 def _learn_agent(
-    facts: Facts, event: Sip | Auth | Kerberos | Radius, orig: bytes, packed: _Packer
+    facts: Facts, event: Sip | Auth | Kerberos | Radius | Vpn, orig: bytes, packed: _Packer
 ) -> None:
     """Bind a user to an address where the login was granted; who only tried proves nothing."""
     user = clip(event.user)
@@ -199,6 +209,8 @@ def _learn_agent(
             _count(facts.agents, (user, orig, "kerberos"), event.ts)
         case Radius(message="access-accept" | "accounting-request") if event.address:
             _count(facts.agents, (user, packed(event.address), "radius"), event.ts)
+        case Vpn(message="assigned") if event.address:
+            _count(facts.agents, (user, packed(event.address), clip(event.service)), event.ts)
         case _:
             pass
 
@@ -214,6 +226,12 @@ def _learn_answers(facts: Facts, event: Dns, packed: _Packer) -> None:
 def _learn_call(facts: Facts, event: Api | Http, orig: bytes, key: str) -> None:
     call = (orig, clip(event.name).lower(), clip(event.method), event.status, key)
     _count(facts.api, call, event.ts)
+
+
+def _answered(facts: Facts, event: Http, orig: bytes) -> None:
+    """Take a request back that was counted without its status."""
+    key = (orig, clip(event.name).lower(), clip(event.method), 0, "")
+    facts.api.setdefault(key, [0, event.ts, event.ts])[0] -= 1
 
 
 def _learn_device(facts: Facts, address: bytes, mac: str, hostname: str, ts: float) -> None:

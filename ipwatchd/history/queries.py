@@ -24,7 +24,7 @@ from ipwatchd.records.filter import Filter, FilterError, Term
 from ipwatchd.records.network import network_ends
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
     import pyarrow as pa
@@ -57,6 +57,8 @@ class Queries(Tallies):
     interfaces: Sequence[str]
     segments_skipped: Sequence[Path] = ()
     """Damaged segments that the last question about flows had to leave out."""
+    _authorised: Callable[[str, str, Sequence[str]], str] = staticmethod(lambda *_: "")
+    """Whether an agent may be at an address: yes, no, or "" where nobody knows."""
     days_sealed_off: Sequence[str] = ()
     """Days whose key was dropped, which the last question about an address could not reach."""
 
@@ -104,7 +106,15 @@ class Queries(Tallies):
             f"{view.select} WHERE {where.sql} ORDER BY {view.order} LIMIT ? OFFSET ?",
             (*where.parameters, max(limit, 0), max(offset, 0)),
         )
-        return [view.show(row) for row in rows]
+        return [self._shown(view, row) for row in rows]
+
+    def _shown(self, view: View, row: Mapping[str, Any]) -> dict[str, Any]:
+        """Return a row as people read it, with what the roster says of an agent."""
+        shown = view.show(row)
+        if "authorised" in shown:
+            devices = (shown["mac"], shown["device"])
+            shown["authorised"] = self._authorised(shown["agent"], shown["address"], devices)
+        return shown
 
     async def _activity(self, query: Filter, limit: int, offset: int) -> list[dict[str, Any]]:
         """Merge the timelines of traffic, events and lists where the filter applies to them."""
@@ -134,6 +144,20 @@ class Queries(Tallies):
                 break  # else segments were merged meanwhile: once more
         self.segments_skipped = tuple(skipped)
         return rows
+
+    async def placed(self, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return rows that have an `address` with its zone, country and latest agent."""
+        found: list[dict[str, Any]] = []
+        for row in rows:
+            key = pack(*split(str(row["address"])))
+            known = await self._one(
+                "SELECT a.zone, a.country, coalesce((SELECT g.agent FROM agent g WHERE g.address = "
+                "a.address ORDER BY g.last_seen DESC LIMIT 1), '') AS agent FROM address a "
+                "WHERE a.address = ?",
+                (key,),
+            )
+            found.append({**row, **(dict(known) if known else {})})
+        return found
 
     async def _ask_flows(
         self, query: Filter, shape: Shape | None, limit: int, order: str

@@ -75,9 +75,7 @@ def _wheres(query: Filter, resolved: Mapping[Term, Sequence[Value]]) -> list[Whe
     ]
 
 
-def _hosts(
-    query: Filter, resolved: Mapping[Term, Sequence[Value]]
-) -> tuple[tuple[int, int], ...]:
+def _hosts(query: Filter, resolved: Mapping[Term, Sequence[Value]]) -> tuple[tuple[int, int], ...]:
     """Return the few addresses one of which every matching flow has; empty where there are none."""
     for term in query.terms:
         if term.key in ADDRESSED and not term.negated:

@@ -131,13 +131,17 @@ class History(Streams):
     async def open(
         cls, state_dir: Path, site: str, settings: HistorySettings, *,
         locate: Callable[[str], Place | None], zones: Sequence[str], read_only: bool = False,
+        authorised: Callable[[str, str, Sequence[str]], str] | None = None,
     ) -> Self:  # fmt: skip
         """Open or make the store under `state_dir`; what a crash left half-written is removed.
 
+        `authorised` tells of an agent, an address and the names of its device: yes, no or "".
         Raises CorruptStoreError for a damaged history.db, OSError where it can't be opened.
         """
         self = cls(state_dir, site, settings, locate, zones)
         self.read_only = read_only
+        if authorised:
+            self._authorised = authorised
         path = state_dir / "history.db"
         if not read_only:
             # Once, at start.

@@ -90,7 +90,7 @@ class Streams(Queries):
                     continue
                 async with db.execute(sql, parameters) as rows:
                     while some := cast("list[Any]", await rows.fetchmany(BATCH)):
-                        yield Batch([view.show(row) for row in some], place, len(views))
+                        yield Batch([self._shown(view, row) for row in some], place, len(views))
             if len(refused) == len(views):
                 raise refused[0]
         finally:

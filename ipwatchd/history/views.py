@@ -5,8 +5,8 @@ Rows are plain objects; addresses text, times epoch seconds, what is unknown emp
 | kind | keys of a row |
 |---|---|
 | incoming | address target proto port service country first_seen last_seen count answered bytes denied |
-| agent | agent address source mac device zone country first_seen last_seen count |
-| session | address agent start end duration open flows packets bytes services login zone country |
+| agent | agent address source authorised mac device zone country first_seen last_seen count |
+| session | address agent start end duration open flows packets bytes services login logout zone country |
 | list | ts list network action author reason hits |
 | geo | address country city asn operator time_zone built first_seen last_seen |
 | api | address name method status key count rate (a minute) first_seen last_seen |
@@ -102,6 +102,14 @@ def _api(row: Row) -> dict[str, Any]:
 
 _FACTS: Final = "coalesce(fact.zone, '') AS zone, coalesce(fact.country, '') AS country"
 
+_AT_THE_DOOR: Final = (
+    "(SELECT {0}(e.ts) FROM event e WHERE e.resp = who.address AND e.kind IN ('vpn', 'radius') "
+    'AND e.ts BETWEEN s.start - 60 AND s."end" + 900 AND '
+    "(json_extract(CAST(e.body AS TEXT), '$.message') = '{1}' OR "
+    "json_extract(CAST(e.body AS TEXT), '$.accounting') = '{2}'))"
+)
+"""When a VPN or RADIUS server gave a session's address out, or took it back."""
+
 RECORDS: Final[dict[str, View]] = {
     "incoming": View(
         "SELECT who.address, target.address AS target, i.proto, i.port, i.service, who.country, "
@@ -117,7 +125,7 @@ RECORDS: Final[dict[str, View]] = {
         _incoming,
     ),
     "agent": View(
-        "SELECT g.agent, g.address, g.source, coalesce(d.mac, '') AS mac, "  # noqa: S608 - our own
+        "SELECT g.agent, g.address, g.source, '' AS authorised, coalesce(d.mac, '') AS mac, "  # noqa: S608 - our own
         f"coalesce(d.hostname, '') AS device, {_FACTS}, g.first_seen, g.last_seen, g.count "
         "FROM agent g LEFT JOIN address fact ON fact.address = g.address "
         "LEFT JOIN device d ON d.address = g.address AND d.last_seen = "
@@ -131,13 +139,15 @@ RECORDS: Final[dict[str, View]] = {
         frozenset({"list", "name"}),
     ),
     "session": View(
-        "SELECT who.address, (SELECT g.agent FROM agent g "
+        "SELECT who.address, (SELECT g.agent FROM agent g "  # noqa: S608 - our own
         "WHERE g.address = who.address AND "
         'g.first_seen <= s."end" AND g.last_seen >= s.start ORDER BY g.last_seen DESC LIMIT 1) '
         'AS agent, s.start, s."end", s.open, s.flows, s.packets, s.bytes, spoken.services, '
         "coalesce((SELECT min(e.ts) FROM event e WHERE e.orig = who.address AND e.kind = 'auth' "
         'AND e.ts BETWEEN s.start - 1 AND s."end" + 1 AND '
-        "json_extract(CAST(e.body AS TEXT), '$.result') = 'success'), 0) AS login, "
+        "json_extract(CAST(e.body AS TEXT), '$.result') = 'success'), "
+        f"{_AT_THE_DOOR.format('min', 'assigned', 'Start')}, 0) AS login, "
+        f"coalesce({_AT_THE_DOOR.format('max', 'released', 'Stop')}, 0) AS logout, "
         "who.zone, who.country FROM session s CROSS JOIN address who ON who.id = s.address "
         "JOIN spoken USING (mask)",
         "s.id DESC",
@@ -171,7 +181,7 @@ RECORDS: Final[dict[str, View]] = {
     ),
     "api": View(
         "SELECT p.address, p.name, p.method, p.status, p.key, p.count, p.first_seen, p.last_seen "
-        "FROM api p",
+        "FROM (SELECT * FROM api WHERE count > 0) p",
         "p.last_seen DESC, p.address",
         {
             **_about("p.address", "p.first_seen", "p.last_seen"),
