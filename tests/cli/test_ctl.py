@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 
 SCANNER = "172.16.0.8"
 READS = (
-    "status", "doctor", "top --by flows", "top by:service every:1d", "top --since 7d", "archive-keys list",
-    "flows by:service,country count:orig", "events by:kind every:1h", "zones", "audit --limit 5", "flows proto:tcp",
+    "status", "doctor", "top --by flows", "top by:service every:1d", "top --since 7d",
+    "archive-keys list", "flows by:service,country count:orig", "events by:kind every:1h",
+    "zones", "audit --limit 5", "flows proto:tcp",
     "events kind:tls", f"show {SCANNER}", "deny list", "allow list",
     "deny preview 172.16.0.0/16 --since 7d", f"deny why {SCANNER}", "firewall status",
     "incidents list --state all", "incidents show SITE-000001",

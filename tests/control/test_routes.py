@@ -46,6 +46,6 @@ IMPERSONAL = {
 
 @pytest.mark.parametrize("route", ROUTES, ids=lambda route: f"{route.method} {route.path}")
 def test_every_call_is_classified(route: Route) -> None:
-    """A call is in the audit log, or nothing it shows is about a person; changes are never polled."""
+    """A call is in the audit log, or shows nothing of a person; changes are never polled."""
     assert bool(route.audit) != (route.method == "GET" and route.path in IMPERSONAL)
     assert route.method == "GET" or not route.polled
