@@ -55,6 +55,8 @@ class ConntrackMeter:
         """Flows that ended."""
         self.vanished = 0
         """Ends that came without an event."""
+        self.untold_packets = self.untold_bytes = 0
+        """What this look has seen that no record has told yet."""
         self._settings = settings
         self._table = make_tracked(settings.flows, _OUT_ROWS)
         self._state = self._table.state[0]
@@ -86,6 +88,7 @@ class ConntrackMeter:
         """Begin a look. `mode` is BEGIN, GO_ON or LEAVE."""
         self._look += 1
         self._mode = mode
+        self.untold_packets = self.untold_bytes = 0
         if mode == BEGIN:
             self._began = now
 
@@ -100,6 +103,9 @@ class ConntrackMeter:
             remember(self._table, entries, places, np.ones(len(entries), np.bool_), self._look)
             self.untracked += int(((entries["bits"] & SKIPPED) != 0).sum())
             return flows_of(entries[:0])
+        packets, octets = growth(entries[(entries["bits"] & SKIPPED) == 0])
+        self.untold_packets += int(packets.sum())
+        self.untold_bytes += int(octets.sum())
         told = self._due(entries, ended | (self._mode == LEAVE), now)
         remember(self._table, entries, places, told, self._look)
         chosen = entries[told & ((entries["bits"] & SKIPPED) == 0)]

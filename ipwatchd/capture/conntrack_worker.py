@@ -69,6 +69,7 @@ class ConntrackWorker(threading.Thread):
         self._line = InterfaceCounters(name="conntrack", state="up")
         self._looked = self._next_look = self._handed_over = 0.0
         self._overruns = 0
+        self._told_packets = self._told_bytes = 0
         self._quiet_since = time.monotonic()
 
     def take_stock(self) -> None:
@@ -139,6 +140,7 @@ class ConntrackWorker(threading.Thread):
     def _look(self, mode: int) -> None:
         before = time.thread_time()
         meter, broken = self._meter, self._dump.broken
+        packets, octets = self._told_packets, self._told_bytes
         meter.begin(mode, time.time_ns())
         for number, entries in enumerate(self._dump.entries(), 1):
             self._keep(meter.dumped(entries, time.time_ns()))
@@ -146,6 +148,7 @@ class ConntrackWorker(threading.Thread):
                 self._read_events(1)
         for flows in meter.end(whole=self._dump.broken == broken):
             self._keep(flows)
+        self._count(packets + meter.untold_packets, octets + meter.untold_bytes)
         spent = time.thread_time() - before
         self._counters.looks += 1
         self._counters.look_seconds += spent
@@ -155,19 +158,23 @@ class ConntrackWorker(threading.Thread):
     def _keep(self, flows: NDArray[np.void]) -> None:
         if len(flows):
             self._flows.append(flows)
+            self._told_packets += int(flows["orig_packets"].sum() + flows["resp_packets"].sum())
+            self._told_bytes += int(flows["orig_bytes"].sum() + flows["resp_bytes"].sum())
+
+    def _count(self, packets: int, octets: int) -> None:
+        """Note how much has passed: a look sees also what long connections will tell later."""
+        line = self._line
+        if packets > line.packets:
+            line.first_packet = line.first_packet or time.time()
+            line.last_packet = time.time()
+        line.packets, line.bytes = max(line.packets, packets), max(line.bytes, octets)
 
     def _hand_over(self) -> None:
         flows = np.concatenate(self._flows) if self._flows else empty_flows()
         self._flows = []
-        now = time.time()
-        if len(flows):
-            line = self._line
-            line.packets += int(flows["orig_packets"].sum() + flows["resp_packets"].sum())
-            line.bytes += int(flows["orig_bytes"].sum() + flows["resp_bytes"].sum())
-            line.first_packet = line.first_packet or now
-            line.last_packet = now
+        self._count(self._told_packets, self._told_bytes)
         self._note()
-        self._deliver(Capture(flows, [], now))
+        self._deliver(Capture(flows, [], time.time()))
 
     def _note(self) -> None:
         """Copy the parts' numbers into the counters that are shown."""

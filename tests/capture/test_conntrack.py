@@ -267,6 +267,23 @@ def test_a_long_flow_is_told_in_parts(router: Router) -> None:
     assert (flows["start"][1:] >= flows["end"][:-1]).all()
 
 
+def test_a_long_flow_counts_before_it_is_told(router: Router) -> None:
+    """What goes on is seen at the next look: status knows how much passes, not when it was told."""
+    server = router.serve(router.outside, OUTSIDE, 80)
+    with router.watched(CaptureSettings(flows=4096)) as source:
+        client = router.connect(router.inside, OUTSIDE, 80)
+        peer = router.accept(server)
+        for _ in range(50):
+            client.sendall(b"x" * 100)
+            assert peer.recv(200)
+        listed = witness(router, 80)
+        until(lambda: source.counters().packets >= listed[0] + listed[2])
+        assert not router.ports()
+    assert source.counters().packets == sum(
+        int(flow["orig_packets"] + flow["resp_packets"]) for flow in router.flows()
+    )
+
+
 def test_what_was_before_is_not_ours(router: Router) -> None:
     """A connection that is there at the start is counted from there on."""
     server = router.serve(router.outside, OUTSIDE, 80)
