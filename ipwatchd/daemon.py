@@ -12,6 +12,7 @@ import os
 import signal
 import sqlite3
 import time
+from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -51,6 +52,8 @@ __all__ = ["Daemon", "run"]
 
 _LOG: Final = structlog.get_logger("ipwatchd")
 _RETAIN_SECONDS: Final = 3600.0
+_RATE_SAMPLES: Final = 6
+"""Seconds over which rates are taken, and one: connection tracking counts each two seconds."""
 
 
 class Daemon:
@@ -68,7 +71,7 @@ class Daemon:
         self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
         self._acks: AckDrop | None = None
         self._stopping = asyncio.Event()
-        self._before = (0, 0, 0, time.monotonic())
+        self._samples: deque[tuple[int, int, int, float]] = deque(maxlen=_RATE_SAMPLES)
         self._retained = 0.0
         self._said: dict[str, str] = {}
         self._thoughts = SecondThoughts()
@@ -120,7 +123,7 @@ class Daemon:
             return
         await asyncio.to_thread(self.live.ring.stop)
         self._start_capture()
-        self._before = (0, 0, 0, time.monotonic())
+        self._samples.clear()
         _LOG.info("another source", **(self.live.choice._asdict() if self.live.choice else {}))
 
     def _start_uplink(self) -> None:
@@ -345,16 +348,18 @@ class Daemon:
     def _measure(self) -> None:
         """Compute the rates of the last second and gather what was shed."""
         counters = self.live.ring.counters() if self.live.ring else None
-        now = time.monotonic()
-        packets, octets, flows, before = self._before
         if counters:
-            span = max(now - before, 1e-3)
+            now = (counters.packets, counters.bytes, counters.flows, time.monotonic())
+            self._samples.append(now)
+            packets, octets, flows, span = (
+                new - old for new, old in zip(now, self._samples[0], strict=True)
+            )
+            span = max(span, 1e-3)
             self.live.rates = Rates(
                 packets=(counters.packets - packets) / span,
                 bits=(counters.bytes - octets) * 8 / span,
                 flows=(counters.flows - flows) / span,
             )
-            self._before = (counters.packets, counters.bytes, counters.flows, now)
         self.live.shed = self._shed()
 
     def _shed(self) -> dict[str, int]:

@@ -47,7 +47,7 @@ class InterfaceState(Message, frozen=True):
 
 
 class Rates(Message, frozen=True):
-    """What is going on now, over the last second."""
+    """What is going on now, over the last five seconds."""
 
     packets: float = 0.0
     bits: float = 0.0
