@@ -152,6 +152,7 @@ class Conductor:
     async def _look(self, probes: dict[str, str]) -> Seen:
         def ask() -> Seen:
             status = self._client.status()
+            notes = {one.name: one.note for one in status.health}
             drops = {f"{one.name} drops": one.drops for one in status.interfaces}
             return Seen(
                 flows=self._client.flows(limit=_ROWS).rows,
@@ -162,6 +163,7 @@ class Conductor:
                 kernel=witness.kernel(self._site.gateway),
                 probes=probes,
                 shed=drops | status.shed,
+                source=notes.get("source", "").partition(":")[0],
             )
 
         seen = await asyncio.to_thread(ask)

@@ -37,6 +37,8 @@ class Seen(NamedTuple):
     probes: dict[str, str]
     """who tried after the denial → open, refused or timeout"""
     shed: dict[str, int]
+    source: str = ""
+    """Where flows come from, as status says."""
 
 
 class Scene(NamedTuple):
@@ -236,6 +238,11 @@ def judge_day(deeds: Sequence[Deed], seen: Seen) -> dict[str, list[Verdict]]:
         "records": [
             *_records(deeds, seen),
             *_logs(deeds, seen),
+            Verdict(
+                "flows are connection tracking's: the gateway forwards",
+                seen.source or "none",
+                seen.source == "conntrack",
+            ),
             Verdict("nothing was shed", text or "nothing", not lost),
         ],
         "incidents": _incidents(seen),

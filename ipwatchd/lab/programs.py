@@ -134,8 +134,9 @@ name = "{site}"
 state_dir = "{state}"
 
 [capture]
-# Every flow that crosses the site's border passes here once. The inner interfaces would show the
-# same flows again.
+# The gateway forwards, so its flows are those of connection tracking ("auto"). Names, and what a
+# rule drops, come from here: every packet that crosses the site's border passes once.
+source = "auto"
 interfaces = ["wan0"]
 tcp_attempt_timeout = 2.0
 tcp_closed_timeout = 1.0

@@ -72,6 +72,7 @@ def _seen() -> Seen:
         flows=flows, events=events, incidents=incidents, deny=deny, central=incidents,
         kernel=Kernel(frozenset(named(who).ipv4 for who in CULPRITS), 9, 4),
         probes=probes | {"customer1": "open", "admin": "open"}, shed={"kernel drops": 0},
+        source="conntrack",
     )  # fmt: skip
 
 
@@ -95,6 +96,7 @@ def test_a_faultless_day_has_no_cross() -> None:
         ({"central": []}, "at the centre"),
         ({"central": [*_seen().central, _seen().central[0]]}, "at the centre, once"),
         ({"shed": {"events": 3}}, "nothing was shed"),
+        ({"source": "ring"}, "connection tracking"),
     ],
 )  # fmt: skip
 def test_what_is_missing_or_too_much_is_named(change: dict[str, Any], named_in: str) -> None:
