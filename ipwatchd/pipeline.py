@@ -34,6 +34,8 @@ __all__ = ["Outcome", "Pipeline"]
 
 _SAVE_SECONDS: Final = 60.0
 """A crash loses as much of what detectors learned."""
+_NOBODY: Final = frozenset(("0.0.0.0", "::"))  # noqa: S104 - not an address to listen on
+"""Who stands for the many sources, or targets, of a flood that capture summed: nobody to blame."""
 
 _WAITING: Final = 10_000
 """Findings kept in memory while incidents can't be written (full disk), and responses while lists
@@ -141,6 +143,8 @@ class Pipeline:
 
     async def _settle(self, found: Sequence[Finding], now: float) -> Outcome:
         for finding in self.silenced.raised(found):
+            if finding.subject in _NOBODY:
+                continue
             if self._is_an_echo(finding, now):
                 self.echoes += 1
                 continue

@@ -101,6 +101,15 @@ async def test_who_is_never_denied_by_itself(stores: Stores, subject: str) -> No
     assert stores.lists.entries("deny", now=NOW) == []
 
 
+async def test_nobody_is_blamed_for_a_flood(stores: Stores) -> None:
+    """The address that stands for a flood's many sources is the subject of no incident."""
+    pipeline = Pipeline(stores)
+    outcome = await pipeline.settle([_finding("0.0.0.0"), _finding("::")], NOW)  # noqa: S104 - a subject
+    assert outcome.incidents == []
+    outcome = await pipeline.settle([_finding(OUTSIDE)], NOW + 1)
+    assert [one.subject for one in outcome.incidents] == [OUTSIDE]
+
+
 async def test_an_echo_opens_nothing_and_a_call_does(stores: Stores) -> None:
     """Who was denied by a response and knocks on is no news; one of ours who calls him is."""
     pipeline = Pipeline(stores)
