@@ -232,7 +232,7 @@ def sources(
             files_sql = "read_parquet(?, hive_partitioning = false)"
             parts.append(f"SELECT {shown}, ? AS day FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
             parameters += [day, names, *one.parameters]
-    nothing = f"SELECT {shown}, '' AS day FROM nothing LIMIT 0"  # noqa: S608 - ours
+    nothing = f"SELECT {shown}, '' AS day FROM nothing WHERE false"  # noqa: S608 - ours
     if not parts:
         db.register("nothing", table(Columns.of([]), Names((), (), {})))
     return " UNION ALL ".join(parts) or nothing, parameters
