@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import datetime as dt
 import os
 import signal
 import sqlite3
@@ -30,6 +31,7 @@ from ipwatchd.desk import Desk
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
+from ipwatchd.incidents.periods import zone
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import LogSources, RulesError
 from ipwatchd.pager import Pager
@@ -91,6 +93,7 @@ class Daemon:
             settings, self.stores.lists, firewall, self.stores.state_dir
         )
         self.live.enforcement.bindings = Bindings(self.stores)
+        self.pipeline.enforcement = self.live.enforcement
         await self.live.enforcement.sync(now)
         with self._part("nflog"):
             self.live.blocked = BlockedReader(settings)
@@ -165,6 +168,7 @@ class Daemon:
         await self._desk.start()
         await self._start_acks()
         try:
+            await self.pipeline.recall_presence(time.time())
             self._start_capture()
             self._start_uplink()
             self._follow_logs()
@@ -174,6 +178,9 @@ class Daemon:
                 interfaces=self.config.capture.interfaces,
                 **(self.live.choice._asdict() if self.live.choice else {}),
             )
+            policy = self.stores.incidents.policy
+            for why in policy.not_in_force(dt.datetime.now(zone(policy.seat.zone)).date()):
+                _LOG.info(why)
             if ready:
                 ready.set()
             await self._run_parts()
@@ -346,7 +353,7 @@ class Daemon:
             _LOG.info("denied", network=network)
 
     def _measure(self) -> None:
-        """Compute the rates of the last second and gather what was shed."""
+        """Compute the rates of the last seconds and gather what was shed."""
         counters = self.live.ring.counters() if self.live.ring else None
         if counters:
             now = (counters.packets, counters.bytes, counters.flows, time.monotonic())
@@ -356,9 +363,7 @@ class Daemon:
             )
             span = max(span, 1e-3)
             self.live.rates = Rates(
-                packets=(counters.packets - packets) / span,
-                bits=(counters.bytes - octets) * 8 / span,
-                flows=(counters.flows - flows) / span,
+                packets=packets / span, bits=octets * 8 / span, flows=flows / span
             )
         self.live.shed = self._shed()
 

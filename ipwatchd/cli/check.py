@@ -59,7 +59,7 @@ def check_policy(config: Config) -> None:
 
 
 def _escalation(config: Config) -> Iterator[str]:
-    """Yield regimes that are not in force, gaps of schedules, and pages that go nowhere."""
+    """Yield regimes that ended, gaps of schedules, and pages that go nowhere."""
     import time
 
     from ipwatchd.incidents.periods import moment
@@ -68,12 +68,12 @@ def _escalation(config: Config) -> Iterator[str]:
     from ipwatchd.incidents.policy import site_policy
 
     policy = site_policy(config.incidents)
-    yield from policy.not_in_force(moment(time.time(), policy.seat.zone).date())
+    gone = policy.not_in_force(moment(time.time(), policy.seat.zone).date())
+    yield from (why for why in gone if " ended on " in why)
+    if not config.escalation.plan:
+        return
     if not config.incidents.country:
         yield "incidents.country: is empty: laws of the site's own country are not applied"
-    if not config.escalation.plan:
-        yield "escalation.plan: is empty: nobody is paged"
-        return
     plan = load_plan(config.escalation.plan)
     yield from of_plan(plan, time.time())
     for name, channel in plan.channels.items():

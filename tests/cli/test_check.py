@@ -111,3 +111,30 @@ def test_no_file(daemon_command: Callable[..., Done], tmp_path: Path) -> None:
     done = daemon_command("check", "--config", tmp_path / "none.toml")
     assert done.status == 2
     assert f"{tmp_path / 'none.toml'}: no such file" in done.err
+
+
+def test_escalation_and_regimes_are_checked(
+    daemon_command: Callable[..., Done], tmp_path: Path
+) -> None:
+    """A fault of the plan is refused with its line; a gap and a regime that ended are said."""
+    from ipwatchd.incidents.policy import shipped
+    from tests.incidents.plans import PLAN
+
+    plan, own = tmp_path / "escalation.toml", tmp_path / "policy"
+    (own / "regimes").mkdir(parents=True)
+    ended = (shipped() / "regimes" / "nis2.toml").read_text().replace(
+        "valid_from = 2024-10-18", "valid_from = 2024-10-18\nvalid_to = 2025-12-31"
+    )  # fmt: skip
+    (own / "regimes" / "nis2.toml").write_text(ended)
+    text = GOOD + f'[escalation]\nplan = "{plan}"\n[incidents]\npolicy = "{own}"\n'
+    plan.write_text(PLAN.replace('until = "19:00"', 'until = "18:30"'))
+    path, done = _check(daemon_command, tmp_path, text)
+    assert done.status == 0
+    assert f"{path}: nis2: ended on 2025-12-31 and is not applied" in done.err
+    assert f"{path}: schedule duty: nobody from " in done.err
+    assert f"{path}: incidents.country: is empty" in done.err
+    plan.write_text(PLAN.replace("person:ben", "person:eva"))
+    _, done = _check(daemon_command, tmp_path, text)
+    line = PLAN.splitlines().index('targets = ["person:ben"]') + 1
+    assert done.status == 2
+    assert f"{plan}:{line}: 'eva' is no person" in done.err
