@@ -24,7 +24,7 @@ from ipwatchd.records.filter import parse
 from ipwatchd.records.incident import Exhibit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from ipwatchd.incidents.bodies import Body
     from ipwatchd.records.incident import Incident, Report
@@ -53,6 +53,8 @@ class Casework:
         self.reports = Keep(stores.state_dir / "reports", most)
         self.evidence = Keep(stores.state_dir / "evidence", most)
         self._opened: deque[str] = deque()
+        self.on_opened: Callable[[Incident], None] | None = None
+        """Called with each incident that opens, at once."""
         self.shed = 0
         """Incidents whose evidence was not taken because too many were opened at once."""
 
@@ -62,6 +64,8 @@ class Casework:
             self._opened.popleft()
             self.shed += 1
         self._opened.append(incident.id)
+        if self.on_opened is not None:
+            self.on_opened(incident)
 
     async def work(self, now: float, most: int = AT_ONCE) -> int:
         """Take evidence for some of those that wait; return for how many."""
@@ -182,6 +186,14 @@ class Casework:
             name=f"{name}.json", sha256=digest, bytes=len(data), taken=now, rows=rows, note=note
         )
 
+    async def add_file(self, identity: str, name: str, data: bytes, rows: int, now: float) -> None:
+        """Put a file to an incident's evidence."""
+        digest = self.evidence.put(data, _suffix(name))
+        one = Exhibit(name=name, sha256=digest, bytes=len(data), taken=now, rows=rows)
+        incident = await self._stores.incidents.incident(identity)
+        if incident is not None:
+            await self._write(incident, "collected", Collected(exhibits=(one,)), now)
+
     async def export(self, identity: str, now: float) -> bytes | None:
         """Return an incident as one ZIP: timeline, reports' originals, evidence, a manifest.
 
@@ -198,13 +210,17 @@ class Casework:
         }
         lost: dict[str, str] = {}
         for one in incident.exhibits:
-            _pack(files, lost, f"evidence/{one.taken:.0f}-{one.name}",
-                  self.evidence.get(one.sha256, ".json"), one.sha256)  # fmt: skip
+            held = self.evidence.get(one.sha256, _suffix(one.name))
+            _pack(files, lost, f"evidence/{one.taken:.0f}-{one.name}", held, one.sha256)
         for event in events:
             report = event.body.get("report") if event.kind in {"opened", "reported"} else None
             for name, digest, suffix in _originals(report or {}):
                 _pack(files, lost, name, self.reports.get(digest, suffix), digest)
         return _archive(incident, files, lost, now)
+
+
+def _suffix(name: str) -> str:
+    return f".{name.rpartition('.')[2]}"
 
 
 def _pack(

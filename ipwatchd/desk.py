@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ipwatchd.lmtpdrop import LmtpDrop
 from ipwatchd.maildrop import MailDrop
+from ipwatchd.snippets import Snippets
 from ipwatchd.webdrop import WebDrop
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ class Desk:
         self.mail: MailDrop | None = None
         self.web: WebDrop | None = None
         self.lmtp: LmtpDrop | None = None
+        self._clock = clock
+        self.snippets: Snippets | None = None
+        if seconds := stores.config.incidents.headers_seconds:
+            self.snippets = Snippets(seconds, stores.casework.add_file)
+            begin = self.snippets.begin
+            stores.casework.on_opened = lambda incident: begin(incident, clock())
         self._doors: list[str] = []
         if settings.maildir or settings.lmtp:
             folder = Path(settings.maildir) if settings.maildir else None
@@ -41,7 +48,8 @@ class Desk:
     def note(self) -> str:
         """Return what keeps reports from coming in."""
         mail = self.mail.note if self.mail else ""
-        return "; ".join(part for part in (*self._doors, mail) if part)
+        taken = self.snippets.note if self.snippets else ""
+        return "; ".join(part for part in (*self._doors, mail, taken) if part)
 
     async def start(self) -> None:
         """Listen; where that can't be, the daemon goes on and `note` says so."""
@@ -56,10 +64,15 @@ class Desk:
         """Take what has arrived, and evidence for what was opened."""
         if self.mail:
             await self.mail.poll(now)
+        if self.snippets:
+            await self.snippets.tick(now)
         await self._casework.work(now)
 
     async def stop(self) -> None:
         """Take no more."""
+        self._casework.on_opened = None
+        if self.snippets:
+            await self.snippets.stop(self._clock())
         for door in (self.web, self.lmtp):
             if door:
                 await door.stop()

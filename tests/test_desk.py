@@ -7,6 +7,7 @@ import hashlib
 import io
 import json
 import smtplib
+import socket
 import zipfile
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,7 @@ import aiohttp
 import pytest
 from msgspec.structs import replace
 
-from ipwatchd.config import Config
+from ipwatchd.config import Config, IncidentSettings
 from ipwatchd.config.settings import IntakeSettings, SiteSettings
 from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House
@@ -29,8 +30,10 @@ from ipwatchd.records.incident import Report
 from ipwatchd.stores import Stores
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
     from pathlib import Path
+
+    from ipwatchd.lab.netns import Namespace
 
 TOKEN = "0123456789abcdef-bot"
 
@@ -405,3 +408,39 @@ async def test_a_socket_that_cant_be_had_is_said(stores: Stores, tmp_path: Path)
     assert "is no socket" in made.note
     await made.stop()
     assert (tmp_path / "lmtp").read_text() == "not yours"
+
+
+async def test_headers_of_the_subject_are_evidence(
+    tmp_path: Path, namespace: Callable[[str], Namespace]
+) -> None:
+    """An incident opens: its subject's packets on the wire are in a file of the case, by hash."""
+    place = await asyncio.to_thread(namespace, "box")
+    config = Config(incidents=IncidentSettings(headers_seconds=30.0))
+    stores = await Stores.open(config, tmp_path / "state")
+    desk = Desk(config.intake, stores, lambda: 1000.0)
+    await desk.start()
+    with place.inside():
+        made = await stores.casework.take(
+            Report(id="r1", received=1.0, channel="call", reporter="ana", text="x",
+                   subject="127.0.0.1"), 1000.0,
+        )  # fmt: skip
+    with place.socket(socket.AF_INET, socket.SOCK_DGRAM) as out:
+        out.sendto(b"the secret", ("127.0.0.1", 7777))
+    assert desk.snippets is not None
+    for _ in range(100):
+        await asyncio.sleep(0.01)
+    await desk.tick(1029.0)
+    await desk.tick(1031.0)
+    case = await stores.incidents.incident(made.id)
+    assert case is not None
+    (taken,) = [one for one in case.exhibits if one.name == "headers.pcap"]
+    data = stores.casework.evidence.get(taken.sha256, ".pcap")
+    assert data is not None
+    assert taken.rows >= 1
+    assert b"the secret" not in data
+    archive = await stores.casework.export(made.id, 1040.0)
+    assert archive is not None
+    names = zipfile.ZipFile(io.BytesIO(archive)).namelist()
+    assert any(name.endswith("headers.pcap") for name in names)
+    await desk.stop()
+    await stores.close(1050.0)

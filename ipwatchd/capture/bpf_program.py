@@ -22,7 +22,7 @@ _ST: Final = 0x02
 _ADD_K, _ADD_X, _SUB_X, _AND_K, _LSH_K, _RSH_K = 0x04, 0x0C, 0x1C, 0x54, 0x64, 0x74
 _JA, _JEQ_K, _JEQ_X, _JGT_K, _JGE_K, _JSET_K = 0x05, 0x15, 0x1D, 0x25, 0x35, 0x45
 _TAX, _TXA = 0x07, 0x87
-_RET_K: Final = 0x06
+_RET_K, _RET_A = 0x06, 0x16
 _FAR: Final = 255
 _LONGEST: Final = 4096  # BPF_MAXINSNS
 
@@ -141,6 +141,10 @@ class Program:
     def keep(self, size: int) -> None:
         """End: keep so many bytes of the packet; 0 drops it."""
         self._put(_RET_K, size)
+
+    def keep_a(self) -> None:
+        """End: keep A bytes of the packet."""
+        self._put(_RET_A)
 
     def goto(self, label: str) -> None:
         """Jump."""

@@ -98,6 +98,7 @@ class FirewallSettings(Section, frozen=True):
 class IncidentSettings(Section, frozen=True):
     """[incidents] what is done by itself: deny the subject of these rules for `deny_seconds`.
 
+    `headers_seconds` is how long the headers of the subject's packets are taken as evidence.
     `policy` is a folder whose files stand in for those of config/ (taxonomy, SOPs, regimes …).
     `country`, `time_zone` and `laws` say which legal clocks run here; `contact` is who answers.
     """
@@ -109,6 +110,7 @@ class IncidentSettings(Section, frozen=True):
     deny_memory_seconds: Seconds = 90 * 86400.0
     denies_per_minute: Annotated[int, Meta(ge=1, le=10_000)] = 60
     reopen_seconds: Seconds = 86400.0
+    headers_seconds: Annotated[float, Meta(ge=0, le=600)] = 0.0
     policy: str = ""
     country: Annotated[str, Meta(pattern="^([A-Z]{2})?$")] = ""
     time_zone: Annotated[str, Meta(pattern="^[A-Za-z0-9_+/-]{1,64}$")] = "UTC"

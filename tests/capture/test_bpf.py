@@ -94,7 +94,7 @@ def run(program: Sequence[Instruction], packet: bytes) -> int:
         at += 1
         kind = one.code & 7
         if kind == 6:
-            return one.k
+            return machine.a if one.code & 0x18 == 0x10 else one.k
         if kind == 5:
             at += machine.jump(one)
         elif kind == 0:
