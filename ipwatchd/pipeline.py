@@ -12,17 +12,20 @@ import msgspec
 
 from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
 from ipwatchd.detect.baselines import unlearn
+from ipwatchd.enrich.presence import Presence
 from ipwatchd.enrich.roster import load_roster
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES, Receipt
 from ipwatchd.trouble import sentence
+from ipwatchd.whereabouts import bindings_told
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from ipwatchd.capture import Capture
     from ipwatchd.detect import Detector
+    from ipwatchd.enforcement import Enforcement
     from ipwatchd.records.agent import Agent
     from ipwatchd.records.entry import ListEntry
     from ipwatchd.records.event import AnyEvent
@@ -58,6 +61,7 @@ class Pipeline:
         self.roster_fault = ""
         """Why the roster can't be used; empty when it can."""
         self.detectors = self._build()
+        self.presence = Presence(self._roster)
         self.silenced = Silenced(stores.config.detect.expected)
         self._baselines = stores.state_dir / "baselines.bin"
         self.unlearned = load_baselines(self._baselines, self.detectors)
@@ -70,6 +74,8 @@ class Pipeline:
         self._settling = asyncio.Lock()
         self.findings_shed = 0
         self.responses_shed = 0
+        self.enforcement: Enforcement | None = None
+        """Who denies in the kernel while an entry is on its way to the disk; None: nobody."""
         self._denials: dict[str, deque[float]] = {}
         self.echoes = 0
         """Contacts with an address that were but the answer to our denying it."""
@@ -109,6 +115,8 @@ class Pipeline:
     async def take_events(self, events: Sequence[AnyEvent], now: float) -> Outcome:
         """Take events of logs or of the firewall through the house; called each second."""
         found = self._events(events, now) if events else []
+        if faded := self.presence.expire(now):
+            self.stores.history.add_events(faded, now)
         for detector in self.detectors:
             found += detector.tick(now)
         if abs(now - self._saved) >= _SAVE_SECONDS:
@@ -121,7 +129,7 @@ class Pipeline:
         return await self.settle(found, now)
 
     def _events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
-        self.stores.history.add_events(events, now)
+        self.stores.history.add_events([*events, *self.presence.take(events)], now)
         return [finding for detector in self.detectors for finding in detector.events(events, now)]
 
     def unlearn(self, without: Callable[[Any], Any]) -> int:
@@ -129,8 +137,18 @@ class Pipeline:
         fresh = self._build()
         changed = unlearn(self.detectors, fresh, without)
         self.detectors = fresh
+        self.presence.forget(without)
         self.save()
         return changed
+
+    @property
+    def roster(self) -> Mapping[str, Agent]:
+        """Return the agents in use, by name."""
+        return self._roster
+
+    async def recall_presence(self, now: float) -> None:
+        """Take up who was where before a restart, from history."""
+        self.presence.restore(await bindings_told(self.stores.history, now))
 
     def save(self) -> None:
         """Keep what detectors learned. Raises OSError."""
@@ -225,6 +243,8 @@ class Pipeline:
                 incident.id, "note", actor="ipwatchd", reason=reason, now=now
             )
             return
+        if self.enforcement:
+            self.enforcement.hasten(finding.subject, now)
         before = await self.stores.lists.denied_before(
             finding.subject, now - settings.deny_memory_seconds
         )
@@ -236,6 +256,8 @@ class Pipeline:
                 expires=now + seconds,
             )  # fmt: skip
         except ValueError as error:
+            if self.enforcement:
+                self.enforcement.recall(now)
             await self.stores.incidents.act(
                 incident.id, "note", actor="ipwatchd", reason=f"not denied: {error}", now=now
             )
@@ -281,6 +303,7 @@ class Pipeline:
         """Take new thresholds after a reload; counts start anew, what was learned stays."""
         learned = {one.rule: state for one in self.detectors if (state := one.remember())}
         self.detectors = self._build()
+        self.presence.adopt(self._roster)
         for detector in self.detectors:
             if detector.rule in learned:
                 detector.recall(learned[detector.rule])
@@ -290,7 +313,7 @@ class Pipeline:
         """Return what detectors and this pipeline had to let go, by name."""
         counts = {
             "findings": self.findings_shed, "responses": self.responses_shed,
-            "evidence": self.stores.casework.shed,
+            "evidence": self.stores.casework.shed, "presence": self.presence.shed,
         }  # fmt: skip
         for detector in self.detectors:
             for name, value in detector.counters().items():

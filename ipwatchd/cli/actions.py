@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
 from ipwatchd.cli import views
-from ipwatchd.cli.table import clean, print_table, say
+from ipwatchd.cli.table import print_table, say
 from ipwatchd.records.duration import parse_duration
-from ipwatchd.records.entry import network_text
 
 if TYPE_CHECKING:
     import argparse
@@ -119,6 +116,12 @@ def zones(client: Client, arguments: argparse.Namespace) -> int:
     return _rows(arguments, "zones", client.zones())
 
 
+def agents(client: Client, arguments: argparse.Namespace) -> int:
+    """List who is where."""
+    found = client.agents(name=arguments.name or "", everybody=arguments.all)
+    return _rows(arguments, "agents", found)
+
+
 def audit(client: Client, arguments: argparse.Namespace) -> int:
     """Show who looked at what."""
     return _rows(arguments, "audit", client.audit(limit=arguments.limit))
@@ -149,96 +152,6 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.json:
         return _json(found)
     views.print_address(found, time.time())
-    return 0
-
-
-def _session() -> str:
-    """Return the address that this terminal is worked from over SSH, or ""."""
-    return os.environ.get("SSH_CONNECTION", "").partition(" ")[0]
-
-
-def add_entry(client: Client, arguments: argparse.Namespace) -> int:
-    """Put a network on a list, after showing what it would touch where someone can answer."""
-    seconds = parse_duration(arguments.span) if arguments.span else 0.0
-    chosen = "-" in arguments.network or arguments.network.lower().startswith(_SELECTORS)
-    asks = sys.stdin.isatty() and not arguments.yes and arguments.list == "deny"
-    if asks and not chosen and not arguments.service:
-        before = client.preview("deny", arguments.network)
-        touched = before.get("addresses", 0)
-        if touched and not _agreed(
-            arguments, f"{touched} addresses of the last 24 h would be denied. Go on?"
-        ):
-            return 1
-    if arguments.force and not _agreed(
-        arguments, f"--force denies {arguments.network} even where you come from. Really?"
-    ):
-        return 1
-    change = client.add_entry(
-        arguments.list, arguments.network, reason=arguments.reason, seconds=seconds,
-        ticket=arguments.ticket, force=arguments.force, service=arguments.service,
-        session=_session(),
-    )  # fmt: skip
-    return _sentence(arguments, change, change.note)
-
-
-def remove_entry(client: Client, arguments: argparse.Namespace) -> int:
-    """Take a network off a list."""
-    change = client.remove_entry(
-        arguments.list, arguments.network, reason=arguments.reason, service=arguments.service
-    )
-    return _sentence(arguments, change, change.note)
-
-
-def entries(client: Client, arguments: argparse.Namespace) -> int:
-    """List the entries."""
-    return _rows(arguments, "entries", client.entries(arguments.list))
-
-
-def import_entries(client: Client, arguments: argparse.Namespace) -> int:
-    """Put many networks on a list; status 1 where lines were refused."""
-    text = Path(arguments.file).read_text(encoding="utf-8", errors="replace")
-    answer = client.import_entries(
-        arguments.list, text, reason=arguments.reason, format=arguments.format
-    )
-    for problem in answer["problems"]:
-        say(problem, sys.stderr)
-    _sentence(arguments, answer, f"{answer['added']} entries, {answer['refused']} lines refused")
-    return 1 if answer["refused"] else 0
-
-
-def export_entries(client: Client, arguments: argparse.Namespace) -> int:
-    """Write the entries in a format that import reads."""
-    rows = client.entries(arguments.list)
-    if arguments.json or arguments.format == "json":
-        return _json(rows)
-    if arguments.format == "plain":
-        for row in rows:
-            say(f"{network_text(row['network'])}  # {row['reason']}")
-        return 0
-    import csv
-
-    fields = ("network", "reason", "author", "source", "created", "expires", "ticket")
-    writer = csv.DictWriter(sys.stdout, fields, extrasaction="ignore")
-    writer.writeheader()
-    writer.writerows({key: clean(value) for key, value in row.items()} for row in rows)
-    return 0
-
-
-def preview(client: Client, arguments: argparse.Namespace) -> int:
-    """Show what an entry would have touched."""
-    answer = client.preview(arguments.list, arguments.network, since=arguments.since)
-    if arguments.json:
-        return _json(answer)
-    views.print_address(answer, time.time())
-    return 0
-
-
-def why(client: Client, arguments: argparse.Namespace) -> int:
-    """Show which entry decides."""
-    answer = client.why(arguments.address, arguments.service)
-    if arguments.json:
-        return _json(answer)
-    views.print_address(answer, time.time())
     return 0
 
 

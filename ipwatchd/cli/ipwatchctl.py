@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
-from ipwatchd.cli import actions, privacy_actions
+from ipwatchd.cli import actions, list_actions, privacy_actions
 from ipwatchd.cli.case_parser import add_incidents, add_report
 from ipwatchd.cli.clocks import add_clocks
 from ipwatchd.cli.progress import Waiting
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["main"]
 
 SOCKET: Final = "/run/ipwatchd/control.sock"
+_FORMATS: Final = ("plain", "csv", "json", "nft")
 KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
 
 
@@ -94,6 +95,12 @@ def _add_overview(commands: _Commands) -> None:
         "--since", default="1h", metavar="SPAN", help="90s, 15m, 24h, 7d (default: 1h)"
     )
     top.add_argument("--limit", type=int, default=20)
+    agents = commands.add(
+        "agents", "list who is at which address, and how sure that is", "agents maria",
+        actions.agents,
+    )  # fmt: skip
+    agents.add_argument("name", nargs="?", metavar="AGENT|ADDRESS")
+    agents.add_argument("--all", action="store_true", help="also those of the roster who are away")
     commands.add("zones", "list the zones", "zones", actions.zones)
     audit = commands.add(
         "audit", "show who looked at what", "audit --limit 20", privacy_actions.audit
@@ -197,54 +204,67 @@ def _filtered(command: argparse.ArgumentParser) -> None:
 def _add_list(commands: _Commands, name: str) -> None:
     parser = commands.add(name, f"edit the {name} list", f"{name} list")
     inner = _Commands(parser)
-    example = f"{name} add 203.0.113.0/24 --for 2h --reason 'ticket 4711'"
-    add = inner.add("add", f"put a network on the {name} list", example, actions.add_entry)
+    add = inner.add(
+        "add", f"put a network on the {name} list",
+        f"{name} add 203.0.113.0/24 --for 2h --reason 'ticket 4711'", list_actions.add,
+    )  # fmt: skip
     add.add_argument("network", help="network, first-last, country:RU, asn:64500, name:H, agent:A")
-    add.add_argument("--service", default="", metavar="NAME", help="for this service alone")
-    add.add_argument("--reason", required=True, metavar="TEXT")
-    add.add_argument(
-        "--for", dest="span", default="", metavar="SPAN", help="default: until removed"
-    )
-    add.add_argument("--ticket", default="")
+    _due(add)
+    add.add_argument("--ticket", default="", help="its number, such as 4711")
     add.add_argument("--force", action="store_true", help="also what would lock people out")
-    add.add_argument("--yes", action="store_true", help="do not ask")
     drop = inner.add(
-        "del",
-        f"take a network off the {name} list",
-        f"{name} del 203.0.113.7 --reason 'released'",
-        actions.remove_entry,
-    )
+        "del", f"take a network off the {name} list",
+        f"{name} del 203.0.113.7 --reason 'released'", list_actions.remove,
+    )  # fmt: skip
     drop.add_argument("network")
-    drop.add_argument("--service", default="", metavar="NAME")
     drop.add_argument("--reason", required=True, metavar="TEXT")
-    inner.add("list", "list the entries", f"{name} list --json", actions.entries)
-    taken = inner.add(
-        "import",
-        "put many networks on it",
-        f"{name} import bad.txt --reason 'weekly feed'",
-        actions.import_entries,
+    listed = inner.add(
+        "list", "list the entries", f"{name} list 203.0.113 --source admin", list_actions.entries
     )
-    taken.add_argument("file", type=Path)
-    taken.add_argument("--reason", required=True, metavar="TEXT")
-    taken.add_argument("--format", choices=("plain", "csv", "json"), default="plain")
-    given = inner.add(
-        "export", "write the entries", f"{name} export --format csv", actions.export_entries
-    )
-    given.add_argument("--format", choices=("plain", "csv", "json"), default="plain")
+    listed.add_argument("match", nargs="?", default="", help="a part of network, reason or ticket")
+    listed.add_argument("--source", default="", help="admin, import, central, feed:NAME …")
+    listed.add_argument("--limit", type=int, default=1000)
+    listed.add_argument("--offset", type=int, default=0, help="entries to leave out first")
+    _add_files(inner, name)
     look = inner.add(
-        "preview",
-        "show what an entry would have touched",
-        f"{name} preview 203.0.113.0/24 --since 7d",
-        actions.preview,
-    )
-    look.add_argument("network")
-    look.add_argument("--since", default="24h", metavar="SPAN")
+        "preview", "show what an entry would have touched",
+        f"{name} preview country:RU --since 7d", list_actions.preview,
+    )  # fmt: skip
+    look.add_argument("network", nargs="?", default="", help="none: whom --service would stop")
+    look.add_argument("--since", default="24h", metavar="SPAN", help="default: 24h")
+    for one in (add, drop, listed, look):
+        one.add_argument("--service", default="", metavar="NAME", help="for this service alone")
     why = inner.add(
-        "why", "show which entry decides on an address", f"{name} why 203.0.113.7", actions.why
-    )
+        "why", "show which entry decides, and every rule in order", f"{name} why 203.0.113.7 vpn",
+        list_actions.why,
+    )  # fmt: skip
     why.add_argument("address")
     why.add_argument("service", nargs="?", default="")
     parser.set_defaults(list=name)
+
+
+def _due(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--reason", required=True, metavar="TEXT")
+    command.add_argument(
+        "--for", dest="span", default="", metavar="SPAN", help="default: until removed"
+    )
+    command.add_argument("--yes", action="store_true", help="do not ask")
+
+
+def _add_files(inner: _Commands, name: str) -> None:
+    taken = inner.add(
+        "import", "put many networks on it", f"{name} import bad.txt --reason 'weekly list'",
+        list_actions.import_entries,
+    )  # fmt: skip
+    taken.add_argument("file", type=Path, help="a file, or - for standard input")
+    _due(taken)
+    taken.add_argument("--format", choices=_FORMATS, default="", help="default: by its look")
+    taken.add_argument("--dry-run", action="store_true", help="only say what would come of it")
+    given = inner.add(
+        "export", "write the entries", f"{name} export --format csv", list_actions.export_entries
+    )
+    given.add_argument("--format", choices=_FORMATS, default="plain")
+    given.add_argument("--all", action="store_true", help="feeds' and the centre's entries too")
 
 
 def _add_feeds(commands: _Commands) -> None:

@@ -34,6 +34,10 @@ def _counted(packets: Any) -> str:
     return "-" if packets is None else count(packets)
 
 
+def _share(value: Any) -> str:
+    return f"{value:.0%}" if value else ""
+
+
 def _clock(value: Any) -> str:
     return when(value) if value else ""
 
@@ -132,7 +136,15 @@ COLUMNS: Final[dict[str, tuple[Column, ...]]] = {
         Column("success", "LAST GOOD", when), Column("next", "NEXT", when),
         Column("error", "TROUBLE"),
     ),
-    "zones": (Column("name", "ZONE"), Column("networks", "NETWORKS", _words)),
+    "zones": (
+        Column("name", "ZONE"), Column("networks", "NETWORKS", _words), Column("source", "FROM"),
+    ),
+    "agents": (
+        Column("agent", "AGENT"), Column("address", "ADDRESS"), Column("source", "SEEN BY"),
+        Column("confidence", "SURE", _share, right=True), Column("since", "SINCE", _clock),
+        Column("until", "UNTIL", _clock), Column("mac", "MAC"), Column("zone", "ZONE"),
+        Column("team", "TEAM"), Column("client", "CLIENT"), Column("shift", "SHIFT"),
+    ),
     "archive-keys": (
         Column("day", "DAY"), Column("made", "SINCE", when), Column("dropped", "DROPPED", _clock),
         Column("by", "BY"), Column("key", "KEY (SHA-256)"),

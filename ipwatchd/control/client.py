@@ -13,6 +13,7 @@ from urllib.parse import quote, urlencode
 import msgspec
 
 from ipwatchd.control.messages import (
+    AgentRow,
     Applied,
     AuditRow,
     Check,
@@ -30,7 +31,7 @@ from ipwatchd.control.messages import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
 __all__ = ["Client", "RefusedError", "SocketTransport", "Transport", "UnreachableError"]
@@ -228,9 +229,15 @@ class Client:
         path = f"archive-keys/{quote(day, safe='')}/drop"
         return self._call(dict[str, Any], "POST", path, body={"reason": reason})
 
-    def entries(self, name: str) -> list[dict[str, Any]]:
-        """Return the entries of a list, allow or deny."""
-        return self._call(list[dict[str, Any]], "GET", f"lists/{name}")
+    def entries(
+        self, name: str, *, source: str = "", service: str = "", match: str = "",
+        limit: int = 10_000, offset: int = 0,
+    ) -> list[dict[str, Any]]:  # fmt: skip
+        """Return entries of a list, allow or deny; `match` is a part of network or reason."""
+        query = {
+            "source": source, "service": service, "match": match, "limit": limit, "offset": offset,
+        }  # fmt: skip
+        return self._call(list[dict[str, Any]], "GET", f"lists/{name}", query)
 
     def add_entry(
         self, name: str, network: str, *, reason: str, seconds: float = 0.0, ticket: str = "",
@@ -250,14 +257,35 @@ class Client:
         query = {"network": network, "reason": reason, "service": service}
         return self._call(ListChange, "DELETE", f"lists/{name}", query)
 
-    def import_entries(self, name: str, text: str, *, reason: str, format: str) -> dict[str, Any]:  # noqa: A002 - the API's word
+    def import_entries(
+        self, name: str, text: str, *, reason: str, format: str = "", seconds: float = 0.0,  # noqa: A002 - the API's word
+        only_look: bool = False, session: str = "",
+    ) -> dict[str, Any]:  # fmt: skip
         """Put many networks on a list; the answer counts them and names the lines refused."""
-        body = {"text": text, "reason": reason, "format": format}
+        body = {
+            "text": text, "reason": reason, "format": format, "seconds": seconds,
+            "only_look": only_look, "session": session,
+        }  # fmt: skip
         return self._call(dict[str, Any], "POST", f"lists/{name}/import", body=body)
 
-    def preview(self, name: str, network: str, *, since: str = "24h") -> dict[str, Any]:
-        """Return what an entry would have touched."""
-        query = {"network": network, "since": since}
+    def export_entries(self, name: str, kind: str, *, everything: bool = False) -> Iterator[str]:
+        """Yield a list as a file's text, part by part."""
+        query: dict[str, object] = {
+            "format": kind,
+            "all": "true" if everything else "",
+            "offset": 0,
+        }
+        more = True
+        while more:
+            page = self._call(dict[str, Any], "GET", f"lists/{name}/export", query)
+            query["offset"], more = page["next"], page["more"]
+            yield page["text"]
+
+    def preview(
+        self, name: str, network: str, *, since: str = "24h", service: str = "", session: str = ""
+    ) -> dict[str, Any]:  # fmt: skip
+        """Return what an entry would have touched; with a service alone, what its policy stops."""
+        query = {"network": network, "since": since, "service": service, "session": session}
         return self._call(dict[str, Any], "GET", f"lists/{name}/preview", query)
 
     def why(self, address: str, service: str = "") -> dict[str, Any]:
@@ -391,6 +419,11 @@ class Client:
         path = f"incidents/{quote(identity, safe='')}/update"
         asked = {"audience": audience, "language": language}
         return self._call(dict[str, Any], "GET", path, asked)
+
+    def agents(self, *, name: str = "", everybody: bool = False) -> list[AgentRow]:
+        """Return who is where now, of one agent or address; `everybody`: the whole roster."""
+        asked = {"name": name, "all": "1" if everybody else ""}
+        return self._call(list[AgentRow], "GET", "agents", asked)
 
     def zones(self) -> list[Zone]:
         """Return the zones."""

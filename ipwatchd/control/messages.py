@@ -187,6 +187,30 @@ class Zone(Message, frozen=True):
 
     name: str
     networks: tuple[str, ...]
+    source: str = ""
+    """who says so: the configuration, the kernel's addresses and routes, or a default"""
+
+
+class AgentRow(Message, frozen=True):
+    """An agent at an address, as far as is known; without an address one of the roster elsewhere.
+
+    `source` told it, `confidence` is 0 to 1, `until` how long it is believed; `known`: in the
+    roster.
+    """
+
+    agent: str
+    known: bool = False
+    team: str = ""
+    client: str = ""
+    shift: str = ""
+    address: str = ""
+    mac: str = ""
+    zone: str = ""
+    country: str = ""
+    source: str = ""
+    confidence: float = 0.0
+    since: float = 0.0
+    until: float = 0.0
 
 
 class AuditRow(Message, frozen=True):

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 import msgspec
 
 __all__ = [
-    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Certificate", "Dhcp", "Dns", "Event",
+    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Bound", "Certificate", "Dhcp", "Dns", "Event",
     "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
     "Sip", "Ssh", "Tls", "Vpn", "WireGuard", "event_from_builtins",
 ]  # fmt: skip
@@ -242,6 +242,22 @@ class Vpn(Event, tag="vpn", frozen=True):
     service: str = ""
 
 
+class Bound(Event, tag="binding", frozen=True):
+    """An agent was found to be at an address (`orig`), or is no longer: `message` is begin or end.
+
+    `method` is what told (login, kerberos, radius, vpn, sip, device), `confidence` 0 to 1, `until`
+    the time until which it is believed.
+    """
+
+    message: str
+    user: str
+    method: str
+    confidence: float
+    since: float
+    until: float
+    mac: str = ""
+
+
 class Api(Event, tag="api", frozen=True):
     """One API request that a log reports: `key` names the client that called."""
 
@@ -263,6 +279,7 @@ class Blocked(Event, tag="blocked", frozen=True):
 AnyEvent = (
     Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked | Certificate | Quic | Ndp
     | Lldp | Kerberos | Radius | Ldap | Ntlm | Rdp | Ike | OpenVpn | WireGuard | Vpn
+    | Bound
 )  # fmt: skip
 
 KINDS: Final[dict[str, type[Event]]] = {

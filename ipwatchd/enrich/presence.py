@@ -1,0 +1,285 @@
+"""Who was at an address, from when to when: agents bound to addresses by what is seen. Pure.
+
+A login, a ticket, an accounting record or a registration is evidence that an agent is at an
+address; who hands an address on (a DHCP lease, a network card, RADIUS, a VPN) ends what was known
+of it, so that nobody inherits another's history.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+import msgspec
+
+from ipwatchd.records.agent import Agent, Binding
+from ipwatchd.records.event import Arp, Auth, Bound, Dhcp, Kerberos, Ndp, Radius, Sip, Vpn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from ipwatchd.records.event import AnyEvent
+
+__all__ = ["SOURCES", "Presence", "agent_name"]
+
+ADDRESSES: Final = 65_536
+"""Addresses whose agents are known: logins from ever new addresses push out the oldest."""
+_MOST: Final = 16
+"""Bindings of one address: a terminal server's agents beyond are as good as nobody in particular."""
+
+
+_NOBODY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a probe for an address claims
+
+
+class _Source(NamedTuple):
+    """How much a kind of evidence proves, for how long, and whether the address is theirs alone."""
+
+    confidence: float
+    seconds: float
+    alone: bool = False
+
+
+SOURCES: Final[dict[str, _Source]] = {
+    # Accounting and VPN servers give the address to one user; they also say when it ends.
+    "radius": _Source(0.95, 86_400.0, alone=True),
+    "vpn": _Source(0.95, 86_400.0, alone=True),
+    # A ticket lives ten hours where nothing else is set (RFC 4120 leaves it to the realm).
+    "kerberos": _Source(0.8, 36_000.0),
+    # A phone registers again within the hour (RFC 3261, 10.2.1.1).
+    "sip": _Source(0.7, 3_600.0),
+    "login": _Source(0.6, 28_800.0),
+    # The roster says whose device it is, not who sits at it.
+    "device": _Source(0.4, 3_600.0),
+}
+
+
+def agent_name(user: str) -> str:
+    """Return the name of a user: maria, maria@ACME.EXAMPLE and ACME\\maria are one person."""
+    return user.rpartition("\\")[2].partition("@")[0].lower()
+
+
+class _Place(msgspec.Struct):
+    """One address: whose card it is, since when, and who is there."""
+
+    mac: str = ""
+    latest: float = 0.0
+    bindings: list[Binding] = []
+
+
+class Presence:
+    """Takes events in the order of arrival. Evidence older than the last change of an address is
+    not taken: it can't be told whose time it was.
+    """
+
+    def __init__(self, agents: Mapping[str, Agent]) -> None:
+        self._places: OrderedDict[str, _Place] = OrderedDict()
+        self.shed = 0
+        self.adopt(agents)
+
+    def adopt(self, agents: Mapping[str, Agent]) -> None:
+        """Take another roster: names, extensions and devices."""
+        self._extensions = {one.extension: one.name for one in agents.values() if one.extension}
+        self._names = {one.name.lower(): one.name for one in agents.values()}
+        self._devices = {
+            device.lower(): one.name for one in agents.values() for device in one.devices
+        }
+
+    def take(self, events: Iterable[AnyEvent]) -> list[Bound]:
+        """Return what began and what ended with these events."""
+        changes: list[Bound] = []
+        for event in events:
+            match event:
+                case Auth(result="success") if event.orig and event.user:
+                    changes += self._seen(event.orig, event.user, "login", event.ts)
+                case Kerberos(message="AS-REP") if event.user and not event.user.endswith("$"):
+                    changes += self._seen(event.orig, event.user, "kerberos", event.ts)
+                case Sip(method="REGISTER", status=200) if event.user:
+                    changes += self._phone(event)
+                case Radius() if event.address and event.accounting:
+                    changes += self._accounting(event)
+                case Vpn():
+                    changes += self._vpn(event)
+                case Dhcp():
+                    changes += self._lease(event)
+                case Arp() | Ndp() if event.address and event.mac:
+                    changes += self._card(event.address, event.mac, event.ts)
+                case _:
+                    pass
+        return changes
+
+    def expire(self, now: float) -> list[Bound]:
+        """Return what ended because nothing was seen of it for too long."""
+        return [
+            _bound("end", binding, binding.until)
+            for place in self._places.values()
+            for binding in _let_go(place, [one for one in place.bindings if one.until <= now])
+        ]
+
+    def at(self, address: str, now: float) -> tuple[Binding, ...]:
+        """Return who is at an address now, the surest first."""
+        place = self._places.get(address)
+        there = [one for one in place.bindings if one.since <= now < one.until] if place else []
+        return tuple(sorted(there, key=lambda one: (-one.confidence, -one.since)))
+
+    def now(self, now: float) -> tuple[Binding, ...]:
+        """Return everybody who is anywhere now."""
+        return tuple(one for address in self._places for one in self.at(address, now))
+
+    def restore(self, told: Iterable[Bound]) -> None:
+        """Take what began and ended before a restart, oldest first."""
+        for event in told:
+            place = self._place(event.orig)
+            place.mac, place.latest = event.mac or place.mac, max(place.latest, event.ts)
+            place.bindings = [
+                one for one in place.bindings if (one.agent, one.source) != (event.user, event.method)
+            ]
+            if event.message == "begin" and len(place.bindings) < _MOST:
+                place.bindings.append(
+                    Binding(
+                        address=event.orig, agent=event.user, since=event.since, until=event.until,
+                        source=event.method, confidence=event.confidence, mac=event.mac,
+                    )
+                )  # fmt: skip
+
+    def forget(self, without: Callable[[Any], Any]) -> None:
+        """Forget somebody: `without` takes out of a list the lists that name them."""
+        for address, place in list(self._places.items()):
+            place.bindings = [
+                one for one in place.bindings if without([[address, one.agent, one.mac]])
+            ]
+            if not without([[address, place.mac]]):
+                del self._places[address]
+
+    def _place(self, address: str) -> _Place:
+        place = self._places.get(address)
+        if place is None:
+            place = self._places[address] = _Place()
+            if len(self._places) > ADDRESSES:
+                self._places.popitem(last=False)
+                self.shed += 1
+        self._places.move_to_end(address)
+        return place
+
+    def _seen(self, address: str, user: str, source: str, ts: float) -> list[Bound]:
+        """Take evidence that a user is at an address."""
+        if not address:
+            return []
+        name = agent_name(user)
+        agent, kind = self._names.get(name, name), SOURCES[source]
+        place = self._place(address)
+        same = next(
+            (one for one in place.bindings if (one.agent, one.source) == (agent, source)), None
+        )
+        if same is not None and same.since <= ts < same.until:
+            place.bindings[place.bindings.index(same)] = msgspec.structs.replace(
+                same, until=max(same.until, ts + kind.seconds)
+            )
+            return []
+        if ts < place.latest:
+            return []
+        return self._begin(place, agent, source, address, ts)
+
+    def _begin(
+        self, place: _Place, agent: str, source: str, address: str, ts: float
+    ) -> list[Bound]:
+        kind = SOURCES[source]
+        over = [
+            one for one in place.bindings
+            if one.until <= ts or (one.agent, one.source) == (agent, source)
+            or (one.agent != agent and (kind.alone or one.confidence == kind.confidence))
+        ]  # fmt: skip
+        changes = _end(place, over, ts)
+        if len(place.bindings) >= _MOST:
+            self.shed += 1
+            return changes
+        place.latest = max(place.latest, ts)
+        binding = Binding(
+            address=address, agent=agent, since=ts, until=ts + kind.seconds, source=source,
+            confidence=kind.confidence, mac=place.mac,
+        )  # fmt: skip
+        place.bindings.append(binding)
+        return [*changes, _bound("begin", binding, ts)]
+
+    def _phone(self, event: Sip) -> list[Bound]:
+        agent = self._extensions.get(event.user)
+        # The answer goes to the phone: its address is the responder's where the server spoke.
+        return self._seen(event.orig, agent or f"ext {event.user}", "sip", event.ts)
+
+    def _accounting(self, event: Radius) -> list[Bound]:
+        if event.accounting.lower() == "stop":
+            return self._ended(event.address, event.ts, {"radius"})
+        if not event.user:
+            return []
+        return self._seen(event.address, event.user, "radius", event.ts)
+
+    def _vpn(self, event: Vpn) -> list[Bound]:
+        if event.message == "assigned" and event.address and event.user:
+            return self._seen(event.address, event.user, "vpn", event.ts)
+        if event.message != "released":
+            return []
+        if event.address:
+            return self._ended(event.address, event.ts, {"vpn"})
+        agent = self._names.get(agent_name(event.user), agent_name(event.user))
+        return [
+            change
+            for address, place in list(self._places.items())
+            if any(one.agent == agent and one.source == "vpn" for one in place.bindings)
+            for change in self._ended(address, event.ts, {"vpn"})
+        ]
+
+    def _lease(self, event: Dhcp) -> list[Bound]:
+        message = event.message.upper()
+        if not event.address:
+            return []
+        if message == "RELEASE":
+            place = self._places.get(event.address)
+            # Only whose lease it is can give it back: anybody may send the message.
+            if place is None or place.mac not in {"", event.mac.lower()}:
+                return []
+            return self._ended(event.address, event.ts, set(SOURCES))
+        if message != "ACK":
+            return []
+        changes = self._card(event.address, event.mac, event.ts)
+        owner = self._devices.get(event.mac.lower()) or self._devices.get(event.hostname.lower())
+        return [*changes, *self._seen(event.address, owner, "device", event.ts)] if owner else changes
+
+    def _card(self, address: str, mac: str, ts: float) -> list[Bound]:
+        """Take whose network card an address is: another one ends what was known of it."""
+        if address in _NOBODY:
+            return []
+        place, mac = self._place(address), mac.lower()
+        changes: list[Bound] = []
+        if place.mac and place.mac != mac and ts >= place.latest:
+            changes = _end(place, list(place.bindings), ts)
+            place.latest = ts
+        if not place.mac or ts >= place.latest:
+            place.mac = mac
+        return changes
+
+    def _ended(self, address: str, ts: float, sources: set[str]) -> list[Bound]:
+        place = self._places.get(address)
+        if place is None or ts < place.latest:
+            return []
+        place.latest = ts
+        return _end(place, [one for one in place.bindings if one.source in sources], ts)
+
+
+def _let_go(place: _Place, over: list[Binding]) -> list[Binding]:
+    place.bindings = [one for one in place.bindings if one not in over]
+    return over
+
+
+def _end(place: _Place, over: list[Binding], ts: float) -> list[Bound]:
+    """Let bindings end now, or when they had ended by themselves."""
+    ended = [
+        msgspec.structs.replace(one, until=max(min(one.until, ts), one.since))
+        for one in _let_go(place, over)
+    ]
+    return [_bound("end", one, ts) for one in ended]
+
+
+def _bound(message: str, binding: Binding, ts: float) -> Bound:
+    return Bound(
+        ts=ts, orig=binding.address, message=message, user=binding.agent, method=binding.source,
+        confidence=binding.confidence, since=binding.since, until=binding.until, mac=binding.mac,
+    )  # fmt: skip
