@@ -6,6 +6,7 @@ what can't be read as a capture at all raises CaptureFileError.
 
 from __future__ import annotations
 
+import os
 import struct
 import zlib
 from typing import IO, TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from ipwatchd.capture.packet import PACKET, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
+    from io import BufferedReader
     from pathlib import Path
 
 __all__ = ["BlockReader"]
@@ -28,6 +30,8 @@ _BUFFER: Final = 1 << 20
 _BUFFER_PCAPNG: Final = 2 * pcapng.MAX_BLOCK
 _PACKETS: Final = 8192
 _COMPRESSED: Final = 256 << 10
+_NAMES: Final = 4096
+"""Names of interfaces that are told: a hostile file could give one in every 32 bytes."""
 _MEND: Final = "give a pcap or pcapng file (tcpdump -w, dumpcap, tshark -w)"
 
 
@@ -80,14 +84,18 @@ def _decompressed(file: IO[bytes], head: bytes) -> Any:
 
 
 class BlockReader:
-    """One file. Iterate `batches()` once; each Batch is valid until the next is asked for.
+    """One file, or standard input for "-".
+
+    Iterate `batches()` once; each Batch is valid until the next is asked for. `iface` of its
+    packets indexes `interfaces`, a table of names that other files may share.
 
     After the iteration `truncated`, `damaged`, `unsupported` (packets of a link type we do not
     read) and `warning` tell what was left out, and why.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, interfaces: list[str] | None = None) -> None:
         self.path = path
+        self.interfaces = [""] if interfaces is None else interfaces
         self.bytes_read = 0
         self.truncated = self.damaged = self.unsupported = 0
         self.warning = ""
@@ -104,18 +112,23 @@ class BlockReader:
     def batches(self) -> Generator[Batch]:
         """Yield the packets of the file in its order."""
         try:
-            file = self.path.open("rb", buffering=0)
+            file = os.fdopen(os.dup(0), "rb") if str(self.path) == "-" else self.path.open("rb")
+        except IsADirectoryError as error:
+            raise CaptureFileError(
+                f"{self.path} is a folder: name the capture files in it, as in {self.path}/*.pcap"
+            ) from error
+        except FileNotFoundError as error:
+            raise CaptureFileError(f"{self.path} does not exist: {_MEND}") from error
         except OSError as error:
-            raise CaptureFileError(f"{self.path}: {error.strerror or error}") from error
+            raise CaptureFileError(f"{self.path}: {error.strerror or error}: {_MEND}") from error
         with file:
             yield from self._packets_of(file)
 
-    def _packets_of(self, file: IO[bytes]) -> Iterator[Batch]:
+    def _packets_of(self, file: BufferedReader) -> Iterator[Batch]:
         try:
-            first = file.read(4)
-            file.seek(0)
+            first = file.peek(4)[:4]  # a pipe can't go back
         except OSError as error:
-            raise CaptureFileError(f"{self.path}: {error.strerror or error}") from error
+            raise CaptureFileError(f"{self.path}: {error.strerror or error}: {_MEND}") from error
         self._source = _decompressed(file, first)
         self._fill()
         head = self._bytes(0, 32)
@@ -195,8 +208,8 @@ class BlockReader:
                     self._buffer, self._at, self._end, section.big, section.interfaces,
                     section.count, self._packets,
                 )  # fmt: skip
-            if count:
-                yield self._supported(count)
+            if count and section is not None:
+                yield self._supported(section, count)
             if status == pcapng.BLOCK:
                 section = self._special(section)
                 if section is None:
@@ -208,8 +221,18 @@ class BlockReader:
                 self._stop(self._end - self._at)
                 return
 
-    def _supported(self, count: int) -> Batch:
+    def _place(self, name: str) -> int:
+        """Return where an interface's name stands; nameless ones, and one too many, are 0."""
+        if name not in self.interfaces:
+            if len(self.interfaces) >= _NAMES:
+                return 0
+            self.interfaces.append(name)
+        return self.interfaces.index(name)
+
+    def _supported(self, section: pcapng.Section, count: int) -> Batch:
         packets = self._packets[:count]
+        places = np.array([self._place(name) for name in section.names], np.uint16)
+        packets["iface"] = places[packets["iface"]]
         links = packets["link"]
         if (links == links[0]).all() and int(links[0]) in LINK_TYPES:
             return Batch(self._buffer, packets)

@@ -23,8 +23,10 @@ STREAM_TRIES: Final = 12
 """Payload segments of a direction that are looked at for a known beginning: STARTTLS and a
 proxy's CONNECT come after some lines of another protocol."""
 DATAGRAM_TRIES: Final = 2
-_SEGMENTS: Final = 4
-"""Segments of a direction that are tapped from a known beginning on."""
+_BUDGET: Final = 32
+"""What may be tapped of a direction from a known beginning on; a segment costs 2 and 1 more for
+each 256 octets, at most 8: four whole ones, or sixteen small ones."""
+_DEAREST: Final = 8
 _SSH_SEGMENTS: Final = 48
 """The same of SSH: how long they are tells how a login went (dissect/ssh_login.py)."""
 _CHUNKS: Final = 4
@@ -86,6 +88,8 @@ def _sip_uri(data: Octets, at: int, end: int) -> bool:
     if be32(data, at, end) == 0x5349502F:
         return True
     for _ in range(12):
+        if at >= end:  # a segment that ends within the method
+            return True
         if octet(data, at, end) == 0x20:
             word = be32(data, at + 1, end) | 0x20202020
             return word in (0x7369703A, 0x73697073, 0x74656C3A)
@@ -105,13 +109,29 @@ def _text_kind(data: Octets, at: int, end: int, word: int) -> int:
 
 
 @compiled
+def _short_kind(data: Octets, at: int, end: int) -> int:
+    """Return what a segment of less than a word may begin: HTTP's method, TLS's record."""
+    if octet(data, at, end) == 0x16:
+        return i64(_TLS if at + 1 == end or octet(data, at + 1, end) == 3 else _NONE)
+    shift = 8 * (4 - (end - at))
+    word = i64(0)
+    for place in range(at, end):
+        word = (word << 8) | octet(data, place, end)
+    for i in range(len(_HTTP_WORDS)):
+        if word == _HTTP_WORDS[i] >> shift:
+            return i64(_HTTP)
+    return i64(_NONE)
+
+
+@compiled
 def _stream_kind(data: Octets, at: int, end: int) -> int:
     first = octet(data, at, end)
+    if end - at < 4:
+        return _short_kind(data, at, end)
     if first == 0x16:
         # A TLS record of type handshake holding a ClientHello or ServerHello (RFC 8446, 5.1).
-        if octet(data, at + 1, end) == 3 and octet(data, at + 5, end) in (1, 2):
-            return i64(_TLS)
-        return i64(_NONE)
+        hello = end - at < 6 or octet(data, at + 5, end) in (1, 2)
+        return i64(_TLS if hello and octet(data, at + 1, end) == 3 else _NONE)
     if first < _UPPER or first >= _UPPER_END:
         return i64(_NONE)
     word = be32(data, at, end)
@@ -130,19 +150,23 @@ def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     if kind == _DNS:
         return kind
     # SSH's one line a side comes first: what follows is not looked at.
-    seen = i64(_NONE) if kind == _SSH else _stream_kind(data, at, end)
+    within = kind == _SSH or (kind != _NONE and end - at < 4)
+    seen = i64(_NONE) if within else _stream_kind(data, at, end)
     if seen == _NONE and (kind == _NONE or kind >= _FIRST_FRAMED):
         seen = framed_kind(data, at, end)
     if seen != _NONE:
         if kind != seen:
             row["tap"] = seen
             row["service"] = _SERVICE_OF_KIND[seen]
-            left[1 - side] = _SSH_SEGMENTS if seen == _SSH else _SEGMENTS
-        left[side] = _SSH_SEGMENTS if seen == _SSH else _SEGMENTS
+            left[1 - side] = _SSH_SEGMENTS if seen == _SSH else _BUDGET
+        left[side] = _SSH_SEGMENTS if seen == _SSH else _BUDGET
         kind = seen
     elif left[side] == 0:
         return i64(_NONE)
-    left[side] -= 1
+    cost = i64(1)
+    if kind not in (_NONE, _SSH):
+        cost = min(2 + ((end - at) >> 8), _DEAREST)
+    left[side] = max(i64(left[side]) - cost, 0)
     if kind == _NONE and left[side] == 0:
         row["tap"] = UNWANTED
     return kind

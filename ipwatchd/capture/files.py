@@ -65,6 +65,7 @@ class FileCapture:
     ) -> None:
         self.report = FileReport()
         self._paths = list(paths)
+        self._merge = Merge(self._paths, self._close)
         self._progress = progress
         self._meter = Meter(settings, taps=dissect, wait=True)
         per_second = settings.rich_per_second if dissect else 0
@@ -75,6 +76,11 @@ class FileCapture:
         self._rows = 0
         self._delivered_at = 0
         self._deliveries = self._run()
+
+    @property
+    def interfaces(self) -> Sequence[str]:
+        """Return the names that `iface` of the flows indexes; "" is one without. It grows."""
+        return self._merge.interfaces
 
     def __iter__(self) -> Self:
         return self
@@ -91,11 +97,10 @@ class FileCapture:
 
     def _read(self) -> Iterator[Capture]:
         total = _bytes_of(self._paths)
-        merge = Merge(self._paths, self._close)
-        for batch in merge.batches():
+        for batch in self._merge.batches():
             yield from self._feed(batch)
             if self._progress:
-                self._progress(merge.bytes_read, total)
+                self._progress(self._merge.bytes_read, total)
         while not self._meter.flush():
             self._take()
             if self._rows >= _ROWS:
@@ -163,7 +168,10 @@ class FileCapture:
 
 
 def _bytes_of(paths: Sequence[Path]) -> int:
-    try:
-        return sum(path.stat().st_size for path in paths)
-    except OSError as error:
-        raise CaptureFileError(f"{error.filename}: {error.strerror}") from error
+    """Return the size of all files; what can't be read is said when it is opened."""
+    names = [str(path) for path in paths]
+    if "-" in names:
+        if len(names) > 1:
+            raise CaptureFileError("- is standard input: read it alone, it can't be merged")
+        return 0
+    return sum(path.stat().st_size for path in paths if path.exists())

@@ -29,8 +29,8 @@ read by the order of their first packets."""
 class _Source:
     """A file and where in its current batch we are. `clock` never goes back."""
 
-    def __init__(self, path: Path) -> None:
-        self.reader = BlockReader(path)
+    def __init__(self, path: Path, interfaces: list[str]) -> None:
+        self.reader = BlockReader(path, interfaces)
         self._batches = self.reader.batches()
         self._data = np.zeros(0, np.uint8)
         self._packets = np.zeros(0, PACKET)
@@ -77,9 +77,13 @@ class _Source:
 
 
 class Merge:
-    """Iterate `batches()` once. `closed` is called with each reader when its file was read."""
+    """Iterate `batches()` once. `closed` is called with each reader when its file was read.
+
+    `interfaces` are the names that `iface` of the packets indexes; it grows.
+    """
 
     def __init__(self, paths: Sequence[Path], closed: Callable[[BlockReader], None]) -> None:
+        self.interfaces = [""]
         self._closed = closed
         self._done = 0
         self._open: list[_Source] = []
@@ -110,7 +114,7 @@ class Merge:
         while waiting and len(self._open) < _OPEN:
             if self._open and waiting[-1][0] > min(source.last for source in self._open):
                 return
-            source = _Source(waiting.pop()[1])
+            source = _Source(waiting.pop()[1], self.interfaces)
             if self._filled(source):
                 self._open.append(source)
 

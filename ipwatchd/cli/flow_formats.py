@@ -16,7 +16,7 @@ from ipwatchd.records.community import community_ids
 from ipwatchd.records.flow import SERVICES, STATES, protocol_name
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -31,8 +31,9 @@ _PROTOCOLS: Final = tuple(protocol_name(number) for number in range(256))
 class FlowLine(msgspec.Struct, gc=False):
     """One flow as a JSON object; times are epoch seconds, bytes are IP-layer bytes.
 
-    ICMP flows have type and code of the originator's first packet; `partial` is there, and true,
-    on the record of a long flow that goes on.
+    `iface` is empty where the capture names no interface. ICMP flows have type and code of the
+    originator's first packet; `partial` is there, and true, on the record of a long flow that goes
+    on; `nat` and `nat_port` are what the far side saw where the box translated.
     """
 
     start: float
@@ -54,14 +55,23 @@ class FlowLine(msgspec.Struct, gc=False):
     icmp_type: int | UnsetType = UNSET
     icmp_code: int | UnsetType = UNSET
     partial: bool | UnsetType = UNSET
+    nat: str | UnsetType = UNSET
+    nat_port: int | UnsetType = UNSET
 
 
 COLUMNS: Final = FlowLine.__struct_fields__
 
 
-def columns(flows: NDArray[np.void]) -> dict[str, list[Any]]:
+def columns(flows: NDArray[np.void], interfaces: Sequence[str] = ()) -> dict[str, list[Any]]:
     """Return flows (dtype FLOW) as lists by column name, in the order of COLUMNS."""
     icmp = np.isin(flows["proto"], _ICMP).tolist()
+    names = dict(enumerate(interfaces))
+    translated = ((flows["nat_hi"] | flows["nat_lo"]) != 0).tolist()
+    nat = zip(
+        _addresses(flows["nat_hi"], flows["nat_lo"]), flows["nat_port"].tolist(), translated,
+        strict=True,
+    )  # fmt: skip
+    nats = [(address, port) if mine else (UNSET, UNSET) for address, port, mine in nat]
     found: dict[str, list[Any]] = {
         "start": (flows["start"] / 1e9).tolist(),
         "end": (flows["end"] / 1e9).tolist(),
@@ -71,8 +81,10 @@ def columns(flows: NDArray[np.void]) -> dict[str, list[Any]]:
         "state": [STATES[state] for state in flows["state"].tolist()],
         "service": [SERVICES[service] for service in flows["service"].tolist()],
         "community_id": community_ids(flows),
-        "iface": [str(iface) for iface in flows["iface"].tolist()],
+        "iface": [names.get(iface, "") for iface in flows["iface"].tolist()],
         "partial": [True if partial else UNSET for partial in flows["partial"].tolist()],
+        "nat": [address for address, _ in nats],
+        "nat_port": [port for _, port in nats],
     }
     for name in ("icmp_type", "icmp_code"):
         pairs = zip(flows[name].tolist(), icmp, strict=True)
@@ -99,13 +111,16 @@ class FlowWriter(Protocol):
 
 
 class _JsonLines:
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], interfaces: Sequence[str] = ()) -> None:
+        self._interfaces = interfaces
         self._out = out
         self._encoder = msgspec.json.Encoder()
 
     def write(self, flows: NDArray[np.void]) -> None:
         for first in range(0, len(flows), _ROWS):
-            rows = zip(*columns(flows[first : first + _ROWS]).values(), strict=True)
+            rows = zip(
+                *columns(flows[first : first + _ROWS], self._interfaces).values(), strict=True
+            )
             self._out.write(self._encoder.encode_lines([FlowLine(*row) for row in rows]))
 
     def close(self) -> None:
@@ -113,18 +128,26 @@ class _JsonLines:
 
 
 class _Csv:
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], interfaces: Sequence[str] = ()) -> None:
+        self._interfaces = interfaces
         self._out = out
         out.write((",".join(COLUMNS) + "\n").encode("ascii"))
 
     def write(self, flows: NDArray[np.void]) -> None:
-        rows = zip(*columns(flows).values(), strict=True)
-        # No value holds a comma or a quote: addresses, numbers, names from tables.
-        lines = (",".join("" if one is UNSET else str(one) for one in row) for row in rows)
-        self._out.write("".join(f"{line}\n" for line in lines).encode("ascii"))
+        rows = zip(*columns(flows, self._interfaces).values(), strict=True)
+        # Of the values only an interface's name may hold a comma or a quote.
+        lines = (",".join(_field(one) for one in row) for row in rows)
+        self._out.write("".join(f"{line}\n" for line in lines).encode())
 
     def close(self) -> None:
         """A table of lines has no end."""
+
+
+def _field(value: Any) -> str:
+    text = "" if value is UNSET else str(value)
+    if any(mark in text for mark in ',"\r\n'):
+        return '"' + text.replace('"', '""') + '"'
+    return text
 
 
 _ZEEK: Final = (
@@ -140,7 +163,8 @@ _ZEEK: Final = (
 class _Zeek:
     """conn.log in Zeek's tab-separated form; payload bytes are not counted and stay unset."""
 
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], interfaces: Sequence[str] = ()) -> None:
+        self._interfaces = interfaces
         self._out = out
         self._opened = ""
 
@@ -191,7 +215,8 @@ def zeek_line(flow: dict[str, Any]) -> str:
 
 
 class _Parquet:
-    def __init__(self, out: IO[bytes]) -> None:
+    def __init__(self, out: IO[bytes], interfaces: Sequence[str] = ()) -> None:
+        self._interfaces = interfaces
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -208,7 +233,7 @@ class _Parquet:
     def write(self, flows: NDArray[np.void]) -> None:
         table = {
             name: [None if value is UNSET else value for value in values]
-            for name, values in columns(flows).items()
+            for name, values in columns(flows, self._interfaces).items()
         }
         self._writer.write_batch(self._arrow.record_batch(table, schema=self._schema))
 
@@ -225,7 +250,7 @@ def _plain(kind: Any) -> type:
     raise TypeError(f"{kind} is no column's type")
 
 
-FORMATS: Final[dict[str, Callable[[IO[bytes]], FlowWriter]]] = {
+FORMATS: Final[dict[str, Callable[[IO[bytes], Sequence[str]], FlowWriter]]] = {
     "jsonl": _JsonLines,
     "csv": _Csv,
     "parquet": _Parquet,

@@ -31,8 +31,8 @@ def run_flows(
     BrokenPipeError where the reader has had enough.
     """
     with _out(output) as out, contextlib.closing(Progress("flows")) as progress:
-        writer = FORMATS[kind](out)
         source = read_files(files, settings, progress=progress.update, dissect=False)
+        writer = FORMATS[kind](out, source.interfaces)
         for capture in source:
             if len(capture.flows):
                 writer.write(capture.flows)

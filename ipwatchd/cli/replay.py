@@ -35,6 +35,7 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
             source = read_files(files, config.capture, progress=progress.update)
             for capture in source:
                 now = max(now, capture.now)
+                stores.history.rename(interfaces=source.interfaces)
                 outcome = await pipeline.take(capture)
                 flows += len(capture.flows)
                 events += len(capture.events)

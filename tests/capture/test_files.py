@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import gzip
 import struct
-from typing import TYPE_CHECKING, Any
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
 
 from ipwatchd.capture import CaptureFileError, read_files
 from ipwatchd.config import CaptureSettings
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 SETTINGS = CaptureSettings(flows=1024)
+MAC = "02:00:00:00:00:01"
 
 
 def _packets(path: Path) -> tuple[int, list[str]]:
@@ -149,6 +152,60 @@ def test_pcapng(wire: Any, order: str, resolution: int) -> None:
     assert flows["orig_packets"].sum() == 10
     error = 0 if resolution else 250_000_000
     assert abs(int(flows["start"].min()) - 1_700_000_000_250_000_000) <= error + 2_000
+
+
+def test_interfaces_by_name(wire: Any) -> None:
+    """Flows name the interface of their packets, whatever its number in its section or file."""
+
+    def section(*names: bytes) -> bytes:
+        out = _block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+        for name in names:
+            option = struct.pack("<HH", 2, len(name)) + name + b"\0" * (-len(name) % 4)
+            out += _block(1, struct.pack("<HHI", 1, 0, 0) + (option if name else b""))
+        for number, name in enumerate(names):
+            packet = (
+                Ether(dst=MAC, src=MAC)
+                / IP(src="10.0.0.1", dst="10.0.0.2")
+                / UDP(dport=1000 + len(name))
+            )
+            data = bytes(packet)
+            head = struct.pack("<IIIII", number, 0, 1, len(data), len(data))
+            out += _block(6, head + data)
+        return out
+
+    first, second = wire.folder / "a.pcapng", wire.folder / "b.pcapng"
+    first.write_bytes(section(b"eth0", b"") + section(b"wan,uplink", b"eth0"))
+    second.write_bytes(section(b"lo"))
+    source = read_files([first, second], SETTINGS, dissect=False)
+    flows = np.concatenate([one.flows for one in source])
+    named = {int(flow["resp_port"]): source.interfaces[int(flow["iface"])] for flow in flows}
+    assert named == {1004: "eth0", 1000: "", 1010: "wan,uplink", 1002: "lo"}
+
+
+def test_folder(tmp_path: Path) -> None:
+    """A folder is no capture, and the sentence says what to name instead."""
+    with pytest.raises(CaptureFileError, match=r"is a folder: name the capture files in it"):
+        list(read_files([tmp_path], SETTINGS))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_standard_input(wire: Any, packed: bool) -> None:
+    """A pipe is read like a file, packed or not, but alone."""
+    _fill(wire)
+    data = wire.bytes()
+    read = (
+        "import sys; from pathlib import Path; from ipwatchd.capture import read_files;"
+        "from ipwatchd.config import CaptureSettings;"
+        "source = read_files([Path('-')], CaptureSettings(flows=1024), dissect=False);"
+        "print(sum(len(one.flows) for one in source), source.report.packets)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", read], input=gzip.compress(data) if packed else data,
+        capture_output=True, check=True,
+    )  # fmt: skip
+    assert done.stdout.split()[1] == b"5"
+    with pytest.raises(CaptureFileError, match="alone"):
+        list(read_files([Path("-"), wire.write()], SETTINGS))
 
 
 def test_files_in_time_order(wire: Any) -> None:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 import pyarrow.parquet as pq
 import pytest
 
-from ipwatchd.cli.flow_formats import COLUMNS
+from ipwatchd.cli.flow_formats import COLUMNS, FORMATS
 from ipwatchd.cli.flows import run_events, run_flows
 from ipwatchd.config import CaptureSettings
+from ipwatchd.records.address import split
+from ipwatchd.records.flow import empty_flows
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,7 +41,8 @@ def test_json(capture: Path, tmp_path: Path) -> None:
     assert len(flows) > 50
     for flow in flows:
         extra = {"icmp_type", "icmp_code"} if flow["proto"] == "icmp" else set()
-        assert set(flow) == (set(COLUMNS) - {"icmp_type", "icmp_code", "partial"}) | extra
+        seldom = {"icmp_type", "icmp_code", "partial", "nat", "nat_port"}
+        assert set(flow) == (set(COLUMNS) - seldom) | extra
         assert flow["start"] <= flow["end"]
         assert flow["community_id"].startswith("1:")
 
@@ -56,6 +59,23 @@ def test_formats_agree(capture: Path, tmp_path: Path) -> None:
         wanted = [flow[name] for flow in flows]
         assert [row[name] for row in table] == wanted
         assert [row[name] for row in rows] == [str(value) for value in wanted]
+
+
+def test_interface_and_translation(tmp_path: Path) -> None:
+    """A flow names its interface, and what the far side saw of it where the box translated."""
+    flows = empty_flows(2)
+    flows["iface"] = (1, 7)
+    flows["nat_hi"][0], flows["nat_lo"][0] = split("198.51.100.7")
+    flows["nat_port"][0] = 40_001
+    with (tmp_path / "x.jsonl").open("wb") as out:
+        FORMATS["jsonl"](out, ("", 'a "b", c')).write(flows)
+    first, second = map(json.loads, (tmp_path / "x.jsonl").read_text().splitlines())
+    assert (first["iface"], first["nat"], first["nat_port"]) == ('a "b", c', "198.51.100.7", 40_001)
+    assert (second["iface"], "nat" in second, "nat_port" in second) == ("", False, False)
+    with (tmp_path / "x.csv").open("wb") as out:
+        FORMATS["csv"](out, ("", 'a "b", c')).write(flows)
+    with (tmp_path / "x.csv").open(newline="") as lines:
+        assert [row["iface"] for row in csv.DictReader(lines)] == ['a "b", c', ""]
 
 
 def test_zeek(capture: Path, tmp_path: Path) -> None:
