@@ -7,6 +7,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.lists.compile import merge, network_ranges
+from ipwatchd.records.network import is_selector
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,6 +33,15 @@ class Bindings:
         self._geo: tuple[object, ...] = ()
         self._fixed: dict[str, NDArray[np.void]] = {}
         self._looked = 0.0
+
+    async def stands_for(self, network: str, now: float) -> NDArray[np.void]:
+        """Return the addresses of a network, a range or a selector (canonical) as they are now."""
+        if not is_selector(network):
+            return network_ranges([network])
+        key, _, word = network.partition(":")
+        if key in {"country", "asn"}:
+            return await asyncio.to_thread(self._networks, key, word)
+        return await self._moving(key, word, now)
 
     async def refresh(self, now: float) -> bool:
         """Bind what is new, has moved or came with another file; tell whether that is news."""

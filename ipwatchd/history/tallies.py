@@ -5,18 +5,21 @@ Whole days are read from the table of days, what is left of a span from the tabl
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.history.rollup import DAY, HOUR, pack
+from ipwatchd.history.rollup import DAY, HOUR
 from ipwatchd.history.sql import Where
+from ipwatchd.history.touched import service_touched, touched
 from ipwatchd.history.views import address_of
-from ipwatchd.records.address import network_range
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ipwatchd.history.readers import Readers
+    from ipwatchd.records.policy import ServicePolicy
 
 __all__ = ["Tallies"]
 
@@ -120,27 +123,15 @@ class Tallies:
             found[name] = [dict(row) for row in rows]
         return found
 
-    async def touched(self, network: str, since: float) -> dict[str, Any]:
-        """Return what an entry for a network would have touched: addresses flows bytes, and `busiest`.
+    async def touched(self, ranges: NDArray[np.void], since: float) -> dict[str, Any]:
+        """Return what entries for addresses (merged ranges) would have touched: see touched.py."""
+        return await touched(self._rows, await self._sums(since, 9e15), ranges, since)
 
-        Counted by the hour, from the hour of `since` on.
-        """  # noqa: E501 - one line says it
-        first, last = network_range(ipaddress.ip_network(network))
-        sums = await self._sums(since, 9e15)
-        where = (
-            f"FROM ({sums.sql}) s JOIN address a ON a.id = s.address "
-            "WHERE a.address BETWEEN ? AND ?"
-        )
-        parameters = (*sums.parameters, pack(*first), pack(*last))
-        total = await self._one(
-            "SELECT count(DISTINCT a.id) AS addresses, coalesce(sum(s.flows), 0) AS flows, "
-            f"coalesce(sum(bytes_in + bytes_out), 0) AS bytes {where}",
-            parameters,
-        )
-        rows = await self._rows(
-            "SELECT a.address, sum(s.flows) AS flows, sum(bytes_in + bytes_out) AS bytes, "
-            f"max(ts) AS last_seen {where} GROUP BY a.id ORDER BY 3 DESC LIMIT 20",
-            parameters,
-        )
-        busiest = [{**dict(row), "address": address_of(row["address"])} for row in rows]
-        return {**dict(total), "busiest": busiest}
+    async def service_touched(
+        self, ranges: NDArray[np.void], since: float, service: ServicePolicy, *, outside: bool
+    ) -> dict[str, Any]:
+        """Return what entries of a service would have touched, or its being for the allowed."""
+        return await service_touched(
+            self._rows, ranges, since, protocol=service.protocol, ports=service.ports,
+            to=service.to, outside=outside,
+        )  # fmt: skip

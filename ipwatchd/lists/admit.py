@@ -18,6 +18,9 @@ from ipwatchd.records.network import is_selector
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from ipwatchd.records.address import IPNetwork
     from ipwatchd.records.entry import ListEntry
 
@@ -97,12 +100,20 @@ def _admit_times(entry: ListEntry, now: float) -> None:
         raise ValueError(f"the deny of {entry.network} by {entry.source} must have an end")
 
 
-def touches(network: str, management: Sequence[str]) -> str:
-    """Return the first management network that shares an address with `network`, or ""."""
-    if not management or is_selector(network):
+def touches(
+    network: str, management: Sequence[str], stands_for: NDArray[np.void] | None = None
+) -> str:
+    """Return the first of `management` that shares an address with `network`, or "".
+
+    `stands_for` is what a selector means now; without it a selector touches nobody.
+    """
+    if stands_for is None and not is_selector(network):
+        stands_for = network_ranges([network])
+    if stands_for is None or not len(stands_for):
         return ""
-    hits = overlaps(network_ranges(management), network_ranges([network])).tolist()
-    return next((name for name, hit in zip(management, hits, strict=True) if hit), "")
+    return next(
+        (name for name in management if overlaps(stands_for, network_ranges([name])).any()), ""
+    )
 
 
 def moment(seconds: float) -> str:

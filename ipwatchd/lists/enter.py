@@ -11,7 +11,10 @@ from ipwatchd.lists.rows import clean
 from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
+
+    import numpy as np
+    from numpy.typing import NDArray
 
     from ipwatchd.records.entry import ListEntry
 
@@ -36,7 +39,8 @@ class Prepared(NamedTuple):
 
 def prepare(
     entries: Sequence[ListEntry], management: Sequence[str],
-    twin: Callable[[ListEntry], ListEntry | None], *, now: float,
+    twin: Callable[[ListEntry], ListEntry | None], *, now: float, services: Collection[str] = (),
+    sessions: Sequence[str] = (),
 ) -> Prepared:  # fmt: skip
     """Return what is to be written; of entries that share a key the last counts."""
     new: dict[tuple[str, str, str, str], ListEntry] = {}
@@ -47,8 +51,8 @@ def prepare(
                 one, id=0, network=canonical(one.network)[0], reason=clean(one.reason),
                 author=clean(one.author), ticket=clean(one.ticket), created=now,
             )  # fmt: skip
-            admit(entry, now=now)
-            guard(entry, management, force=False)
+            admit(entry, now=now, services=services)
+            guard(entry, management, force=False, sessions=sessions)
         except ValueError as error:
             refused.append((place, str(error)))
             continue
@@ -63,15 +67,33 @@ def prepare(
     return made
 
 
-def guard(entry: ListEntry, management: Sequence[str], *, force: bool) -> str:
-    """Raise LockOutError for a deny over management, unless forced; return what to say then."""
-    hit = touches(entry.network, management) if entry.list == "deny" else ""
+def guard(
+    entry: ListEntry, management: Sequence[str], *, force: bool, sessions: Sequence[str] = (),
+    stands_for: NDArray[np.void] | None = None,
+) -> str:  # fmt: skip
+    """Raise LockOutError for a deny over management or an admin's session, unless forced.
+
+    Returns what to say then. `sessions` are addresses that admins are logged in from now,
+    `stands_for` is what a selector means now.
+    """
+    if entry.list != "deny":
+        return ""
+    hit = touches(entry.network, management, stands_for)
+    cut = touches(entry.network, sessions, stands_for)
+    # In management too: passes whatever is denied.
+    cut = "" if cut and touches(cut, management) else cut
     if hit and not force:
         raise LockOutError(
             f"denying {entry.network} would shut out {hit}, a management network: deny less, or "
             "use --force (management still passes)"
         )
-    return f"{hit} is a management network and still passes" if hit else ""
+    if cut and not force:
+        raise LockOutError(
+            f"denying {entry.network} would cut off {cut}, where an SSH session to this machine "
+            "comes from: deny less, add it to firewall.management, or use --force"
+        )
+    said = f"{hit} is a management network and still passes" if hit else ""
+    return f"the SSH session from {cut} is cut off" if cut and not said else said
 
 
 def renewal(entry: ListEntry, old: ListEntry | None) -> tuple[ListEntry, str]:

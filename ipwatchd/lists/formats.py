@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from ipwatchd.lists.admit import ENTRIES
 from ipwatchd.lists.readers import LINE, NETWORK_NAMES, READERS, guess, text_of
 from ipwatchd.lists.rows import clean
-from ipwatchd.records.entry import LISTS, ListEntry
+from ipwatchd.lists.script import script
+from ipwatchd.records.entry import LISTS, ListEntry, network_text
 from ipwatchd.records.network import canonical, is_selector
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "FEED_FORMATS", "FORMATS", "Import", "Item", "Problem", "Reader", "entries_of", "export",
-    "parse",
+    "parse", "script",
 ]  # fmt: skip
 
 FORMATS: Final = ("plain", "csv", "json", "nft")
@@ -132,7 +133,7 @@ class Reader:
         )
 
 
-def parse(data: bytes | str, format: str = "", *, now: float = 0.0) -> Import:  # noqa: A002 (what files call it)
+def parse(data: bytes | str, format: str = "", *, now: float = 0.0) -> Import:  # noqa: A002
     """Return what a file lists; `format` is one of FORMATS, or "" to tell by its look.
 
     `now` is what durations count from (CrowdSec's decisions). Raises ValueError as Reader does.
@@ -149,30 +150,42 @@ def entries_of(
     author: str,
     reason: str,
     now: float,
+    expires: float = 0.0,
 ) -> list[ListEntry]:
     """Return items as entries without id; what the file says goes before the arguments."""
     return [
         ListEntry(
             id=0, list=item.list or list, network=item.network, reason=item.reason or reason,
-            author=author, created=now, expires=item.expires, source=source, ticket=item.ticket,
-            scope=item.scope or "site",
+            author=author, created=now, expires=item.expires or expires, source=source,
+            ticket=item.ticket, scope=item.scope or "site",
         )
         for item in items
     ]  # fmt: skip
 
 
-def export(entries: Sequence[ListEntry], format: str) -> str:  # noqa: A002 (as above)
-    """Return entries as a file's text; plain text keeps network and reason alone."""
+def export(
+    entries: Sequence[ListEntry],
+    format: str,  # noqa: A002 (what files call it)
+    *,
+    first: bool = True,
+    last: bool = True,
+) -> str:
+    """Return entries as a file's text, or a part of it: the first and the last close it off.
+
+    Plain text keeps network and reason alone; an nft script is made by `script`.
+    """
     if format == "plain":
-        return "".join(f"{entry.network} # {entry.reason}\n" for entry in entries)
+        return "".join(f"{network_text(one.network)} # {one.reason}\n" for one in entries)
     plain = [{name: getattr(entry, name) for name in _COLUMNS} for entry in entries]
     if format == "json":
-        return json.dumps(plain, indent=1) + "\n"
+        lines = ",\n".join(json.dumps(row) for row in plain)
+        return ("[\n" if first else ",\n" if lines else "") + lines + ("\n]\n" if last else "")
     if format != "csv":
         raise ValueError(f"there is no format {format!r}: use {', '.join(FORMATS)}")
     out = io.StringIO()
     writer = csv.DictWriter(out, _COLUMNS, lineterminator="\n")
-    writer.writeheader()
+    if first:
+        writer.writeheader()
     writer.writerows(plain)
     return out.getvalue()
 

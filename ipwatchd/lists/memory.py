@@ -210,6 +210,10 @@ class Memory:
                 holding.append((size, entry.id, entry))
         return [entry for _, _, entry in sorted(holding, key=lambda row: row[:2])]
 
+    def compiled(self, entries: Sequence[ListEntry]) -> Tier:
+        """Return what some entries alone come to."""
+        return self._changed(_empty(), [], entries)
+
     def _changed(self, tier: Tier, removed: Sequence[ListEntry], new: Sequence[ListEntry]) -> Tier:
         gone = [entry.id for entry in removed]
         if not gone and not new:

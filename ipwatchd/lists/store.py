@@ -12,6 +12,7 @@ import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, Final, NamedTuple, Self
 
+import msgspec
 import numpy as np
 
 from ipwatchd import sqlite
@@ -25,7 +26,7 @@ from ipwatchd.lists.memory import Memory
 from ipwatchd.lists.replace import Replaced, plan
 from ipwatchd.lists.schema import MIGRATIONS
 from ipwatchd.lists.tier import is_bulk, is_replaced
-from ipwatchd.lists.why import Why, explain, explain_service
+from ipwatchd.lists.why import Why, considered, explain, explain_service
 from ipwatchd.records.entry import ListEntry
 from ipwatchd.records.network import canonical
 from ipwatchd.records.policy import Policy, ServicePolicy, empty_ranges
@@ -116,13 +117,15 @@ class Lists:
     async def add(
         self, list: str, network: str, *, reason: str, author: str, now: float,
         expires: float = 0.0, source: str = "admin", ticket: str = "", scope: str = "site",
-        force: bool = False, management: Sequence[str] | None = None,
+        force: bool = False, sessions: Sequence[str] = (),
+        stands_for: NDArray[np.void] | None = None,
     ) -> Change:  # fmt: skip
         """Put a network on a list, or renew the entry that list, network, scope and source share.
 
         Raises ValueError for what can't be an entry, LockOutError for a deny over a management
-        network (`management`, or those given to `protect`), FullError where the lists are full;
-        `force` lets /0 and management through (the firewall still lets management pass).
+        network (given to `protect`) or one of `sessions` (addresses that admins are logged in
+        from), FullError where the lists are full; `force` lets /0 and these through (the firewall
+        still lets management pass). `stands_for` is what a selector means now.
         """
         network, mended = canonical(network)
         entry = ListEntry(
@@ -131,7 +134,7 @@ class Lists:
         )  # fmt: skip
         admit(entry, now=now, force=force, services=self._services)
         guarded = guard(
-            entry, self._memory.management if management is None else management, force=force
+            entry, self._memory.management, force=force, sessions=sessions, stands_for=stands_for
         )
         async with self._writing:
             old = self._memory.twin(entry)
@@ -155,19 +158,25 @@ class Lists:
             return self._memory.tiers(removed, added)
         return await asyncio.to_thread(self._memory.tiers, removed, added)
 
-    async def add_all(self, entries: Sequence[ListEntry], *, now: float) -> Imported:
+    async def add_all(
+        self, entries: Sequence[ListEntry], *, now: float, sessions: Sequence[str] = (),
+        only_look: bool = False,
+    ) -> Imported:  # fmt: skip
         """Put many entries on the lists in one transaction; what can't be one is left out, named.
 
         Entries need no id; one that is there (list, network, scope, source) is renewed. Raises
-        FullError where they are too many.
+        FullError where they are too many. `only_look` tells what would come of it.
         """
         async with self._writing:
             if len(entries) + len(self._memory) > ENTRIES:
                 self._refused_full += 1
                 raise FullError(f"{len(entries)} entries more are over {ENTRIES}: remove some")
             ready = await asyncio.to_thread(
-                prepare, entries, self._memory.management, self._memory.twin, now=now
-            )
+                prepare, entries, self._memory.management, self._memory.twin, now=now,
+                services=self._services, sessions=sessions,
+            )  # fmt: skip
+            if only_look:
+                return Imported(*ready)
             async with sqlite.transaction(self._db):
                 added = await rows.write(self._db, ready.added)
                 renewed = await rows.write(self._db, ready.renewed)
@@ -298,6 +307,18 @@ class Lists:
             tier = await asyncio.to_thread(self._memory.bulk_with, feeds)
         self._memory.apply_feeds(feeds, tier)
 
+    @property
+    def management(self) -> tuple[str, ...]:
+        """The networks that always pass."""
+        return self._memory.management
+
+    def service(self, name: str, *, now: float) -> ServicePolicy:
+        """Return a service with its lists as they stand; ValueError names those there are."""
+        if name not in self._services:
+            known = ", ".join(sorted(self._services)) or "none"
+            raise ValueError(f"there is no service {name[:40]!r}: known are {known}")
+        return self._service(self._services[name], nanoseconds(now))
+
     def size(self, source: str) -> int:
         """Return how many entries a feed (feed:NAME) has on the lists."""
         feed = self._memory.feeds.get(source)
@@ -369,6 +390,17 @@ class Lists:
             services=tuple(self._service(one, moment) for one in self._services.values()),
         )  # fmt: skip
 
+    def own_policy(self, policy: Policy, *, now: float) -> Policy:
+        """Return a policy without what feeds and the centre say."""
+        own = [
+            one for one in self._memory.entries.values()
+            if one.scope == "site" and is_bulk(one.source) and not is_replaced(one.source)
+        ]  # fmt: skip
+        tier, moment = self._memory.compiled(own), nanoseconds(now)
+        return policy._replace(
+            bulk_allow=tier.standing("allow", moment), bulk_deny=tier.standing("deny", moment)
+        )
+
     def _service(self, service: ServicePolicy, moment: int) -> ServicePolicy:
         tier = self._memory.scoped.get(service.name)
         if tier is None:
@@ -388,15 +420,16 @@ class Lists:
         """
         parsed = ipaddress.ip_address(canonical(address)[0].partition("/")[0])
         memory = self._memory
-        site = explain(parsed, memory.management, memory.holding(parsed), now=now)
-        if not service:
-            return site
-        if service not in self._services:
-            known = ", ".join(sorted(self._services)) or "none"
-            raise ValueError(f"there is no service {service[:40]!r}: known are {known}")
-        return explain_service(
-            self._services[service], site, memory.holding(parsed, service), now=now
-        )
+        holding = memory.holding(parsed)
+        found = explain(parsed, memory.management, holding, now=now)
+        policy, own = None, []
+        if service:
+            policy, own = self.service(service, now=now), memory.holding(parsed, service)
+            found = explain_service(policy, found, own, now=now)
+        rules = considered(
+            parsed, memory.management, holding, now=now, service=policy, own=own
+        )  # fmt: skip
+        return msgspec.structs.replace(found, rules=rules)
 
     def next_expiry(self) -> float | None:
         """Return when the next entry ends (epoch seconds), or None."""

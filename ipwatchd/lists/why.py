@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.address import IPAddress
     from ipwatchd.records.policy import ServicePolicy
 
-__all__ = ["PRECEDENCE", "Why", "explain", "explain_service"]
+__all__ = ["PRECEDENCE", "Rule", "Why", "considered", "explain", "explain_service"]
 
 PRECEDENCE: Final = (
     "management networks always pass; then an allow entry lets pass; then a deny entry stops; "
@@ -27,6 +27,18 @@ PRECEDENCE: Final = (
     "may use it, an allow entry of the service or the site must name who does. What passes there "
     "must pass the site's lists as well."
 )
+
+
+class Rule(msgspec.Struct, kw_only=True, frozen=True):
+    """One rule that was asked, in the order they are: what it says, and the entries behind it.
+
+    `verdict` is passes, goes on, stopped, or silent where it does not hold the address.
+    """
+
+    rule: str
+    verdict: str
+    text: str
+    entries: tuple[ListEntry, ...] = ()
 
 
 class Why(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -42,6 +54,7 @@ class Why(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     network: str = ""
     decided_by: ListEntry | None = None
     also: tuple[ListEntry, ...] = ()
+    rules: tuple[Rule, ...] = ()
     precedence: str = PRECEDENCE
 
 
@@ -107,6 +120,57 @@ def explain_service(
         text = f"{site.address} is denied {service.name}: no entry allows it"
         return Why(address=site.address, verdict="only-allowed", text=text)
     return site
+
+
+def considered(
+    address: IPAddress, management: Iterable[str], site: Iterable[ListEntry], *, now: float,
+    service: ServicePolicy | None = None, own: Iterable[ListEntry] = (),
+) -> tuple[Rule, ...]:  # fmt: skip
+    """Return every rule over an address in the order they are asked, also those after the verdict.
+
+    `own` are the service's entries that hold the address, `site` those of the whole site.
+    """
+    managed = next((one for one in management if _holds(one, address)), "")
+    rules = [_rule("management", "passes", "it always passes", (), managed)]
+    ours = _by_list(own, now)
+    sites = _by_list(site, now)
+    if service is not None:
+        name = f"service {service.name}"
+        rules.append(_rule(f"{name}: allow", "goes on", "the site decides", ours["allow"]))
+        rules.append(_rule(f"{name}: deny", "stopped", "", ours["deny"]))
+        if service.only_allowed:
+            allowed = bool(ours["allow"] or sites["allow"])
+            rules.append(Rule(
+                rule=f"{name}: only the allowed", verdict="goes on" if allowed else "stopped",
+                text="an allow entry names it" if allowed else "no allow entry names it",
+            ))  # fmt: skip
+    rules.append(_rule("site: allow", "passes", "", sites["allow"]))
+    rules.append(_rule("site: deny", "stopped", "", sites["deny"]))
+    rules.append(Rule(rule="else", verdict="passes", text="what no rule stopped passes"))
+    return tuple(rules)
+
+
+def _by_list(entries: Iterable[ListEntry], now: float) -> dict[str, tuple[ListEntry, ...]]:
+    standing = sorted((one for one in entries if _stands(one, now)), key=_precedence)
+    return {
+        name: tuple(one for one in standing if one.list == name) for name in ("allow", "deny")
+    }  # fmt: skip
+
+
+def _rule(
+    rule: str, verdict: str, then: str, entries: tuple[ListEntry, ...], network: str = ""
+) -> Rule:
+    """Return a rule that speaks where an entry or a network holds the address."""
+    if network:
+        return Rule(rule=rule, verdict=verdict, text=f"{network} holds it: {then}")
+    if not entries:
+        return Rule(rule=rule, verdict="silent", text="nothing here holds it")
+    first = entries[0]
+    more = f", and {len(entries) - 1} more" if len(entries) > 1 else ""
+    text = f"{first.network} {until(first.expires)} ({first.source}: {first.reason}){more}"
+    return Rule(
+        rule=rule, verdict=verdict, text=f"{text}: {then}" if then else text, entries=entries
+    )
 
 
 def _stands(entry: ListEntry, now: float) -> bool:

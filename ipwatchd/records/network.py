@@ -22,8 +22,8 @@ def canonical(text: str) -> tuple[str, str]:
 
     IPv4 written as IPv4-mapped IPv6 (RFC 4291, 2.5.5.2) becomes IPv4. Raises ValueError.
     """
-    if plain := _plain_v4(text):
-        return plain
+    if quick := _plain_v4(text):
+        return quick
     if ":" in text and (chosen := selector(text)):
         return chosen, ""
     if "-" in text:

@@ -16,6 +16,7 @@ from ipwatchd.config import HistorySettings
 from ipwatchd.history import buffer
 from ipwatchd.records.event import AnyEvent, Auth, Blocked, Dhcp, Dns, Http, Sip, Tls
 from ipwatchd.records.filter import Filter, parse
+from ipwatchd.records.policy import RANGE
 from ipwatchd.sqlite import CorruptStoreError
 from tests.history.made import SMALL, T0, flow
 
@@ -312,10 +313,12 @@ async def test_what_an_entry_would_touch(open_history: Open) -> None:
     async with open_history() as history:
         history.add_flows(np.concatenate([flow(), flow(resp="203.0.113.10", octets=(1, 1))]), T0)
         await history.flush(T0)
-        found = await history.touched("203.0.113.0/24", T0 - 60)
+        network = np.zeros(1, RANGE)
+        network["first_lo"], network["last_lo"] = 0xFFFFCB007100, 0xFFFFCB0071FF
+        found = await history.touched(network, T0 - 60)
         assert (found["addresses"], found["flows"], found["bytes"]) == (2, 2, 6002)
         assert found["busiest"][0]["address"] == "203.0.113.9"
-        assert (await history.touched("203.0.113.0/24", T0 + 86400))["addresses"] == 0
+        assert (await history.touched(network, T0 + 86400))["addresses"] == 0
 
 
 async def test_segments_are_sealed_when_due(open_history: Open, tmp_path: Path) -> None:
