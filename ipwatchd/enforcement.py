@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.firewall import CommitWatch, Tally, who
+from ipwatchd.lists.compile import network_ranges
 from ipwatchd.pace import Pace
 from ipwatchd.records.entry import MODES
 
@@ -225,6 +226,22 @@ class Enforcement:
             return ""
         by = self.changed_by or "a program"
         return f"{by} changes our rules again and again: put back {times} times in a minute; end it"
+
+    def hasten(self, address: str, now: float) -> None:
+        """Deny an address in the kernel at once; its entry is on its way to the disk.
+
+        Safe in this order: without an entry the kernel lets go of it within a minute, management
+        and what is allowed pass whatever is denied.
+        """
+        if not self._busy.locked():
+            with contextlib.suppress(OSError):  # the entry comes by the way of all entries
+                self._firewall.hasten(network_ranges([address]), now)
+
+    def recall(self, now: float) -> None:
+        """Take back what was hastened and became no entry."""
+        if not self._busy.locked():
+            with contextlib.suppress(OSError):  # it ends by itself
+                self._firewall.recall(now)
 
     def notes(self) -> dict[str, str]:
         """Return what is wrong now, a sentence a part."""

@@ -13,11 +13,11 @@ import numpy as np
 from ipwatchd.firewall import conntrack
 from ipwatchd.firewall.compare import compare
 from ipwatchd.firewall.kernel import KernelTable
-from ipwatchd.firewall.layout import columns, in_force, soonest
+from ipwatchd.firewall.layout import LIVE, columns, in_force, of_family, soonest
 from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, in_order
 from ipwatchd.firewall.rules import gate, set_change, table_messages, table_removal
 from ipwatchd.firewall.transport import NetlinkSocket, UnansweredError, failure
-from ipwatchd.records.policy import LISTS
+from ipwatchd.records.policy import LISTS, contains, empty_ranges
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,6 +36,10 @@ _TRIES: Final = 3
 _OWN: Final = 256
 _NEAR: Final = 1.0
 """Seconds about the end of a timeout in which either mode is right."""
+_EARLY: Final = 60.0
+"""Seconds that a hastened deny stands without an entry: a crash between the two leaves no more."""
+_MOST_EARLY: Final = 1000
+"""Hastened denies at a time: a storm of findings must not fill the set with what no list knows."""
 _CLOSED: Final = "the firewall is not open: call open() first"
 
 
@@ -111,6 +115,7 @@ class Firewall:
         self._services: tuple[tuple[object, ...], ...] = ()
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._ledger = Ledger()
+        self._early = empty_ranges()
         self._structure: Structure | None = None
         self._generation = self._trusted = -1
 
@@ -174,6 +179,47 @@ class Firewall:
         self._last_error = ""
         self._last_applied = now
         return done, victims
+
+    def hasten(self, addresses: NDArray[np.void], now: float) -> bool:
+        """Deny single addresses (dtype RANGE, one family each) now, before they are on a list.
+
+        For a minute: the next `put` takes them out again and puts in what the lists say, in one
+        transaction. False where the table is not as we left it; then `put` has more to do.
+        """
+        with self._turn:
+            if self._mode in {"", "off"} or self._kernel.generation() != self._generation:
+                return False
+            held = self._ledger.lists["deny"]
+            early = addresses[~contains(held, addresses["first_hi"], addresses["first_lo"])]
+            early["expires"] = int((now + _EARLY) * 1e9)
+            deny = {one.family: one for one in LIVE if one.list == "deny" and one.single}
+            parts = self._early_gone(now)
+            both = np.concatenate([early, self._early])
+            _, once = np.unique(both[["first_hi", "first_lo"]], return_index=True)
+            self._early = both[np.sort(once)][:_MOST_EARLY]
+            for family, spec in deny.items():
+                parts += set_change(self.settings.table, spec, of_family(self._early, family), now)
+            sent = self._sent(parts)
+            self._ledger.early = len(self._early)
+            return sent
+
+    def recall(self, now: float) -> None:
+        """Take back what was hastened and is on no list after all."""
+        with self._turn:
+            parts = self._early_gone(now)
+            self._early = empty_ranges()
+            if parts and self._sent(parts):
+                self._ledger.early = 0
+
+    def _early_gone(self, now: float) -> list[Message]:
+        """Return the messages that take out what was hastened and has not ended by itself."""
+        parts: list[Message] = []
+        for spec in LIVE if len(self._early) else ():
+            rows = of_family(self._early, spec.family)
+            if spec.list == "deny" and spec.single and len(rows):
+                there = self._kernel.present(spec, columns(rows, spec.family, now).first)
+                parts += set_change(self.settings.table, spec, rows[there], now, delete=True)
+        return parts
 
     def weight(self, policy: Policy) -> int:
         """Return about how many rows a `put` of this policy will have to read, without a lock.
@@ -297,7 +343,7 @@ class Firewall:
         )  # fmt: skip
         self._mode, self._gate = policy.does(now), _gate_of(policy)
         self._services = tuple(one.rules() for one in policy.services)
-        self._ledger, self._drift = ledger, ""
+        self._ledger, self._drift, self._early = ledger, "", empty_ranges()
         self._structure = self._kernel.structure()
         self._settle(before)
         if self._generation >= 0:
@@ -338,6 +384,7 @@ class Firewall:
             return None
         if parts and not self._sent(parts):
             return None
+        self._early, self._ledger.early = empty_ranges(), 0
         enforced = policy.does(now) == "enforce" and self._mode != "enforce"
         self._mode, self._gate = policy.does(now), _gate_of(policy)
         self._ledger.accept(wanted, found)
@@ -367,7 +414,7 @@ class Firewall:
     def _parts(self, found: list[Change], policy: Policy, now: float) -> list[Message] | None:
         """Return the messages of a change; None where it is not known what is to be deleted."""
         table = self.settings.table
-        deletes: list[Message] = []
+        deletes = self._early_gone(now)
         adds: list[Message] = []
         for one in found:
             gone = self._still_there(one, now)

@@ -80,6 +80,8 @@ class Ledger:
         self._uncounted: dict[str, int] = {}
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._turn = 0
+        self.early = 0
+        """Denies that the kernel has ahead of the lists."""
 
     def changes(self, wanted: Mapping[str, NDArray[np.void]], now: float) -> list[Change]:
         """Return what differs, set by set; [] where nothing does.
@@ -159,7 +161,7 @@ class Ledger:
         """Tell whether the kernel's count (-1: it tells none) can be right."""
         if elements < 0:
             return True
-        most = self.counts[spec.name] + self._ended.get(spec.name, 0)
+        most = self.counts[spec.name] + self._ended.get(spec.name, 0) + self.early
         least = self._least(spec, now + _ENDING)
         if self._open_ended(spec, now):
             off = self._uncounted.get(spec.name)

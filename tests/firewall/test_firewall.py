@@ -366,3 +366,33 @@ def test_a_closed_firewall_says_so() -> None:
     """Calls before open() name the mend."""
     with pytest.raises(OSError, match=r"call open\(\) first"):
         Firewall(FirewallSettings()).status()
+
+
+def test_a_hastened_deny_is_there_before_its_entry(site: Any, policy: Make) -> None:
+    """It drops at once; the next put makes it the entry's, or takes it out; nobody sees drift."""
+    outside, now = site.OUTSIDE[4], time.time()
+    early = policy("", [outside, site.OUTSIDE[6]]).deny
+    with site.firewall() as firewall, site.listener(site.gateway, site.GATEWAY[4]):
+        assert not firewall.hasten(early, now)
+        firewall.apply(policy("enforce", ["192.0.2.1"]), now)
+        for entries in ([f"{outside} {now + 3600}"], ["203.0.113.0/30"], []):
+            firewall.apply(policy("enforce", ["192.0.2.1"]), now)
+            assert firewall.hasten(early[:1], now)
+            assert firewall.hasten(early, now)
+            assert not site.connects(site.outside, outside, site.GATEWAY[4])
+            site.nft("add table inet other")
+            assert firewall.check(now), firewall.status().drift
+            wanted = policy("enforce", ["192.0.2.1", *entries])
+            done = firewall.apply(wanted, now)
+            assert not done.rebuilt
+            assert not firewall.diff(wanted, now)
+            assert site.connects(site.outside, outside, site.GATEWAY[4]) == (not entries)
+        firewall.hasten(early, now)
+        firewall.recall(now)
+        assert firewall.apply(wanted, now).messages == 0
+        assert not firewall.diff(wanted, now)
+        assert firewall.check(now)
+        site.nft("flush ruleset")
+        assert not firewall.hasten(early, now)
+        firewall.apply(wanted, now)
+        assert not firewall.diff(wanted, now)
