@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from ipwatchd.lmtpdrop import LmtpDrop
 from ipwatchd.maildrop import MailDrop
 from ipwatchd.snippets import Snippets
+from ipwatchd.watching import Watching
 from ipwatchd.webdrop import WebDrop
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ class Desk:
         self, settings: IntakeSettings, stores: Stores, clock: Callable[[], float]
     ) -> None:
         self._casework = stores.casework
+        self.watching = Watching(stores)
         self.mail: MailDrop | None = None
         self.web: WebDrop | None = None
         self.lmtp: LmtpDrop | None = None
@@ -49,7 +51,8 @@ class Desk:
         """Return what keeps reports from coming in."""
         mail = self.mail.note if self.mail else ""
         taken = self.snippets.note if self.snippets else ""
-        return "; ".join(part for part in (*self._doors, mail, taken) if part)
+        notes = (*self._doors, mail, taken, self.watching.note)
+        return "; ".join(part for part in notes if part)
 
     async def start(self) -> None:
         """Listen; where that can't be, the daemon goes on and `note` says so."""
@@ -66,6 +69,7 @@ class Desk:
             await self.mail.poll(now)
         if self.snippets:
             await self.snippets.tick(now)
+        await self.watching.tick(now)
         await self._casework.work(now)
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ __all__ = [
     "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
     "Delivered", "Feedback", "Grown", "Held", "Marked", "Note", "Noticed", "Obliged", "Opened",
     "Paged", "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step",
-    "Suggested", "Told", "Translated", "Undone", "Updated",
+    "Suggested", "Told", "Translated", "Undone", "Updated", "Watched",
 ]  # fmt: skip
 
 
@@ -261,6 +261,19 @@ class Translated(Body, frozen=True):
     report: str
     language: str
     text: str
+
+
+class Watched(Body, frozen=True):
+    """What a watched subject did in a while; `peers` and `services` are the busiest."""
+
+    subject: str
+    since: float
+    until: float
+    flows: int
+    bytes: int
+    peer_count: int
+    peers: tuple[str, ...] = ()
+    services: tuple[str, ...] = ()
 
 
 class Collected(Body, frozen=True):
