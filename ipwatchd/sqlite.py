@@ -2,22 +2,41 @@
 
 Shared by the rooms that keep state (history, lists, incidents, uplink, central). Each has its own
 file, so that a history that fills the disk or goes bad can't take incidents or lists with it.
+
+Each file says which schema it has (PRAGMA user_version) and, in the table `compatible`, the oldest
+schema whose programs may still use it: a newer file that has only grown columns or tables opens in
+an older program, another one is refused by the name of the release that wrote it.
+
+A file up to CHECKED_WHOLE bytes is checked whole (quick_check) at every start. Of a larger one that
+was closed in order the first page of every table and index is read; after a kill it is checked
+whole as well, unless its owner says that it will do so beside its work (`faults`).
 """
 
 from __future__ import annotations
 
 import sqlite3
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 import aiosqlite
+
+from ipwatchd import __version__
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-__all__ = ["CorruptStoreError", "connect", "transaction"]
+__all__ = ["CHECKED_WHOLE", "CorruptStoreError", "connect", "faults", "transaction"]
+
+# Some 0.1 s from a cold disk.
+CHECKED_WHOLE: Final = 64 << 20
+_COMPATIBLE: Final = """
+CREATE TABLE IF NOT EXISTS compatible (
+    one INTEGER PRIMARY KEY CHECK (one = 1), schema INTEGER NOT NULL, oldest INTEGER NOT NULL,
+    release TEXT NOT NULL
+);
+"""
 
 
 class CorruptStoreError(OSError):
@@ -25,50 +44,103 @@ class CorruptStoreError(OSError):
 
 
 async def connect(
-    path: Path, migrations: Sequence[str], *, durable: bool = True, read_only: bool = False
-) -> aiosqlite.Connection:
+    path: Path, migrations: Sequence[str], *, durable: bool = True, read_only: bool = False,
+    compatible: int = 0, checks_later: bool = False,
+) -> aiosqlite.Connection:  # fmt: skip
     """Open a store, bring its schema up to date and return the connection (row access by name).
 
     `migrations` are SQL scripts; the schema version (PRAGMA user_version) is how many have run.
-    `durable` syncs at every commit, else at checkpoints only (loses the last seconds at a power
-    cut, never consistency). Raises CorruptStoreError for a damaged file or a newer schema, OSError
-    where the file can't be opened.
+    `compatible` is the oldest schema whose programs may use the file as these migrations leave it
+    (0: this one alone). `durable` syncs at every commit, else at checkpoints only (loses the last
+    seconds at a power cut, never consistency). `checks_later` says that the caller asks `faults`.
+    Raises CorruptStoreError for a damaged file or a newer schema, OSError where the file can't be
+    opened.
     """
     mode = "ro" if read_only else "rwc"
+    whole = _size(path) <= CHECKED_WHOLE or (_was_killed(path) and not checks_later)
     connection = aiosqlite.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)
     db = await connection
     try:
         db.row_factory = sqlite3.Row
-        await _prepare(db, path, migrations, durable=durable, read_only=read_only)
+        await _prepare(db, path, durable=durable, read_only=read_only, whole=whole)
+        await _migrate(db, path, migrations, compatible or len(migrations), read_only=read_only)
+    except sqlite3.OperationalError as error:
+        await db.close()
+        raise OSError(f"can't open {path}: {error}") from error
+    except sqlite3.DatabaseError as error:
+        await db.close()
+        raise CorruptStoreError(_corrupt(path, str(error))) from error
     except BaseException:
         await db.close()
         raise
     return db
 
 
-async def _prepare(
-    db: aiosqlite.Connection, path: Path, migrations: Sequence[str], *, durable: bool,
-    read_only: bool,
-) -> None:  # fmt: skip
+async def faults(path: Path) -> str:
+    """Check a whole file, however large, and return what is wrong in a sentence, "" where nothing is.
+
+    Reads beside a writer; whoever cancels it stops it.
+    """  # noqa: E501 - one line says it
+    async with aiosqlite.connect(f"file:{quote(str(path))}?mode=ro", uri=True) as db:
+        try:
+            async with db.execute("PRAGMA quick_check(1)") as rows:
+                row = await rows.fetchone()
+        except sqlite3.DatabaseError as error:
+            return _corrupt(path, str(error))
+        except BaseException:
+            await db.interrupt()
+            raise
+    return "" if row and row[0] == "ok" else _corrupt(path, str(row[0]) if row else "no answer")
+
+
+def _size(path: Path) -> int:
     try:
-        await _check(db, path)
-        if not read_only:
-            await db.execute("PRAGMA journal_mode = WAL")
-            await db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-            await db.execute("PRAGMA foreign_keys = ON")
-        await db.execute("PRAGMA busy_timeout = 5000")
-        await _migrate(db, path, migrations, read_only=read_only)
-    except sqlite3.OperationalError as error:
-        raise OSError(f"can't open {path}: {error}") from error
-    except sqlite3.DatabaseError as error:
-        raise CorruptStoreError(_corrupt(path, str(error))) from error
+        return path.stat().st_size
+    except OSError:
+        return 0
 
 
-async def _check(db: aiosqlite.Connection, path: Path) -> None:
+def _was_killed(path: Path) -> bool:
+    """Tell whether a log was left behind: the last one to close a file removes it."""
+    return _size(path.with_name(f"{path.name}-wal")) > 0
+
+
+async def _prepare(
+    db: aiosqlite.Connection, path: Path, *, durable: bool, read_only: bool, whole: bool
+) -> None:
+    await _check(db, path, whole=whole)
+    if not read_only:
+        await db.execute("PRAGMA journal_mode = WAL")
+        await db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+        await db.execute("PRAGMA foreign_keys = ON")
+    await db.execute("PRAGMA busy_timeout = 5000")
+
+
+async def _check(db: aiosqlite.Connection, path: Path, *, whole: bool) -> None:
+    if not whole:
+        await _glance(db)
+        return
     async with db.execute("PRAGMA quick_check(1)") as rows:
         row = await rows.fetchone()
     if row is None or row[0] != "ok":
         raise CorruptStoreError(_corrupt(path, str(row[0]) if row else "no answer"))
+
+
+async def _glance(db: aiosqlite.Connection) -> None:
+    """Read the first row of every table and index: what is no database any more shows here."""
+    async with db.execute("SELECT type, name, tbl_name FROM sqlite_schema") as rows:
+        parts = [(str(row[0]), str(row[1]), str(row[2])) async for row in rows]
+    for kind, name, table in parts:
+        if kind == "table":
+            sql = f'SELECT 1 FROM "{table}" NOT INDEXED LIMIT 1'  # noqa: S608 - the file's own
+        elif kind == "index" and not name.startswith("sqlite_"):
+            sql = f'SELECT 1 FROM "{table}" INDEXED BY "{name}" LIMIT 1'  # noqa: S608 - the file's own
+        else:
+            continue
+        try:
+            await (await db.execute(sql)).close()
+        except sqlite3.OperationalError:  # a partial index answers no such question
+            continue
 
 
 def _corrupt(path: Path, why: str) -> str:
@@ -79,21 +151,45 @@ def _corrupt(path: Path, why: str) -> str:
 
 
 async def _migrate(
-    db: aiosqlite.Connection, path: Path, migrations: Sequence[str], *, read_only: bool
-) -> None:
+    db: aiosqlite.Connection, path: Path, migrations: Sequence[str], compatible: int, *,
+    read_only: bool,
+) -> None:  # fmt: skip
     async with db.execute("PRAGMA user_version") as rows:
         row = await rows.fetchone()
     version = int(row[0]) if row else 0
     if version > len(migrations):
-        raise CorruptStoreError(
-            f"{path} has schema {version}, this program knows {len(migrations)}: install the "
-            "release of ipwatchd that wrote it, or a newer one"
-        )
+        await _refuse_newer(db, path, version, len(migrations))
+        return
     if read_only:
         return
     for number, script in enumerate(migrations[version:], version + 1):
         # One transaction: a crash leaves the schema at the version before or after, never between.
         await db.executescript(f"BEGIN;\n{script};\nPRAGMA user_version = {number};\nCOMMIT;")
+    if version < len(migrations):
+        await db.executescript(_COMPATIBLE)
+        await db.execute(
+            "INSERT OR REPLACE INTO compatible VALUES (1, ?, ?, ?)",
+            (len(migrations), compatible, __version__),
+        )
+        await db.commit()
+
+
+async def _refuse_newer(db: aiosqlite.Connection, path: Path, version: int, known: int) -> None:
+    """Raise unless a program with the newer schema said that ours may use it."""
+    try:
+        async with db.execute(
+            "SELECT oldest, release FROM compatible WHERE schema = ?", (version,)
+        ) as rows:
+            row = await rows.fetchone()
+    except sqlite3.OperationalError:  # no such table
+        row = None
+    if row and int(row[0]) <= known:
+        return
+    release = f"ipwatchd {row[1]}" if row else "the release of ipwatchd that wrote it"
+    raise CorruptStoreError(
+        f"{path} has schema {version}, this program knows {known}: install {release}, or a newer "
+        "one"
+    )
 
 
 @asynccontextmanager

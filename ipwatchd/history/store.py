@@ -122,6 +122,8 @@ class History(Streams):
         self._written = 0.0
         self._level = FULL
         self._trouble = ""
+        self._fault = ""
+        self._checking: asyncio.Task[None] | None = None
         self.removed: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._db: aiosqlite.Connection
@@ -146,11 +148,13 @@ class History(Streams):
         if not read_only:
             # Once, at start.
             state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)  # noqa: ASYNC240
-            self._db = await sqlite.connect(path, MIGRATIONS, durable=False)
+            self._db = await sqlite.connect(path, MIGRATIONS, durable=False, checks_later=True)
             await self._db.execute(f"PRAGMA cache_size = -{_CACHE_KB}")
             await self._db.execute(f"PRAGMA wal_autocheckpoint = {_LOG_PAGES}")
             self._ledger = Ledger(state_dir / "history.taken")
         try:
+            if path.stat().st_size > sqlite.CHECKED_WHOLE and not read_only:
+                self._checking = asyncio.create_task(self._check(path))
             if read_only:  # checks the file, and that its schema is ours
                 await (await sqlite.connect(path, MIGRATIONS, read_only=True)).close()
             else:
@@ -159,6 +163,13 @@ class History(Streams):
             await self._close_connections()
             raise
         return self
+
+    async def _check(self, path: Path) -> None:
+        """Check the whole file beside the work: what is wrong shows in `degraded` until a start."""
+        try:
+            self._fault = await sqlite.faults(path)
+        except OSError as error:
+            self._fault = f"history can't check {path}: {error}"
 
     async def _recover(self) -> None:
         """Take up what the last run left: sealed segments, open sessions; count what is missing."""
@@ -169,6 +180,9 @@ class History(Streams):
         self._folded = await folded(self._db)
 
     async def _close_connections(self) -> None:
+        if self._checking:
+            self._checking.cancel()
+            await asyncio.wait([self._checking])
         await self._readers.close()
         if connection := getattr(self, "_db", None):
             await connection.close()
@@ -495,8 +509,8 @@ class History(Streams):
 
     def degraded(self) -> str:
         """Return what is wrong with the disk now, a sentence; "" where nothing is."""
-        if self._trouble or not self._level:
-            return self._trouble
+        if self._fault or self._trouble or not self._level:
+            return self._fault or self._trouble
         return (
             f"{_STEPS[self._level]}: less than {self._floor()} bytes are free under "
             f"{self.state_dir}; free some or lower [history] archive_bytes"
