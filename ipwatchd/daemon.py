@@ -37,8 +37,9 @@ from ipwatchd.logs import LogSources, RulesError
 from ipwatchd.pager import Pager
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
+from ipwatchd.rescue import hold_rules
 from ipwatchd.services import services
-from ipwatchd.stores import Stores
+from ipwatchd.stores import StateInUseError, Stores
 from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Uplink
 
@@ -54,6 +55,7 @@ __all__ = ["Daemon", "run"]
 
 _LOG: Final = structlog.get_logger("ipwatchd")
 _RETAIN_SECONDS: Final = 3600.0
+_LOOK_SECONDS: Final = 10.0
 _RATE_SAMPLES: Final = 6
 """Seconds over which rates are taken, and one: connection tracking counts each two seconds."""
 
@@ -75,6 +77,7 @@ class Daemon:
         self._stopping = asyncio.Event()
         self._samples: deque[tuple[int, int, int, float]] = deque(maxlen=_RATE_SAMPLES)
         self._retained = 0.0
+        self._looked = 0.0
         self._said: dict[str, str] = {}
         self._thoughts = SecondThoughts()
 
@@ -281,6 +284,7 @@ class Daemon:
         self._report(await self.pipeline.take_events(events, now))
         with self._part("lists"):
             await self._expire(now)
+        await self._look_around(now)
         if self.live.enforcement and await self.live.enforcement.tick(now):
             await self._rules_were_changed(now)
         await self._act_on(now)
@@ -294,6 +298,14 @@ class Daemon:
             await self._drop_keys(now)
         self._measure()
         self._narrate()
+
+    async def _look_around(self, now: float) -> None:
+        """Take geo files that changed, now and then."""
+        if abs(now - self._looked) < _LOOK_SECONDS:
+            return
+        self._looked = now
+        if await asyncio.to_thread(self.stores.enricher.refresh):
+            _LOG.info("geo files changed", problems=dict(self.stores.enricher.problems()))
 
     @contextlib.contextmanager
     def _part(self, name: str) -> Iterator[None]:
@@ -450,11 +462,29 @@ class Daemon:
         self._policy_changed = True
 
 
+async def _hold_rules(config: Config, state_dir: Path) -> None:
+    """Put the lists into the kernel though the daemon can't start."""
+    try:
+        done = await hold_rules(config, state_dir, time.time())
+    except (OSError, ValueError, sqlite3.Error) as error:
+        _LOG.error("the lists can't be put into the kernel either", error=sentence(error))
+    else:
+        if done:
+            _LOG.warning(done)
+
+
 async def run(config: Config, config_path: Path) -> None:
     """Open the stores, serve until SIGTERM or SIGINT, close everything."""
     from pathlib import Path as _Path
 
-    stores = await Stores.open(config, _Path(config.site.state_dir))
+    state_dir = _Path(config.site.state_dir)
+    try:
+        stores = await Stores.open(config, state_dir)
+    except StateInUseError:
+        raise  # whoever runs there keeps the rules
+    except OSError:
+        await _hold_rules(config, state_dir)
+        raise
     try:
         daemon = Daemon(config, config_path, stores)
         loop = asyncio.get_running_loop()

@@ -58,11 +58,13 @@ class CaptureSettings(Section, frozen=True):
 
 
 class GeoSettings(Section, frozen=True):
-    """[geo] paths of mmdb files; empty is none."""
+    """[geo] paths of mmdb files; empty is none. `stale_days`: an older one is warned of."""
 
     country: str = ""
     city: str = ""
     asn: str = ""
+    anonymous: str = ""
+    stale_days: Count = 60
 
 
 class HistorySettings(Section, frozen=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from ipwatchd.control.messages import Check
@@ -19,7 +20,7 @@ __all__ = ["checks"]
 
 async def checks(house: House, now: float) -> list[Check]:
     """Return every check, the ones that are not well first."""
-    rows = [*_stored(house), *await _history(house), *await clock_checks(house, now)]
+    rows = [*_stored(house, now), *await _history(house), *await clock_checks(house, now)]
     if house.live is None:
         rows.append(Check(name="daemon", ok=True, note="not running: this is a state folder"))
     else:
@@ -30,7 +31,7 @@ async def checks(house: House, now: float) -> list[Check]:
     return sorted(rows, key=lambda row: row.ok)
 
 
-def _stored(house: House) -> Iterator[Check]:
+def _stored(house: House, now: float) -> Iterator[Check]:
     settings = house.stores.config.history
     free = shutil.disk_usage(house.stores.state_dir).free
     yield Check(
@@ -40,6 +41,26 @@ def _stored(house: House) -> Iterator[Check]:
     )
     for name, note in house.stores.enricher.problems():
         yield Check(name=name, ok=False, note=note)
+    yield from _geo(house, now)
+
+
+def _geo(house: House, now: float) -> Iterator[Check]:
+    """Say of each database of when it is; an old one places addresses where they no longer are."""
+    days = house.stores.config.geo.stale_days
+    for one in house.stores.enricher.status(now).databases:
+        if one.error:
+            continue
+        if not one.built:
+            yield Check(name=f"geo {one.role}", ok=True, note=f"{one.type}: names no build date")
+            continue
+        built = datetime.fromtimestamp(one.built, UTC).date().isoformat()
+        old = one.age > days * 86_400
+        note = f"{one.type} of {built} ({duration_text(one.age)} old)"
+        if one.unreadable:
+            note += f", {one.unreadable} records can't be read"
+        if old:
+            note += ": fetch a newer one (ipwatchd geo install)"
+        yield Check(name=f"geo {one.role}", ok=not old and not one.unreadable, note=note)
 
 
 async def _history(house: House) -> list[Check]:

@@ -43,6 +43,7 @@ class Enricher:
     """
 
     def __init__(self, zones: Mapping[str, Sequence[str]], geo: GeoSettings) -> None:
+        self._settings = geo
         self._use(Zones(zones), Geo(geo))
 
     def _use(self, zones: Zones, geo: Geo) -> None:
@@ -84,6 +85,18 @@ class Enricher:
         leaves the last good one in use and shows in `problems`.
         """
         self._use(Zones(zones), Geo(geo, self._geo))
+        self._settings = geo
+
+    def refresh(self) -> bool:
+        """Take files that changed since they were opened; tell whether there were any.
+
+        Looks at the files' stamps only: call it now and then. One that can't be opened leaves the
+        last good one in use and shows in `problems`; it is not tried again until it changes.
+        """
+        if not self._geo.stale():
+            return False
+        self._use(self._zones, Geo(self._settings, self._geo))
+        return True
 
     def status(self, now: float) -> EnrichStatus:
         """Return what is in use."""
@@ -105,7 +118,8 @@ def _placer(zones: Zones, geo: Geo) -> functools._lru_cache_wrapper[Place]:
         return Place(
             zone=zones.of_one(text), country=facts.country, city=facts.city, asn=facts.asn,
             operator=facts.operator, time_zone=facts.time_zone, built=facts.built,
-            latitude=facts.latitude, longitude=facts.longitude,
+            latitude=facts.latitude, longitude=facts.longitude, region=facts.region,
+            flags=facts.flags,
         )  # fmt: skip
 
     return place

@@ -1,18 +1,20 @@
-"""MaxMind DB files: country, city, network operator and time zone of a public address.
+"""MaxMind DB files: whereabouts, network operator and anonymity of a public address.
 
-Reads MaxMind's nested schema and the flat ones (`country_code`, IPinfo, DB-IP, iptoasn). Databases
-are made by others and may be broken in any way: an error while reading answers "unknown" and is
+What a record says is read by `schemas`. Databases are made by others and may be broken in any way: an error while reading answers "unknown" and is
 counted. A private or special address is never placed, whatever a file says of it.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import maxminddb
 import msgspec
+
+from ipwatchd.enrich import schemas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ROLES", "Database", "Facts", "Geo", "GeoError", "GeoStatus", "open_database"]
 
-ROLES: Final = ("city", "country", "asn")
+ROLES: Final = ("city", "country", "asn", "anonymous")
 # What maxminddb raises on broken bytes, beside its own error: seen on MaxMind's bad-data files.
 _BROKEN: Final = (
     maxminddb.InvalidDatabaseError, ValueError, TypeError, KeyError, IndexError, OverflowError,
@@ -30,8 +32,7 @@ _BROKEN: Final = (
 )  # fmt: skip
 # The file is held in memory; the largest commercial one is about 500 MB.
 MAX_BYTES: Final = 2 << 30
-# Hostile databases could name an operator with a megabyte.
-_MAX_TEXT: Final = 200
+_MAX_TYPE: Final = 200
 # A hostile file could hold a network for every address.
 _MAX_NETWORKS: Final = 8_000_000
 _LATEST_BUILD: Final = 1 << 34
@@ -52,6 +53,8 @@ class Facts(NamedTuple):
     built: int = 0
     latitude: float | None = None
     longitude: float | None = None
+    region: str = ""
+    flags: tuple[str, ...] = ()
 
 
 class GeoStatus(msgspec.Struct, kw_only=True, frozen=True):
@@ -75,7 +78,7 @@ class Database:
         self.unreadable = 0
         self._reader = reader
         metadata = reader.metadata()
-        self.type = str(metadata.database_type)[:_MAX_TEXT]
+        self.type = str(metadata.database_type)[:_MAX_TYPE]
         built = metadata.build_epoch
         self.built = built if isinstance(built, int) and 0 < built < _LATEST_BUILD else 0
         self._v4_only = metadata.ip_version == 4
@@ -104,7 +107,7 @@ class Database:
                 self.unreadable += 1
                 break
             if isinstance(record, dict):
-                word = str(_operator(record)[0] or "") if key == "asn" else _country(record)
+                word = str(schemas.operator(record)[0] or "") if key == "asn" else schemas.country(record)
                 if word:
                     found.setdefault(word, []).append(network)
         return found
@@ -160,6 +163,7 @@ class Geo:
     def __init__(self, settings: GeoSettings, last: Geo | None = None) -> None:
         self.databases: dict[str, Database] = {}
         self._index: dict[str, dict[str, list[IPNetwork]]] = {}
+        self._bad: dict[str, tuple[int, int, int]] = {}
         self.errors: dict[str, str] = {}  # role → what is wrong with its file, a sentence
         self._paths = {role: str(getattr(settings, role)) for role in ROLES}
         for role, path in self._paths.items():
@@ -173,6 +177,8 @@ class Geo:
             else:
                 self.databases[role] = open_database(path)
         except (GeoError, OSError) as error:
+            with contextlib.suppress(OSError):
+                self._bad[role] = file_stamp(Path(path).stat())
             sentence = str(error)
             if isinstance(error, OSError):
                 sentence = f"geo database {path} can't be read: {error.strerror}"
@@ -189,26 +195,44 @@ class Geo:
         """
         if not address.is_global or address.is_multicast:
             return Facts()
-        country = city = time_zone = ""
+        country = city = region = time_zone = ""
         latitude = longitude = None
         built = 0
         for role in ("city", "country"):
             database = self.databases.get(role)
             if database and not country:
                 record = database.record(address)
-                country, built = _country(record), database.built
-                city, time_zone = _city(record) or city, _time_zone(record) or time_zone
-                latitude, longitude = _degrees(record, "latitude"), _degrees(record, "longitude")
+                country, built = schemas.country(record), database.built
+                city, region = schemas.city(record) or city, schemas.region(record) or region
+                time_zone = schemas.time_zone(record) or time_zone
+                latitude = schemas.degrees(record, "latitude")
+                longitude = schemas.degrees(record, "longitude")
         asn, operator = 0, ""
         if database := self.databases.get("asn"):
-            asn, operator = _operator(database.record(address))
+            asn, operator = schemas.operator(database.record(address))
             built = built if country else database.built
-        found = country or city or asn
-        if not found:
+        hidden = self.databases.get("anonymous")
+        flags = schemas.flags(hidden.record(address)) if hidden else ()
+        if not (country or city or asn or flags):
             return Facts()
         if latitude is None or longitude is None:
             latitude = longitude = None
-        return Facts(country, city, time_zone, asn, operator, built, latitude, longitude)
+        return Facts(
+            country, city, time_zone, asn, operator, built, latitude, longitude, region, flags
+        )
+
+    def stale(self) -> bool:
+        """Tell whether a file is another than the one in use; one that went away is not."""
+        for role, path in self._paths.items():
+            if path:
+                try:
+                    stamp = file_stamp(Path(path).stat())
+                except OSError:
+                    continue
+                database = self.databases.get(role)
+                if stamp != (database.stamp if database else None) and stamp != self._bad.get(role):
+                    return True
+        return False
 
     def networks(self, key: str, word: str) -> list[IPNetwork]:
         """Return the networks of a country (`country`, "RU") or an operator (`asn`, "64500").
@@ -235,49 +259,3 @@ class Geo:
             age=max(0.0, now - database.built) if database.built else 0.0,
             unreadable=database.unreadable, error=error,
         )  # fmt: skip
-
-
-def _text(value: object) -> str:
-    return value[:_MAX_TEXT] if isinstance(value, str) else ""
-
-
-def _within(record: Mapping[str, Any], *path: str) -> object:
-    value: object = record
-    for key in path:
-        value = value.get(key) if isinstance(value, dict) else None
-    return value
-
-
-def _country(record: Mapping[str, Any]) -> str:
-    for value in (
-        _within(record, "country", "iso_code"), record.get("country_code"), record.get("country"),
-    ):  # fmt: skip
-        code = _text(value)
-        if len(code) == 2 and code.isascii() and code.isalpha():
-            return code.upper()
-    return ""
-
-
-def _city(record: Mapping[str, Any]) -> str:
-    return _text(_within(record, "city", "names", "en")) or _text(record.get("city"))
-
-
-def _time_zone(record: Mapping[str, Any]) -> str:
-    return _text(_within(record, "location", "time_zone")) or _text(record.get("timezone"))
-
-
-def _degrees(record: Mapping[str, Any], name: str) -> float | None:
-    value = _within(record, "location", name)
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        return None
-    return float(value) if -180 <= value <= 180 else None
-
-
-def _operator(record: Mapping[str, Any]) -> tuple[int, str]:
-    number = record.get("autonomous_system_number", record.get("asn", 0))
-    if isinstance(number, str) and (digits := number.upper().removeprefix("AS")).isdecimal():
-        number = int(digits)
-    if not isinstance(number, int) or not 0 <= number < 1 << 32:
-        number = 0
-    names = ("autonomous_system_organization", "as_name", "as_org", "organization")
-    return number, next((name for key in names if (name := _text(record.get(key)))), "")

@@ -19,3 +19,6 @@ class Place(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     built: int = 0
     latitude: float | None = None
     longitude: float | None = None
+    region: str = ""
+    flags: tuple[str, ...] = ()
+    """vpn, proxy, tor, hosting … as the database of anonymous addresses says"""

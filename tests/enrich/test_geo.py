@@ -8,8 +8,11 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from ipwatchd.config import GeoSettings
+from ipwatchd.enrich import Enricher, schemas
 from ipwatchd.enrich.geo import Facts, Geo
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data" / "geoip"
@@ -156,3 +159,103 @@ def test_a_file_overwritten_in_place_changes_nothing_until_reload(
     again = Geo(settings, geo)
     assert again.look_up(ipaddress.ip_address("2001:218::1")) == before
     assert again.errors["country"].endswith("the last good one stays in use")
+
+
+def test_every_flag_of_maxminds_anonymous_file(geoip: Path) -> None:
+    """VPNs and Tor exits are told as published; an address that is not in the file has no flag."""
+    geo = Geo(GeoSettings(anonymous=str(geoip / "GeoIP2-Anonymous-IP-Test.mmdb")))
+    told = 0
+    with (geoip / "EXPECTED_maxmind_test.csv").open(encoding="utf-8") as lines:
+        for row in csv.DictReader(lines):
+            address = ipaddress.ip_address(row["ip"])
+            if row["db"] != "GeoIP2-Anonymous-IP-Test.mmdb" or not placeable(address):
+                continue
+            flags = geo.look_up(address).flags
+            for flag, column in (
+                ("vpn", "is_vpn"),
+                ("tor", "is_tor"),
+                ("anonymous", "is_anonymous"),
+            ):
+                assert (flag in flags) == (row[column].lower() in {"1", "true"}), row
+            told += 1
+    assert told > 10
+    assert geo.look_up(ipaddress.ip_address("8.8.8.8")).flags == ()
+
+
+@pytest.mark.parametrize(
+    ("record", "facts"),
+    [
+        # MaxMind and DB-IP nest, IPinfo and iptoasn are flat.
+        ({"country": {"iso_code": "PH"}, "subdivisions": [{"names": {"en": "Cebu"}}]},
+         ("PH", "", "Cebu", "", 0)),
+        ({"country_code": "ph", "city": "Cebu City", "region": "Cebu", "timezone": "Asia/Manila",
+          "asn": "AS9299", "as_name": "PLDT"}, ("PH", "Cebu City", "Cebu", "Asia/Manila", 9299)),
+        ({"country": "PH", "city": {"names": {"en": "Cebu City"}}, "asn": 9299},
+         ("PH", "Cebu City", "", "", 9299)),
+        ({"country": {"iso_code": 7}, "asn": "AS99999999999999", "city": ["x"], "region": {}},
+         ("", "", "", "", 0)),
+        ({"country": "Philippines", "asn": -1, "subdivisions": ["x"]}, ("", "", "", "", 0)),
+    ],
+)  # fmt: skip
+def test_schemas(record: dict[str, object], facts: tuple[object, ...]) -> None:
+    """The makers' ways of writing one thing are read; what is none of them says nothing."""
+    assert facts == (
+        schemas.country(record), schemas.city(record), schemas.region(record),
+        schemas.time_zone(record), schemas.operator(record)[0],
+    )  # fmt: skip
+
+
+@given(
+    st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(
+                st.sampled_from(
+                    ["country", "iso_code", "city", "names", "en", "location", "latitude", "asn",
+                     "timezone", "subdivisions", "traits", "vpn", "region", "lat"]
+                ),
+                inner, max_size=6,
+            ),
+        ),
+        max_leaves=20,
+    )
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_any_record(record: object) -> None:
+    """Whatever a file's maker put into a record, reading it never fails."""
+    if isinstance(record, dict):
+        assert len(schemas.country(record)) in {0, 2}
+        assert len(schemas.city(record) + schemas.region(record)) <= 400
+        assert 0 <= schemas.operator(record)[0] < 1 << 32
+        for name in ("latitude", "longitude"):
+            assert (
+                schemas.degrees(record, name) is None or abs(schemas.degrees(record, name)) <= 180
+            )
+        assert len(schemas.flags(record)) <= 7
+        schemas.time_zone(record)
+
+
+def test_a_file_that_changes_is_taken_while_running(geoip: Path, tmp_path: Path) -> None:
+    """A new file is in use at the next look, a broken one leaves the last good one, told once."""
+    path = tmp_path / "country.mmdb"
+    shutil.copy(geoip / "GeoLite2-Country-Test.mmdb", path)
+    enricher = Enricher({}, GeoSettings(country=str(path)))
+    before = enricher.place("81.2.69.142")
+    assert before is not None
+    assert before.country == "GB"
+    assert not enricher.refresh()
+    path.write_bytes(BAD[0].read_bytes()[:100])
+    assert enricher.refresh()
+    assert "the last good one stays" in enricher.problems()[0][1]
+    assert enricher.place("81.2.69.142") == before
+    assert not enricher.refresh()
+    shutil.copy(geoip / "iptoasn-country.mmdb", path)
+    assert enricher.refresh()
+    assert enricher.problems() == ()
+    after = enricher.place("8.8.8.8")
+    assert after is not None
+    assert after.country == "US"
+    path.unlink()
+    assert not enricher.refresh()
+    assert enricher.place("8.8.8.8") == after
