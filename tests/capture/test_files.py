@@ -163,12 +163,8 @@ def test_interfaces_by_name(wire: Any) -> None:
             option = struct.pack("<HH", 2, len(name)) + name + b"\0" * (-len(name) % 4)
             out += _block(1, struct.pack("<HHI", 1, 0, 0) + (option if name else b""))
         for number, name in enumerate(names):
-            packet = (
-                Ether(dst=MAC, src=MAC)
-                / IP(src="10.0.0.1", dst="10.0.0.2")
-                / UDP(dport=1000 + len(name))
-            )
-            data = bytes(packet)
+            datagram = UDP(sport=40_000, dport=1000 + len(name))
+            data = bytes(Ether(dst=MAC, src=MAC) / IP(src="10.0.0.1", dst="10.0.0.2") / datagram)
             head = struct.pack("<IIIII", number, 0, 1, len(data), len(data))
             out += _block(6, head + data)
         return out
