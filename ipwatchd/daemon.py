@@ -41,7 +41,7 @@ from ipwatchd.rescue import hold_rules
 from ipwatchd.services import services
 from ipwatchd.stores import StateInUseError, Stores
 from ipwatchd.trouble import sentence
-from ipwatchd.uplink import Uplink
+from ipwatchd.uplink import Lease, Uplink
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Iterator, Sequence
@@ -134,10 +134,18 @@ class Daemon:
 
     def _start_uplink(self) -> None:
         if self.config.uplink.url:
+            chosen = self.config.escalation
+            # Without a plan of its own a site has nobody to page: the centre may at once.
+            lease = Lease(
+                self.config.uplink.poll_seconds, hand_over=chosen.hand_over or not chosen.plan
+            )
             self.live.uplink = Uplink(
                 self.config.uplink, self.config.site.name, self.stores.state_dir,
-                self.stores.incidents, self._central_entries,
+                self.stores.incidents, self._central_entries, lease=lease,
+                on_acks=self.live.pager.take_acks if self.live.pager else None,
             )  # fmt: skip
+            if self.live.pager:
+                self.live.pager.lease = lease.is_hushed
 
     def _follow_logs(self) -> None:
         if self.live.logs:

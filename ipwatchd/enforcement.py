@@ -33,9 +33,10 @@ if TYPE_CHECKING:
     from ipwatchd.lists import Lists
     from ipwatchd.records.policy import Policy
 
-__all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide"]
+__all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide", "read_choice"]
 
 
+_FILE: Final = "firewall.json"
 _LARGE: Final = 5000
 """Rows from which on a change goes down in another thread: a million take seconds."""
 _GAP: Final = 0.25
@@ -76,12 +77,12 @@ class Enforcement:
         self.settings = settings
         self._lists = lists
         self._firewall = firewall
-        self._path = state_dir / "firewall.json"
+        self._path = state_dir / _FILE
         self._busy = asyncio.Lock()
         self._ending = asyncio.Lock()
         self.bindings: Bindings | None = None
         """Who says what countries, operators, names and agents stand for; None: nobody."""
-        self._choice = _read(self._path)
+        self._choice = read_choice(state_dir)
         self.note = ""
         """Why the kernel does not hold what the lists say; empty where it does."""
         self.unkept = ""
@@ -332,8 +333,9 @@ class Enforcement:
         self._firewall.close()
 
 
-def _read(path: Path) -> Choice | None:
+def read_choice(state_dir: Path) -> Choice | None:
+    """Return the mode that was chosen at run time, None where the file's holds."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Choice)
+        return msgspec.json.decode((state_dir / _FILE).read_bytes(), type=Choice)
     except (FileNotFoundError, msgspec.MsgspecError):
         return None  # a damaged choice is none: the file's mode holds, which is the admin's word
