@@ -41,7 +41,9 @@ SEEDS: Final = {
     + bytes(33)
     + b"\0\2\x13\1\1\0\0\x0c\0\0\0\x08\0\6\0\0\3a.b",
     "http": b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: NTLM TlRMTVNTUAADAAAA\r\n\r\n",
-    "ssh": b"hello\r\nSSH-2.0-OpenSSH_9.6\r\n",
+    "ssh": b"SSH-2.0-OpenSSH_9.6\r\n"
+    b"\0\0\0\x0c\x0a\x14\0\0\0\0\0\0\0\0\0\0"
+    b"\0\0\0\x0c\x0a\x15" + bytes(10 + 44),
     "quic": b"\xc0\0\0\0\1\x08abcdefgh\0\0\x40\x40" + bytes(64),
     "ndp": b"\x87\0\0\0\0\0\0\0\xfe\x80" + bytes(14) + b"\1\1\2\0\0\0\0\1",
     "kerberos": b"\0\0\0\x0c\x7e\x0a\x30\x08\xa0\3\2\1\5\xa1\1\0",

@@ -91,6 +91,8 @@ def _sip_uri(data: Octets, at: int, end: int) -> bool:
         if at >= end:  # a segment that ends within the method
             return True
         if octet(data, at, end) == 0x20:
+            if at + 5 > end:
+                return True
             word = be32(data, at + 1, end) | 0x20202020
             return word in (0x7369703A, 0x73697073, 0x74656C3A)
         at += 1
