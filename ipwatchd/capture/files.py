@@ -70,12 +70,15 @@ class FileCapture:
         self._meter = Meter(settings, taps=dissect, wait=True)
         per_second = settings.rich_per_second if dissect else 0
         self._rich = Rich(per_second, wait=True) if per_second else None
-        self._dissector = Dissector(rich=self._rich) if dissect else None
+        self._dissector = self._made(settings) if dissect else None
         self._flows: list[NDArray[np.void]] = []
         self._events: list[AnyEvent] = []
         self._rows = 0
         self._delivered_at = 0
         self._deliveries = self._run()
+
+    def _made(self, settings: CaptureSettings) -> Dissector:
+        return Dissector(rich=self._rich, paths=settings.http_path)
 
     @property
     def interfaces(self) -> Sequence[str]:

@@ -60,7 +60,7 @@ class Ring:
         self._workers: list[list[Worker]] = []
         per_second = settings.rich_per_second
         self._rich = Rich(per_second) if per_second else None
-        self._dissector = Dissector(rich=self._rich)
+        self._dissector = Dissector(rich=self._rich, paths=settings.http_path)
         self._dissected = DissectCounters()
         self._stopping = threading.Event()
         self._deliverer = threading.Thread(target=self._run, name="capture-deliver", daemon=True)

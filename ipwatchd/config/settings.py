@@ -55,6 +55,7 @@ class CaptureSettings(Section, frozen=True):
     other_timeout: Seconds = 60.0
     active_timeout: Seconds = 300.0
     rich_per_second: Annotated[int, Meta(ge=0, le=10_000)] = 200
+    http_path: bool = False
 
 
 class GeoSettings(Section, frozen=True):

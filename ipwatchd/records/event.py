@@ -77,12 +77,16 @@ class Quic(Event, tag="quic", frozen=True):
 
 
 class Http(Event, tag="http", frozen=True):
-    """A clear-text HTTP/1 request or response: `name` is the Host; never path or body."""
+    """A clear-text HTTP/1 request or response: `name` is the Host; never a body.
+
+    `path` is there where `[capture] http_path` asks for it, without what follows a question mark.
+    """
 
     name: str = ""
     method: str = ""
     status: int = 0
     user_agent: str = ""
+    path: str = ""
 
 
 class Sip(Event, tag="sip", frozen=True):

@@ -79,13 +79,17 @@ class Dissector:
 
     Not for two threads at once. `streams` bounds the TCP streams held (stream.Streams), and the
     QUIC connections. Without `rich` the protocols that need the child are skipped and counted.
+    `paths` asks for the paths of HTTP requests.
     """
 
-    def __init__(self, *, streams: int = 4096, rich: RichDoor | None = None) -> None:
+    def __init__(
+        self, *, streams: int = 4096, rich: RichDoor | None = None, paths: bool = False
+    ) -> None:
         self._streams = Streams(streams)
         self._quic = Connections(streams // 2)
         self._logins = Logins(streams // 2)
         self._rich = rich
+        self._paths = paths
         self._silenced = 0
         self._counters = DissectCounters()
 
@@ -227,7 +231,7 @@ class Dissector:
     ) -> None:
         """Read messages off one direction until it needs more bytes or is done."""
         while not half.done and (data := half.ready()):
-            step = _step(half, data, stream.asked, from_orig=from_orig, final=False)
+            step = self._step(half, data, stream.asked, from_orig=from_orig, final=False)
             if step.bad and half.fresh and half.segments < _PATIENCE:
                 return
             self._keep(step, stream, half, key, events)
@@ -242,6 +246,21 @@ class Dissector:
             half.consume(step.consumed)
             if step.become:
                 half.kind = KINDS.index(step.become)
+
+    def _step(
+        self, half: Half, data: bytes, asked: deque[http.Asked], *, from_orig: bool, final: bool
+    ) -> Step:
+        """Show the bytes of one direction of a stream to its protocol."""
+        kind = half.kind
+        if kind == Kind.TLS:
+            return _tls(data, asked, final=final)
+        if kind == Kind.HTTP:
+            return http.step(data, asked, final=final, paths=self._paths)
+        if kind == Kind.SSH:
+            return ssh.step(data, client=from_orig, begun=not half.fresh)
+        if kind in _STEPS:
+            return _STEPS[kind](data)
+        return BAD if kind == Kind.NONE else DONE
 
     def _keep(
         self, step: Step, stream: Stream, half: Half, key: Key, events: list[AnyEvent]
@@ -275,29 +294,13 @@ class Dissector:
         self._counters.streams_unfinished += 1
         data = half.ready()
         if data and half.kind in {Kind.TLS, Kind.HTTP}:
-            step = _step(half, data, stream.asked, from_orig=from_orig, final=True)
+            step = self._step(half, data, stream.asked, from_orig=from_orig, final=True)
             self._keep(step, stream, half, key, events)
 
 
 def _starts(kind: int, payload: bytes) -> bool:
     """Tell whether a segment begins with a message: bodies and bulk are not tapped whole."""
     return http.starts(payload) if kind == Kind.HTTP else framed.starts(kind, payload)
-
-
-def _step(
-    half: Half, data: bytes, asked: deque[http.Asked], *, from_orig: bool, final: bool
-) -> Step:
-    """Show the bytes of one direction of a stream to its protocol."""
-    kind = half.kind
-    if kind == Kind.TLS:
-        return _tls(data, asked, final=final)
-    if kind == Kind.HTTP:
-        return http.step(data, asked, final=final)
-    if kind == Kind.SSH:
-        return ssh.step(data, client=from_orig, begun=not half.fresh)
-    if kind in _STEPS:
-        return _STEPS[kind](data)
-    return BAD if kind == Kind.NONE else DONE
 
 
 def _tls(data: bytes, asked: deque[http.Asked], *, final: bool) -> Step:

@@ -1,4 +1,4 @@
-"""Clear-text HTTP/1 (RFC 9112): method, Host, status, user agent → events. Never path or body."""
+"""Clear-text HTTP/1 (RFC 9112): method, Host, status, user agent → events. Never a body."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _AUTHORITY: Final = re.compile(rb"^[A-Za-z][A-Za-z0-9+.-]{0,15}://([^/?#]{1,255}
 _STARTS: Final = b"HTTP/1."
 
 
-def request(head: bytes) -> tuple[Http, dict[bytes, bytes]] | None:
+def request(head: bytes, *, paths: bool = False) -> tuple[Http, dict[bytes, bytes]] | None:
     """Return the event of a request's head and the headers that frame it, or None."""
     line, _, rest = head.partition(b"\n")
     parts = line.rstrip(b"\r").split(b" ")
@@ -51,8 +51,16 @@ def request(head: bytes) -> tuple[Http, dict[bytes, bytes]] | None:
         name=printable(host.rpartition(b"@")[2]),
         method=parts[0].decode("ascii"),
         user_agent=printable(headers.get(b"user-agent", b"")),
+        path=_path(parts[1]) if paths else "",
     )
     return event, headers
+
+
+def _path(target: bytes) -> str:
+    """Return the path of a request's target; what is asked for (a query) stays out."""
+    authority = _AUTHORITY.match(target)
+    path = target[authority.end() :] if authority else target
+    return printable(path.partition(b"?")[0]) if path.startswith(b"/") else ""
 
 
 def response(head: bytes, asked: Asked = ("", "")) -> tuple[Http, dict[bytes, bytes]] | None:
@@ -71,7 +79,7 @@ def starts(payload: bytes) -> bool:
     return _STATUS.match(line) is not None or request(line + b"\n") is not None
 
 
-def step(data: bytes, asked: deque[Asked], *, final: bool = False) -> Step:
+def step(data: bytes, asked: deque[Asked], *, final: bool = False, paths: bool = False) -> Step:
     """Return the first message of one direction; `asked` pairs the two directions of a stream."""
     lead = len(data) - len(data.lstrip(b"\r\n"))
     if lead > MAX_BLANKS:
@@ -80,11 +88,13 @@ def step(data: bytes, asked: deque[Asked], *, final: bool = False) -> Step:
     head = data[lead:end] if end >= 0 else data[lead:]
     if end < 0 and not final:
         return MORE if _may_be(head) else BAD
-    return _answer(head, end, asked) if head.startswith(_STARTS) else _ask(head, end, asked)
+    if head.startswith(_STARTS):
+        return _answer(head, end, asked)
+    return _ask(head, end, asked, paths=paths)
 
 
-def _ask(head: bytes, end: int, asked: deque[Asked]) -> Step:
-    found = request(head)
+def _ask(head: bytes, end: int, asked: deque[Asked], *, paths: bool) -> Step:
+    found = request(head, paths=paths)
     if found is None:
         return BAD
     event, headers = found

@@ -126,3 +126,13 @@ def test_round_trip(method: str, host: str, agent: str, rest: bytes) -> None:
     head = f"{method} /x HTTP/1.1\r\nUser-Agent: {agent}\r\nHost: {host}\r\n\r\n".encode()
     event = read(head + rest)
     assert (event.method, event.name, event.user_agent) == (method, host, agent.strip())
+
+
+def test_path_only_where_asked_for() -> None:
+    """The path is kept where configured, never the query."""
+    head = b"GET http://u@www.example.com/a/b?who=maria HTTP/1.1\r\nHost: x\r\n\r\n"
+    (quiet,) = http.step(head, deque()).events
+    (told,) = http.step(head, deque(), paths=True).events
+    assert isinstance(quiet, Http)
+    assert isinstance(told, Http)
+    assert (quiet.path, told.path) == ("", "/a/b")
