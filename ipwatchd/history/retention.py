@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final
 from ipwatchd.sqlite import transaction
 
 if TYPE_CHECKING:
+    import asyncio
+
     import aiosqlite
 
     from ipwatchd.config import HistorySettings
     from ipwatchd.history.archive import Archive
 
-__all__ = ["folded", "retain"]
+__all__ = ["folded", "make_room", "retain"]
 
 _DAY: Final = 86_400.0
 # Flows that end now began earlier: a day is folded once most of its long ones are known.
@@ -27,6 +29,11 @@ _SUPERSEDED: Final = (
     "(action <> 'add' OR EXISTS (SELECT 1 FROM list_change later WHERE later.list = "
     "list_change.list AND later.network = list_change.network AND later.id > list_change.id))"
 )
+# An address whose number another row still holds.
+_UNUSED: Final = (
+    "NOT EXISTS (SELECT 1 FROM session s WHERE s.address = address.id) AND "
+    "NOT EXISTS (SELECT 1 FROM incoming i WHERE i.source = address.id)"
+)
 _ROLLUPS: Final = (
     ("rollup_day", "day, address, traffic", "day", "1"),
     ("minute", "minute", "minute", "1"),
@@ -38,33 +45,104 @@ _ROLLUPS: Final = (
     ("agent", "agent, address, source", "last_seen", "1"),
     ("device", "address, mac", "last_seen", "1"),
     ("blocked", "hour, orig, resp, action", "hour", "1"),
-    ("address", "address", "last_seen", "1"),
+    ("address", "id", "last_seen", _UNUSED),
     ("list_change", "id", "ts", _SUPERSEDED),
 )
 
 
 async def retain(
-    db: aiosqlite.Connection, archive: Archive, settings: HistorySettings, now: float
-) -> dict[str, int]:
+    db: aiosqlite.Connection, archive: Archive, settings: HistorySettings, now: float,
+    lock: asyncio.Lock,
+) -> dict[str, int]:  # fmt: skip
     """Delete what is too old or too much at `now`; return how much, by name.
 
-    A clock that leapt ahead deletes nothing by age until it has stood for a day: `doubted` is 1.
+    `lock` is held for a slice at a time: a flush waits for no more than one. A clock that leapt
+    ahead deletes nothing by age until it has stood for a day: `doubted` is 1.
     """
-    if await _is_doubtful(db, now):
-        return {"segments": await _segments(db, archive, settings, float("-inf")), "doubted": 1}
-    await _fold(db, now)
+    async with lock:
+        if await _is_doubtful(db, now):
+            gone = await _segments(db, archive, settings, float("-inf"))
+            return {"segments": gone, "doubted": 1}
+    await _fold(db, now, lock)
     event_limit = now - settings.event_days * _DAY
     rollup_limit = now - settings.rollup_days * _DAY
-    rows = await _drop_hours(db, min(settings.hour_days, settings.rollup_days), now)
+    rows = await _drop_hours(db, now - min(settings.hour_days, settings.rollup_days) * _DAY, lock)
     for tables, limit in ((_EVENTS, event_limit), (_ROLLUPS, rollup_limit)):
         for table, key, time, also in tables:
             statement = (
                 f"DELETE FROM {table} WHERE ({key}) IN "  # noqa: S608 - the names above
                 f"(SELECT {key} FROM {table} WHERE {time} < ? AND {also} LIMIT ?)"
             )
-            rows += await _delete(db, statement, limit)
-    segments = await _segments(db, archive, settings, now - settings.flow_days * _DAY)
-    return {"rows": rows, "segments": segments}
+            rows += await _delete(db, statement, limit, lock)
+    over = await _over_budget(db, settings.database_bytes, now, lock)
+    async with lock:
+        segments = await _segments(db, archive, settings, now - settings.flow_days * _DAY)
+    found = {"rows": rows, "segments": segments}
+    return {**found, "rows_over_budget": over} if over else found
+
+
+async def make_room(db: aiosqlite.Connection, archive: Archive, need: int) -> int:
+    """Delete the oldest segments until `need` bytes came free; return how many went.
+
+    None where all of them would not do: an archive given up would save nothing.
+    """
+    async with db.execute("SELECT name, bytes FROM segment ORDER BY last, name") as rows:
+        found = [(str(name), int(size)) async for name, size in rows]
+    if sum(size for _, size in found) < need:
+        return 0
+    removed = []
+    for name, size in found:
+        if need <= 0:
+            break
+        archive.remove(name)
+        need -= size
+        removed.append((name,))
+    async with transaction(db):
+        await db.executemany("DELETE FROM segment WHERE name = ?", removed)
+    return len(removed)
+
+
+# What fills history.db, by its time; what is known of an address (places, names, agents) stays.
+_BULKY: Final = (
+    ("rollup", "hour, address, traffic", "hour"), ("event", "id", "ts"),
+    ("session", "id", '"end"'), ("incoming", "source, target, proto, port", "last_seen"),
+    ("rollup_day", "day, address, traffic", "day"),
+)  # fmt: skip
+
+
+async def _over_budget(
+    db: aiosqlite.Connection, budget: int, now: float, lock: asyncio.Lock
+) -> int:
+    """Delete the oldest days of the bulky tables until the database is within its bytes."""
+    rows = 0
+    while await _used(db) > budget:
+        oldest = await _oldest(db)
+        if oldest is None or oldest + _DAY > now - _DAY:  # yesterday and today stay
+            break
+        limit = oldest // _DAY * _DAY + _DAY
+        for table, key, time in _BULKY:
+            statement = (
+                f"DELETE FROM {table} WHERE ({key}) IN "  # noqa: S608 - the names above
+                f"(SELECT {key} FROM {table} WHERE {time} < ? LIMIT ?)"
+            )
+            rows += await _delete(db, statement, limit, lock)
+    return rows
+
+
+async def _used(db: aiosqlite.Connection) -> int:
+    found = []
+    for name in ("page_count", "freelist_count", "page_size"):
+        async with db.execute(f"PRAGMA {name}") as rows:
+            found += [int(row[0]) async for row in rows]
+    pages, free, size = found
+    return (pages - free) * size
+
+
+async def _oldest(db: aiosqlite.Connection) -> float | None:
+    union = " UNION ALL ".join(f"SELECT min({time}) FROM {table}" for table, _, time in _BULKY)  # noqa: S608 - the names above
+    async with db.execute(union) as rows:
+        found = [float(row[0]) async for row in rows if row[0] is not None]
+    return min(found, default=None)
 
 
 async def folded(db: aiosqlite.Connection) -> float:
@@ -74,7 +152,7 @@ async def folded(db: aiosqlite.Connection) -> float:
     return float(row[0]) if row else 0.0
 
 
-async def _fold(db: aiosqlite.Connection, now: float) -> None:
+async def _fold(db: aiosqlite.Connection, now: float, lock: asyncio.Lock) -> None:
     """Sum up the hours of each day that is over; what comes later goes to both tables."""
     until = (now - _SETTLED) // _DAY * _DAY
     since = await folded(db)
@@ -84,7 +162,7 @@ async def _fold(db: aiosqlite.Connection, now: float) -> None:
     ) as rows:
         days = [int(row[0]) async for row in rows]
     for day in days:
-        async with transaction(db):
+        async with lock, transaction(db):
             await db.execute(_FOLD, (day, day, day + 86_400))
             await _mark(db, "folded", day + 86_400)
 
@@ -96,10 +174,10 @@ INSERT OR REPLACE INTO rollup_day SELECT ?, address, traffic, sum(flows), sum(pa
 """
 
 
-async def _drop_hours(db: aiosqlite.Connection, days: int, now: float) -> int:
+async def _drop_hours(db: aiosqlite.Connection, before: float, lock: asyncio.Lock) -> int:
     """Delete the hours of folded days that are old; the days' sums stay."""
-    limit = min((now - days * _DAY) // _DAY * _DAY, await folded(db))
-    async with transaction(db):
+    limit = min(before // _DAY * _DAY, await folded(db))
+    async with lock, transaction(db):
         await db.execute(
             "INSERT INTO meta VALUES ('hours_from', ?) ON CONFLICT DO UPDATE SET "
             "value = max(value, excluded.value)",
@@ -110,6 +188,7 @@ async def _drop_hours(db: aiosqlite.Connection, days: int, now: float) -> int:
         "DELETE FROM rollup WHERE (hour, address, traffic) IN (SELECT hour, address, traffic "
         "FROM rollup WHERE hour < ? LIMIT ?)",
         limit,
+        lock,
     )
 
 
@@ -144,10 +223,12 @@ async def _mark(db: aiosqlite.Connection, key: str, value: float) -> None:
     await db.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (key, int(value)))
 
 
-async def _delete(db: aiosqlite.Connection, statement: str, limit: float) -> int:
+async def _delete(
+    db: aiosqlite.Connection, statement: str, limit: float, lock: asyncio.Lock
+) -> int:
     total = 0
     while True:
-        async with transaction(db):
+        async with lock, transaction(db):
             cursor = await db.execute(statement, (limit, _CHUNK))
         total += max(cursor.rowcount, 0)
         if cursor.rowcount < _CHUNK:

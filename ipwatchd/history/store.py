@@ -27,7 +27,7 @@ from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.pending import Pending
 from ipwatchd.history.places import Places
 from ipwatchd.history.readers import Readers
-from ipwatchd.history.retention import folded, retain
+from ipwatchd.history.retention import folded, make_room, retain
 from ipwatchd.history.rollup import Summary, pack, unpack
 from ipwatchd.history.schema import MIGRATIONS
 from ipwatchd.history.streams import Streams
@@ -115,7 +115,7 @@ class History(Streams):
         self._buffer = Buffer()
         self._pending = Pending(sessions.no_sessions(), 1)
         self._dimensions = Dimensions()
-        self._folded = 0.0
+        self._retaining = False
         self._ledger: Ledger | None = None
         self._now = 0.0
         self._sealed = 0.0
@@ -177,7 +177,6 @@ class History(Streams):
         for what, count in found.items():
             self._buffer.let_go(what, count)
         self._pending = Pending(*await open_sessions(self._db))
-        self._folded = await folded(self._db)
 
     async def _close_connections(self) -> None:
         if self._checking:
@@ -236,7 +235,7 @@ class History(Streams):
             if self.read_only:
                 return
             try:
-                self._look_at_disk()
+                await self._look_at_disk()
                 if self._is_write_due(now):
                     await self._write(now)
                 elif self._buffer.flow_rows >= SUM_ROWS:
@@ -248,9 +247,16 @@ class History(Streams):
             else:
                 self._trouble = ""
 
-    def _look_at_disk(self) -> None:
-        """Step down as the disk fills: at the floor, half of it, a quarter of it."""
+    async def _look_at_disk(self) -> None:
+        """Step down as the disk fills: at the floor, half of it, a quarter of it.
+
+        Before the first step the oldest segments go.
+        """
         free, floor = shutil.disk_usage(self.state_dir).free, self.settings.free_bytes
+        if free < floor * 5 // 4:
+            gone = await make_room(self._db, self._archive, floor * 3 // 2 - free)
+            self.removed["segments_for_space"] = self.removed.get("segments_for_space", 0) + gone
+            free = shutil.disk_usage(self.state_dir).free
         self._level = sum(free < floor // part for part in (1, 2, 4))
 
     async def _write(self, now: float) -> None:
@@ -302,7 +308,10 @@ class History(Streams):
         self, db: aiosqlite.Connection, work: _Work, changes: Sequence[tuple[object, ...]]
     ) -> None:
         pending, dimensions = self._pending, self._dimensions
-        await writing.write_flows(db, work.summary, dimensions, self._zones.names, self._folded)
+        if self._retaining:
+            dimensions.forget()  # retention deletes addresses between two flushes
+        until = await folded(db)
+        await writing.write_flows(db, work.summary, dimensions, self._zones.names, until)
         await writing.write_sessions(
             db, dimensions, opened=pending.changed(), closed=pending.closed(),
             following=pending.stored_following,
@@ -365,16 +374,17 @@ class History(Streams):
         """Delete what is older than the settings allow, and the oldest segments over the budget."""
         if self.read_only:
             return
-        async with self._writing:
-            try:
-                removed = await retain(self._db, self._archive, self.settings, now)
-                self._folded = await folded(self._db)
-                self._dimensions.forget()
-            except (OSError, sqlite3.Error) as error:
-                self._trouble = f"history can't delete old records in {self.state_dir}: {error}"
-                return
-            for what, count in removed.items():
-                self.removed[what] = self.removed.get(what, 0) + count
+        self._retaining = True
+        try:
+            removed = await retain(self._db, self._archive, self.settings, now, self._writing)
+        except (OSError, sqlite3.Error) as error:
+            self._trouble = f"history can't delete old records in {self.state_dir}: {error}"
+            return
+        finally:
+            self._retaining = False
+            self._dimensions.forget()
+        for what, count in removed.items():
+            self.removed[what] = self.removed.get(what, 0) + count
         await self._compact(now)
 
     async def drop_key(self, day: str, now: float, by: str) -> DroppedKey:

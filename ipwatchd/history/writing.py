@@ -273,7 +273,12 @@ async def _write_denied(
     first = min(counts[1] for counts in denied.values())
     last = max(counts[2] for counts in denied.values())
     ends = [bytes(end) for key in denied for end in key[:2] if isinstance(end, bytes)]
-    numbers = iter(await dimensions.addresses(db, ends, first, last))
+    known = await dimensions.addresses(db, ends, first, last)
+    await db.executemany(
+        "UPDATE address SET last_seen = max(last_seen, ?) WHERE id = ?",
+        [(last, number) for number in sorted(set(known))],
+    )
+    numbers = iter(known)
     await db.executemany(_DENIED, [
         (next(numbers), next(numbers), *key[2:], *counts) for key, counts in denied.items()
     ])  # fmt: skip
