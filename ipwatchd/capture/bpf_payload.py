@@ -19,7 +19,8 @@ PROTO, SIZE, L4, HEAD, PAYLOAD, NUMBER = 0, 1, 2, 3, 4, 5
 _UDP_PORTS: Final = (
     53, 5353, 5355, 67, 68, 546, 547, 5060, 88, 500, 1812, 1813, 1645, 1646, 3799,
 )  # fmt: skip
-_TCP_PORTS: Final = (53, 88)
+_TCP_PORTS: Final = (22, 53, 88)
+"""Whole: DNS, Kerberos, and SSH, of which the sizes of encrypted segments tell how a login went."""
 _TLS_PORTS: Final = (443, 465, 563, 587, 636, 853, 989, 990, 992, 993, 995, 3389, 5061, 8443)
 
 

@@ -147,6 +147,7 @@ WANTED = {
     "get": _tcp(b"GET / HTTP/1.1\r\n"),
     "status": _tcp(b"HTTP/1.1 200 OK"),
     "ssh": _tcp(b"SSH-2.0-x"),
+    "ssh, encrypted": _tcp(b"\x9d" * 52, 22),
     "sip tcp": _tcp(b"REGISTER sip:x"),
     "dns tcp": _tcp(b"\0\x1dxxxx", 53),
     "syn": _tcp(b"", flags="S"),
@@ -269,7 +270,7 @@ def test_events_of_real_captures(shared: Path) -> None:
     assert total.events.total() > 3000
     for kind, number in total.events.items():
         if kind != "certificate":
-            assert missing[kind] <= number // 50, (kind, number, missing[kind])
+            assert missing[kind] <= number // 50 + 1, (kind, number, missing[kind])
     assert missing.total() - missing["certificate"] <= 10
     assert total.passed < total.packets // 2, "beginnings have more of it than a gateway's long run"
 
