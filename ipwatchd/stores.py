@@ -68,7 +68,7 @@ class Stores:
         if not read_only:
             self._closing.callback(os.close, _lock(folder))
             _keep_effective(folder, config)
-        self.enricher = Enricher(config.named_zones(), config.geo)
+        self.enricher = Enricher(config.named_zones(), config.geo, folder / "geo")
         self.audit = await Audit.open(folder, read_only=read_only)
         self._closing.push_async_callback(self.audit.close)
         self.lists = await Lists.open(folder, read_only, management=config.firewall.management)

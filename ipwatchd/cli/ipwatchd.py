@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
+from ipwatchd.cli.geo import add_geo
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -35,6 +36,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_dump(commands, "events", ("jsonl",))
     _add_lab(commands)
     _add_restore(commands)
+    add_geo(commands)
     return parser
 
 
@@ -96,6 +98,12 @@ def _add_restore(commands: argparse._SubParsersAction[argparse.ArgumentParser]) 
     )
     command.add_argument("backup", type=Path, metavar="DIR")
     command.add_argument("--state", type=Path, required=True, metavar="DIR")
+
+
+def _geo(arguments: argparse.Namespace) -> int:
+    from ipwatchd.cli.geo import geo
+
+    return geo(arguments, _config)
 
 
 def _restore(arguments: argparse.Namespace) -> int:
@@ -196,6 +204,7 @@ _COMMANDS: Final[dict[str, Callable[[argparse.Namespace], int]]] = {
     "events": _events,
     "lab": _lab,
     "restore": _restore,
+    "geo": _geo,
 }
 
 

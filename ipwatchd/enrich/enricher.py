@@ -14,6 +14,7 @@ from ipwatchd.records.place import Place
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
@@ -40,11 +41,14 @@ class Enricher:
     """Places addresses and fills the zones and direction of flows.
 
     Raises ValueError for zones that make no sense; broken databases only show in `status`.
+    `folder` is where databases were installed that the settings don't name.
     """
 
-    def __init__(self, zones: Mapping[str, Sequence[str]], geo: GeoSettings) -> None:
-        self._settings = geo
-        self._use(Zones(zones), Geo(geo))
+    def __init__(
+        self, zones: Mapping[str, Sequence[str]], geo: GeoSettings, folder: Path | None = None
+    ) -> None:
+        self._settings, self._folder = geo, folder
+        self._use(Zones(zones), Geo(geo, folder=folder))
 
     def _use(self, zones: Zones, geo: Geo) -> None:
         self._zones, self._geo = zones, geo
@@ -84,7 +88,7 @@ class Enricher:
         Raises ValueError for wrong zones, and then nothing changed; a database that can't be opened
         leaves the last good one in use and shows in `problems`.
         """
-        self._use(Zones(zones), Geo(geo, self._geo))
+        self._use(Zones(zones), Geo(geo, self._geo, self._folder))
         self._settings = geo
 
     def refresh(self) -> bool:
@@ -95,7 +99,7 @@ class Enricher:
         """
         if not self._geo.stale():
             return False
-        self._use(self._zones, Geo(self._settings, self._geo))
+        self._use(self._zones, Geo(self._settings, self._geo, self._folder))
         return True
 
     def status(self, now: float) -> EnrichStatus:

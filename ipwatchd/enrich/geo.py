@@ -107,7 +107,8 @@ class Database:
                 self.unreadable += 1
                 break
             if isinstance(record, dict):
-                word = str(schemas.operator(record)[0] or "") if key == "asn" else schemas.country(record)
+                asn = key == "asn"
+                word = str(schemas.operator(record)[0] or "") if asn else schemas.country(record)
                 if word:
                     found.setdefault(word, []).append(network)
         return found
@@ -160,12 +161,15 @@ def file_stamp(stat: os.stat_result) -> tuple[int, int, int]:
 class Geo:
     """The databases of the settings; any may be missing or broken, the rest goes on."""
 
-    def __init__(self, settings: GeoSettings, last: Geo | None = None) -> None:
+    def __init__(
+        self, settings: GeoSettings, last: Geo | None = None, folder: Path | None = None
+    ) -> None:
         self.databases: dict[str, Database] = {}
         self._index: dict[str, dict[str, list[IPNetwork]]] = {}
         self._bad: dict[str, tuple[int, int, int]] = {}
         self.errors: dict[str, str] = {}  # role → what is wrong with its file, a sentence
-        self._paths = {role: str(getattr(settings, role)) for role in ROLES}
+        self._folder, self._settings = folder, settings
+        self._paths = self._named()
         for role, path in self._paths.items():
             if path:
                 self._open(role, path, last.databases.get(role) if last else None)
@@ -221,8 +225,19 @@ class Geo:
             country, city, time_zone, asn, operator, built, latitude, longitude, region, flags
         )
 
+    def _named(self) -> dict[str, str]:
+        """Return the path of each role: the settings', else what was installed, else ""."""
+        paths = {role: str(getattr(self._settings, role)) for role in ROLES}
+        if self._folder is not None:
+            for role, path in paths.items():
+                own = self._folder / f"{role}.mmdb"
+                paths[role] = path or (str(own) if own.is_file() else "")
+        return paths
+
     def stale(self) -> bool:
         """Tell whether a file is another than the one in use; one that went away is not."""
+        if any(path and not self._paths[role] for role, path in self._named().items()):
+            return True
         for role, path in self._paths.items():
             if path:
                 try:

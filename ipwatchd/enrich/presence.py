@@ -62,6 +62,7 @@ class _Place(msgspec.Struct):
     """One address: whose card it is, since when, and who is there."""
 
     mac: str = ""
+    mac_seen: float = 0.0
     latest: float = 0.0
     bindings: list[Binding] = []
 
@@ -131,7 +132,9 @@ class Presence:
             place = self._place(event.orig)
             place.mac, place.latest = event.mac or place.mac, max(place.latest, event.ts)
             place.bindings = [
-                one for one in place.bindings if (one.agent, one.source) != (event.user, event.method)
+                one
+                for one in place.bindings
+                if (one.agent, one.source) != (event.user, event.method)
             ]
             if event.message == "begin" and len(place.bindings) < _MOST:
                 place.bindings.append(
@@ -241,19 +244,23 @@ class Presence:
             return []
         changes = self._card(event.address, event.mac, event.ts)
         owner = self._devices.get(event.mac.lower()) or self._devices.get(event.hostname.lower())
-        return [*changes, *self._seen(event.address, owner, "device", event.ts)] if owner else changes
+        place = self._places.get(event.address)
+        if owner is None or place is None or place.mac != event.mac.lower():
+            return changes
+        return [*changes, *self._seen(event.address, owner, "device", event.ts)]
 
     def _card(self, address: str, mac: str, ts: float) -> list[Bound]:
         """Take whose network card an address is: another one ends what was known of it."""
         if address in _NOBODY:
             return []
         place, mac = self._place(address), mac.lower()
+        if ts < place.mac_seen or (place.mac != mac and ts < place.latest):
+            return []
         changes: list[Bound] = []
-        if place.mac and place.mac != mac and ts >= place.latest:
+        if place.mac and place.mac != mac:
             changes = _end(place, list(place.bindings), ts)
             place.latest = ts
-        if not place.mac or ts >= place.latest:
-            place.mac = mac
+        place.mac, place.mac_seen = mac, ts
         return changes
 
     def _ended(self, address: str, ts: float, sources: set[str]) -> list[Bound]:

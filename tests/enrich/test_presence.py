@@ -198,8 +198,14 @@ def test_no_two_agents_are_equally_sure_of_one_address(
     newest = now
     for event, step in steps:
         now = max(now + step, 1.0)
-        timed = type(event)(**{**{f: getattr(event, f) for f in event.__struct_fields__}, "ts": now})
-        if isinstance(timed, (Dhcp, Arp)) and now >= newest and getattr(timed, "message", "ACK") == "ACK":
+        timed = type(event)(
+            **{**{f: getattr(event, f) for f in event.__struct_fields__}, "ts": now}
+        )
+        if (
+            isinstance(timed, (Dhcp, Arp))
+            and now >= newest
+            and getattr(timed, "message", "ACK") == "ACK"
+        ):
             if macs.get(timed.address, timed.mac) != timed.mac:
                 handed.append((timed.address, now))
             macs[timed.address] = timed.mac

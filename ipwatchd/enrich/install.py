@@ -1,0 +1,178 @@
+"""Puts a geo database into a state folder: fetched or copied, unpacked, tried, then in one step."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import shutil
+import urllib.request
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Final
+from urllib.parse import urlsplit
+
+import maxminddb
+import msgspec
+
+from ipwatchd.enrich import schemas
+from ipwatchd.enrich.geo import MAX_BYTES, ROLES, GeoError, open_database
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+__all__ = ["Installed", "folder_of", "install", "role_of"]
+
+_BLOCK: Final = 1 << 20
+_TRIED: Final = 2000
+"""Records that are read before a file is trusted."""
+_SECONDS: Final = 60.0
+_LEAST_SHARE: Final = 0.5
+_WORDS: Final = {
+    "anonymous": ("anonymous", "privacy"), "city": ("city",), "asn": ("asn", "isp"),
+    "country": ("country",),
+}  # fmt: skip
+
+
+class Installed(msgspec.Struct, frozen=True):
+    """What was put where; `built` is epoch seconds."""
+
+    role: str
+    path: str
+    type: str
+    built: int
+    sha256: str
+
+
+def folder_of(state_dir: Path) -> Path:
+    """Return where a state folder has its own databases, looked for when [geo] names none."""
+    return state_dir / "geo"
+
+
+def install(
+    source: str, state_dir: Path, *, role: str = "", sha256: str = "",
+    progress: Callable[[int, int], None] | None = None,
+) -> Installed:  # fmt: skip
+    """Install a file or what an https address gives, packed with gzip or not.
+
+    Raises GeoError, and then nothing changed.
+    """
+    folder = folder_of(state_dir)
+    new = folder / "new"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        digest = _fetch(source, new, progress)
+        if sha256 and digest != sha256.lower():
+            raise GeoError(f"{source} has the SHA-256 {digest}, not {sha256}: fetch it again")
+        database = open_database(str(new))
+        role = role or role_of(new)
+        path = folder / f"{role}.mmdb"
+        new.chmod(0o640)
+        new.replace(path)
+    except (OSError, EOFError, zlib.error) as error:
+        raise GeoError(f"{source} can't be installed: {error}") from error
+    finally:
+        new.unlink(missing_ok=True)
+    return Installed(role, str(path), database.type, database.built, digest)
+
+
+def role_of(path: Path) -> str:
+    """Return what a database is for: by its type's name, else by what its records hold.
+
+    Raises GeoError, also where the records can't be read.
+    """
+    found = dict.fromkeys(ROLES, 0)
+    read = 0
+    try:
+        with maxminddb.open_database(path) as reader:
+            kind = str(reader.metadata().database_type).lower()
+            for _, record in reader:
+                if isinstance(record, dict):
+                    read += 1
+                    found["city"] += bool(schemas.city(record))
+                    found["country"] += bool(schemas.country(record))
+                    found["asn"] += bool(schemas.operator(record)[0])
+                    found["anonymous"] += bool(schemas.flags(record))
+                if read >= _TRIED:
+                    break
+    except (
+        maxminddb.InvalidDatabaseError,
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as error:
+        raise GeoError(f"{path}: its records can't be read ({error}): fetch it again") from error
+    for role, words in _WORDS.items():
+        if read and any(word in kind for word in words):
+            return role
+    for role in ("city", "country", "asn", "anonymous"):
+        # A few cities among countries make no database of cities.
+        if found[role] > (read * _LEAST_SHARE if role == "country" else read / 10):
+            return role
+    raise GeoError(
+        f"{path}: holds neither countries, cities, operators nor anonymous addresses: say what it "
+        "is with --as, or take another"
+    )  # fmt: skip
+
+
+def _fetch(source: str, new: Path, progress: Callable[[int, int], None] | None) -> str:
+    """Write what a source gives, unpacked; return the SHA-256 of what came."""
+    digest = hashlib.sha256()
+    packed = new.with_name("packed")
+    try:
+        with _opened(source) as (stream, whole), packed.open("wb") as file:
+            done = 0
+            while block := stream.read(_BLOCK):
+                done += len(block)
+                if done > MAX_BYTES:
+                    raise GeoError(f"{source} is larger than {MAX_BYTES >> 30} GiB: not taken")
+                digest.update(block)
+                file.write(block)
+                if progress:
+                    progress(done, whole)
+        with packed.open("rb") as file:
+            zipped = file.read(2) == b"\x1f\x8b"
+        if zipped:
+            with gzip.open(packed, "rb") as stream, new.open("wb") as file:
+                shutil.copyfileobj(_Bounded(stream, source), file, _BLOCK)
+        else:
+            packed.replace(new)
+        with new.open("rb") as file:
+            os.fsync(file.fileno())
+    finally:
+        packed.unlink(missing_ok=True)
+    return digest.hexdigest()
+
+
+class _Bounded:
+    """A stream that ends with an error behind MAX_BYTES: a small file may unpack to any size."""
+
+    def __init__(self, stream: IO[bytes], source: str) -> None:
+        self._stream, self._source, self._left = stream, source, MAX_BYTES
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        block = self._stream.read(size)
+        self._left -= len(block)
+        if self._left < 0:
+            raise GeoError(f"{self._source} unpacks to more than {MAX_BYTES >> 30} GiB: not taken")
+        return block
+
+
+@contextmanager
+def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
+    """Open a file, or an address: https, or http of this machine alone."""
+    url = urlsplit(source)
+    if url.scheme in {"http", "https"}:
+        if url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+            raise GeoError(f"{source} is not encrypted: use https")
+        request = urllib.request.Request(source, headers={"User-Agent": "ipwatchd"})  # noqa: S310 - the scheme was looked at
+        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - as above
+            yield answer, int(answer.headers.get("Content-Length") or 0)
+        return
+    with Path(source).open("rb") as file:
+        yield file, Path(source).stat().st_size

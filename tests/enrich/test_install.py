@@ -1,0 +1,115 @@
+"""A geo database is installed by one command: from a file, from a server, packed or not."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from typing import TYPE_CHECKING
+
+import pytest
+
+from ipwatchd.cli import ipwatchd
+from ipwatchd.config import GeoSettings
+from ipwatchd.enrich import Enricher
+from ipwatchd.enrich.geo import GeoError
+from ipwatchd.enrich.install import install, role_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:  # noqa: PLR6301 - the interface's name
+        """Say nothing."""
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """Serve a folder over HTTP on this machine."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = partial(_Quiet, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{running.server_port}", folder
+        running.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("file", "role"),
+    [
+        ("GeoIP2-City-Test.mmdb", "city"),
+        ("GeoLite2-Country-Test.mmdb", "country"),
+        ("iptoasn-country.mmdb", "country"),
+        ("GeoLite2-ASN-Test.mmdb", "asn"),
+        ("asn-ipv4.mmdb", "asn"),
+        ("dbip-city-sample-ipv4.mmdb", "city"),
+        ("GeoIP2-Anonymous-IP-Test.mmdb", "anonymous"),
+    ],
+)
+def test_what_a_file_is_for(shared: Path, file: str, role: str) -> None:
+    """A database's purpose is seen from its records, whoever made it."""
+    assert role_of(shared / "geoip" / file) == role
+
+
+def test_an_installed_file_is_in_use_at_the_next_look(
+    shared: Path, tmp_path: Path, server: tuple[str, Path]
+) -> None:
+    """Nothing has to be configured: what was fetched, unpacked and tried places addresses."""
+    url, folder = server
+    data = (shared / "geoip/iptoasn-country.mmdb").read_bytes()
+    packed = gzip.compress(data, 1)
+    (folder / "country.mmdb.gz").write_bytes(packed)
+    enricher = Enricher({}, GeoSettings(), tmp_path / "geo")
+    assert not enricher.refresh()
+    done = install(f"{url}/country.mmdb.gz", tmp_path)
+    assert (done.role, done.sha256) == ("country", hashlib.sha256(packed).hexdigest())
+    assert enricher.refresh()
+    place = enricher.place("8.8.8.8")
+    assert place is not None
+    assert place.country == "US"
+    assert [one.name for one in (tmp_path / "geo").iterdir()] == ["country.mmdb"]
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"<html>not found</html>", "no MaxMind DB file"),
+        (b"", "no MaxMind DB file"),
+        (b"\x1f\x8bbroken", "can't be installed"),
+    ],
+)
+def test_what_is_no_database_changes_nothing(tmp_path: Path, content: bytes, why: str) -> None:
+    """A page, nothing, and broken bytes are refused; what was there stays."""
+    (tmp_path / "geo").mkdir()
+    (tmp_path / "geo/country.mmdb").write_bytes(b"before")
+    bad = tmp_path / "bad"
+    bad.write_bytes(content)
+    with pytest.raises(GeoError, match=why):
+        install(str(bad), tmp_path)
+    assert (tmp_path / "geo/country.mmdb").read_bytes() == b"before"
+    assert len(list((tmp_path / "geo").iterdir())) == 1
+
+
+def test_broken_databases_are_refused_or_only_unreadable(shared: Path, tmp_path: Path) -> None:
+    """No file of MaxMind's collection of broken ones makes the installation fail otherwise."""
+    for bad in sorted((shared / "geoip/bad").glob("*.mmdb")):
+        with pytest.raises(GeoError):
+            install(str(bad), tmp_path)
+
+
+def test_the_command(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """`ipwatchd geo install FILE` says what it installed where; wrong content is refused."""
+    source = str(shared / "geoip/GeoLite2-ASN-Test.mmdb")
+    assert ipwatchd.main(["geo", "install", source, "--state", str(tmp_path)]) == 0
+    assert "asn: GeoLite2-ASN of " in capsys.readouterr().out
+    wrong = ["geo", "install", source, "--state", str(tmp_path), "--sha256", "00"]
+    assert ipwatchd.main(wrong) == 2
+    assert "has the SHA-256" in capsys.readouterr().err
+    assert ipwatchd.main(["geo", "install", "http://example.com/x", "--state", str(tmp_path)]) == 2
