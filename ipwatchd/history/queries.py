@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ipwatchd.history.archive import Names, table
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.lake import FlowQuery, Running, Segment
+from ipwatchd.history.readers import to_its_end
 from ipwatchd.history.rollup import pack, unpack
 from ipwatchd.history.shadows import ADDRESSED, conditions
 from ipwatchd.history.sql import compile_filter, like
@@ -307,13 +308,8 @@ class Queries(Tallies):
 
 async def _in_thread(asked: Running, question: Callable[..., Any], *words: Any) -> Any:
     """Ask in a thread; stop the question where nobody waits for its answer any more."""
-    work = asyncio.ensure_future(asyncio.to_thread(question, *words))
     try:
-        return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        asked.db.interrupt()
-        await asyncio.wait([work])
-        raise
+        return await to_its_end(asyncio.to_thread(question, *words), asked.db.interrupt)
     finally:
         asked.close()
 

@@ -6,20 +6,23 @@ Whoever stops waiting for an answer stops the question (sqlite3_interrupt) and n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Coroutine, Sequence
     from pathlib import Path
 
-__all__ = ["Readers"]
+__all__ = ["Readers", "to_its_end"]
 
+T = TypeVar("T")
 MOST: Final = 4
 """Questions at a time; more wait: each may read the disk as fast as it can."""
+_AGAIN: Final = 0.05
 
 
 class Readers:
@@ -33,34 +36,42 @@ class Readers:
     async def rows(self, sql: str, parameters: Sequence[object] = ()) -> list[Any]:
         """Return all rows of a SELECT."""
         async with self._turn:
-            db = self._free.pop() if self._free else await self._open()
+            while not self._free:  # another may take what was opened
+                await to_its_end(self._open(), lambda: None)
+            db = self._free.pop()
             try:
-                return await self._fetch(db, sql, parameters)
+                return await to_its_end(_all(db, sql, parameters), db._conn.interrupt)  # noqa: SLF001 - its own interrupt() must be awaited
             finally:
                 self._free.append(db)
 
-    async def _fetch(
-        self, db: aiosqlite.Connection, sql: str, parameters: Sequence[object]
-    ) -> list[Any]:
-        work = asyncio.ensure_future(_all(db, sql, parameters))
-        try:
-            return await asyncio.shield(work)
-        except asyncio.CancelledError:
-            await db.interrupt()
-            await asyncio.wait([work])
-            work.cancelled() or work.exception()  # seen: nobody waits for it
-            raise
-
-    async def _open(self) -> aiosqlite.Connection:
+    async def _open(self) -> None:
         db = await aiosqlite.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
         db.row_factory = sqlite3.Row
         await db.execute("PRAGMA busy_timeout = 5000")
-        return db
+        self._free.append(db)
 
     async def close(self) -> None:
         """Close them; no question may be under way."""
         while self._free:
             await self._free.pop().close()
+
+
+async def to_its_end(work: Coroutine[Any, Any, T], stop: Callable[[], object]) -> T:
+    """Wait for work that a thread does; when nobody waits for it any more, stop it and see it end.
+
+    It is told again and again: what has not begun yet can't be stopped.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        while not task.done():
+            stop()
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.wait([task], timeout=_AGAIN)
+        if not task.cancelled():
+            task.exception()  # seen: nobody waits for it
+        raise
 
 
 async def _all(db: aiosqlite.Connection, sql: str, parameters: Sequence[object]) -> list[Any]:
