@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from ipwatchd.incidents.bodies import Delivered
+from ipwatchd.incidents.duties import CENTRE
 from ipwatchd.incidents.escalate import NEVER, is_answered, move, wake
 from ipwatchd.incidents.pages import message_of, read_token, token_of
 from ipwatchd.incidents.plan import Plan, load_plan, warnings
@@ -24,12 +25,13 @@ from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from ipwatchd.config.settings import EscalationSettings
     from ipwatchd.incidents import Incidents
     from ipwatchd.incidents.bodies import Paged
+    from ipwatchd.records.exchange import Acknowledged
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Message
 
@@ -63,12 +65,16 @@ class Pager:
         self._heap: list[tuple[float, str]] = []
         self._bell = asyncio.Event()
         self._waiting: dict[str, float] = {}
+        self._names: dict[str, None] = {}
+        """Open incidents, to be looked at when the centre gives paging back."""
         self._failed: dict[tuple[str, int], str] = {}
         self.plan: Plan | None = None
         self.outbox = Outbox({}, self._done)
         self.note = ""
         self.hushed = False
-        """The centre pages for this site by a lease: nothing leaves here (`lease`)."""
+        """The centre pages for this site by a lease: nothing leaves here."""
+        self.lease: Callable[[float], bool] | None = None
+        """Tells whether the centre pages now."""
         self.counters = {"pages": 0, "unwritten": 0}
         self.adopt(settings)
         incidents.watcher = self.changed
@@ -129,6 +135,7 @@ class Pager:
     async def look(self, now: float) -> None:
         """Do what is due."""
         self._bell.clear()
+        self.hush(hushed=self.lease is not None and self.lease(now))
         names = list(self._changed)
         self._changed.clear()
         while self._heap and self._heap[0][0] <= now:
@@ -219,6 +226,10 @@ class Pager:
             heapq.heappush(self._heap, (due, name))
 
     def _remember(self, incident: Incident) -> None:
+        if incident.state in OPEN_STATES:
+            self._names[incident.id] = None
+        else:
+            self._names.pop(incident.id, None)
         if is_answered(incident) or incident.state not in OPEN_STATES:
             self._waiting.pop(incident.id, None)
             for key in [one for one in self._failed if one[0] == incident.id]:
@@ -235,6 +246,27 @@ class Pager:
         return await self._incidents.act(
             name, "ack", actor=person, now=now, details={"via": "link"}
         )
+
+    async def take_acks(self, acks: Sequence[Acknowledged]) -> None:
+        """Take what was answered at the centre: each once, for the run that it answers."""
+        for one in acks:
+            incident = await self._incidents.incident(one.incident)
+            if incident is None or incident.state not in OPEN_STATES:
+                continue
+            paging = incident.paging
+            if paging and (one.by in paging.acks or one.time < paging.begun or paging.acked):
+                continue
+            await self._incidents.act(
+                one.incident, "ack", actor=one.by, now=self._clock(), details={"via": CENTRE}
+            )
+
+    def hush(self, *, hushed: bool) -> None:
+        """Leave paging to the centre, or take it back: then all is looked at anew."""
+        if self.hushed and not hushed:
+            for name in self._names:
+                self._changed[name] = None
+            self._bell.set()
+        self.hushed = hushed
 
     def describe(self, token: str) -> str:
         """Return the incident that a token is for, "" where it is none of ours."""

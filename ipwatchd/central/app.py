@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.central.intake import Decision
     from ipwatchd.central.store import Store
+    from ipwatchd.central.watch import Watch
 
 __all__ = ["Collector"]
 
@@ -42,8 +43,11 @@ _BEAT: Final = msgspec.json.Decoder(Heartbeat)
 class Collector:
     """The requests of all sites over one store."""
 
-    def __init__(self, store: Store, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, store: Store, clock: Callable[[], float] = time.time, watch: Watch | None = None
+    ) -> None:
         self._store = store
+        self._watch = watch
         self._clock = clock
 
     def app(self) -> web.Application:
@@ -88,7 +92,11 @@ class Collector:
     async def _heartbeat(self, site: str, request: web.Request) -> web.Response:
         beat = _BEAT.decode(await _body(request))
         seq = await self._store.heartbeat(site, beat, self._clock())
-        return _json(200, Committed(seq))
+        watch = self._watch
+        if watch is None:
+            return _json(200, Committed(seq))
+        pages = watch.grant() if beat.hand_over else 0.0
+        return _json(200, Committed(seq, pages, watch.acks(site)))
 
     async def _lists(self, site: str, request: web.Request) -> web.Response:
         rows = await self._store.entries(self._clock(), site=site)

@@ -71,4 +71,8 @@ MIGRATIONS: Final = (
     ALTER TABLE sites ADD COLUMN public_key TEXT NOT NULL DEFAULT '';
     ALTER TABLE sites ADD COLUMN other_key TEXT NOT NULL DEFAULT '';
     """,
+    """
+    ALTER TABLE sites ADD COLUMN lease REAL NOT NULL DEFAULT 0;
+    ALTER TABLE sites ADD COLUMN hand_over INTEGER NOT NULL DEFAULT 0;
+    """,
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import ssl
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,6 +17,7 @@ from ipwatchd.central.store import Store
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ipwatchd.central.watch import Watch
     from ipwatchd.config import CentralSettings
 
 __all__ = ["serve"]
@@ -36,8 +38,13 @@ async def serve(settings: CentralSettings, say: Callable[[str], None]) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     store = await Store.open(Path(settings.state_dir))
+    try:
+        watch = await _watch(store, settings)
+    except BaseException:
+        await store.close()
+        raise
     runner = web.AppRunner(
-        Collector(store).app(), access_log=None, shutdown_timeout=STOP_SECONDS,
+        Collector(store, watch=watch).app(), access_log=None, shutdown_timeout=STOP_SECONDS,
         keepalive_timeout=75.0,
     )  # fmt: skip
     try:
@@ -48,10 +55,26 @@ async def serve(settings: CentralSettings, say: Callable[[str], None]) -> None:
         for address in runner.addresses:
             host = f"[{address[0]}]" if ":" in address[0] else address[0]
             say(f"listening on {scheme}://{host}:{address[1]}")
-        await stop.wait()
+        await _until(stop, watch, settings)
     finally:
         await runner.cleanup()
         await store.close()
+
+
+async def _watch(store: Store, settings: CentralSettings) -> Watch | None:
+    """Return the centre's escalation, None where it is to page nobody."""
+    if not settings.escalation:
+        return None
+    from ipwatchd.central.watch import Watch as _Watch
+
+    return await _Watch.open(store, settings, time.time)
+
+
+async def _until(stop: asyncio.Event, watch: Watch | None, settings: CentralSettings) -> None:
+    if watch:
+        await watch.run(stop, settings.acks)
+    else:
+        await stop.wait()
 
 
 def _tls(settings: CentralSettings) -> ssl.SSLContext | None:

@@ -25,6 +25,7 @@ from ipwatchd.central.rows import (
     site_state_of,
 )
 from ipwatchd.central.schema import MIGRATIONS
+from ipwatchd.central.takeover import Lease
 from ipwatchd.incidents.chain import START, Broken, Head, Verdict, check
 from ipwatchd.incidents.fold import FoldError, apply
 from ipwatchd.incidents.signing import fingerprint, is_signed
@@ -101,12 +102,24 @@ class Store:
             await self._contact(db, site, now)
             # The first key that is shown counts; another one is kept beside it for people to see.
             await db.execute(
-                "UPDATE sites SET announced = ?1, drift = ?2, "
+                "UPDATE sites SET announced = ?1, drift = ?2, lease = ?5, hand_over = ?6, "
                 "other_key = CASE WHEN public_key IN ('', ?3) THEN other_key ELSE ?3 END, "
                 "public_key = CASE public_key WHEN '' THEN ?3 ELSE public_key END WHERE site = ?4",
-                (beat.seq, beat.time - now, beat.key, site),
+                (beat.seq, beat.time - now, beat.key, site, beat.lease, int(beat.hand_over)),
             )
             return (await self._head(db, site)).seq
+
+    async def leases(self) -> list[Lease]:
+        """Return what is known of each site's paging."""
+        query = "SELECT site, last_contact, lease, hand_over FROM sites ORDER BY site"
+        return [
+            Lease(row["site"], row["last_contact"], row["lease"], bool(row["hand_over"]))
+            for row in await _rows(self._reader, query)
+        ]
+
+    async def incident(self, site: str, name: str) -> Incident | None:
+        """Return an incident of a site as it stands here."""
+        return await self._incident(self._reader, site, name)
 
     async def key_of(self, site: str) -> str:
         """Return the public key that a site showed first, "" where it showed none."""

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipwatchd.cli import central_actions
+from ipwatchd.cli import central_actions, central_pages
 from ipwatchd.cli.refusal import refusal
 from ipwatchd.cli.reviews import DIVISIONS
 
@@ -41,6 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     _token_parser(commands)
     _question_parsers(commands)
     _lists_parser(commands)
+    _pages_parser(commands)
     return parser
 
 
@@ -68,6 +69,12 @@ def _run_parser(commands: Any) -> None:
     run.add_argument("--port", type=int, default=8470, help="port, 0 for a free one (8470)")
     run.add_argument("--certificate", default="", metavar="FILE", help="TLS certificate chain, PEM")
     run.add_argument("--key", default="", metavar="FILE", help="its private key, PEM")
+    run.add_argument(
+        "--escalation", default="", metavar="FILE",
+        help="who is paged for silent sites and in the place of sites",
+    )  # fmt: skip
+    run.add_argument("--acks", default="", metavar="HOST:PORT", help="take answers to pages here")
+    run.add_argument("--link", default="", metavar="URL", help="how people reach --acks")
 
 
 def _token_parser(commands: Any) -> None:
@@ -118,6 +125,14 @@ def _question_parsers(commands: Any) -> None:
         one.add_argument("--zone", default="UTC", help="whose days (Asia/Manila; default: UTC)")
     text = "check every site's hash chain; exit status 1 where one is broken"
     _command(commands, "verify", central_actions.verify, text, "verify", json=True)
+
+
+def _pages_parser(commands: Any) -> None:
+    text = "list what the centre pages for: silent sites, incidents taken over, sources"
+    _command(commands, "pages", central_pages.pages, text, "pages --json", json=True)
+    text = "acknowledge a page of the centre"
+    ack = _command(commands, "ack", central_pages.ack, text, "ack CENTRE-000001")
+    ack.add_argument("id")
 
 
 def _lists_parser(commands: Any) -> None:

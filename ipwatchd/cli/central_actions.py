@@ -68,7 +68,8 @@ def run(options: argparse.Namespace) -> int:
         raise ValueError(f"--port {options.port} is no port: write 0 to 65535")
     settings = CentralSettings(
         state_dir=options.state, host=options.host, port=options.port,
-        certificate=options.certificate, key=options.key,
+        certificate=options.certificate, key=options.key, escalation=options.escalation,
+        acks=options.acks, link=options.link,
     )  # fmt: skip
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return DONE

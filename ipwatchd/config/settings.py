@@ -81,6 +81,7 @@ class HistorySettings(Section, frozen=True):
     rollup_days: Count = 400
     key_days: Annotated[int, Meta(ge=0, le=3660)] = 0
     archive_bytes: Count = 20 << 30
+    database_bytes: Count = 8 << 30
     free_bytes: Count = 512 << 20
 
 
@@ -268,6 +269,9 @@ class CentralSettings(Section, frozen=True):
     port: Port = 8470
     certificate: str = ""
     key: str = ""
+    escalation: str = ""
+    acks: str = ""
+    link: str = ""
 
 
 class Config(Section, frozen=True):

@@ -20,6 +20,8 @@ __all__ = ["ack", "aware", "noticed", "request", "tell", "waive"]
 AHEAD: Final = 60.0
 """Seconds that a time may lie ahead: the clock of who types it may differ from ours."""
 TEXT: Final = 10_000
+CENTRE: Final = "centre"
+"""By what way somebody answered at the centre for this site."""
 
 
 def aware(ask: Ask) -> tuple[str, bodies.Body]:
@@ -37,9 +39,10 @@ def aware(ask: Ask) -> tuple[str, bodies.Body]:
 def ack(ask: Ask) -> tuple[str, bodies.Body]:
     """Return the event that somebody has acknowledged the page."""
     paging = ask.incident.paging
-    if paging is None:
+    via = str(ask.details.get("via") or "")[:100]
+    if paging is None and via != CENTRE:
         raise ask.refuse(f"nobody was paged of {ask.incident.id}: take it on (incidents take)")
-    return "acked", bodies.Acked(by=ask.actor, via=str(ask.details.get("via") or "")[:100])
+    return "acked", bodies.Acked(by=ask.actor, via=via)
 
 
 def _time(ask: Ask, name: str, what: str) -> float:

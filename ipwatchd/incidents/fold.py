@@ -252,9 +252,10 @@ def _delivered(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
 
 
 def _acked(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
-    paging = incident.paging
-    if paging is None:
-        return {}
+    paging = incident.paging or Paging(
+        policy="", cause="answered elsewhere", priority=incident.priority, begun=event.time,
+        stepped=event.time,
+    )  # fmt: skip
     acks = bounded_union(paging.acks, (_body(event, bodies.Acked).by,))
     done = event.time if len(acks) >= paging.need else 0.0
     return {"paging": replace(paging, acks=acks, acked=done)}

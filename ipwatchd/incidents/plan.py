@@ -169,10 +169,13 @@ class Plan(_Table, frozen=True):
 
 
 def _matches(match: Match, incident: Incident) -> bool:
-    client = str(incident.facts.get("client") or "").casefold()
+    # What the centre pages for in a site's place is of that site and client.
+    stands = incident.evidence if incident.rule == "taken-over" else {}
+    client = str(incident.facts.get("client") or stands.get("client") or "").casefold()
+    site = str(stands.get("site") or incident.site)
     pairs: tuple[tuple[Iterable[str], str], ...] = (
         (match.priority, incident.priority), (match.classes, incident.classification),
-        (tuple(one.casefold() for one in match.client), client), (match.site, incident.site),
+        (tuple(one.casefold() for one in match.client), client), (match.site, site),
         (match.rule, incident.rule),
     )  # fmt: skip
     return all(not wanted or given in wanted for wanted, given in pairs)

@@ -18,7 +18,7 @@ from ipwatchd.records.entry import ListEntry  # noqa: TC001 - msgspec reads it a
 
 __all__ = [
     "EVENTS", "HEARTBEAT", "LISTS", "MAX_ANSWER", "MAX_BATCH", "MAX_ENTRIES", "MAX_LISTS",
-    "MAX_REQUEST", "Committed", "Entries", "Heartbeat", "Refusal",
+    "MAX_REQUEST", "Acknowledged", "Committed", "Entries", "Heartbeat", "Refusal",
 ]  # fmt: skip
 
 EVENTS: Final = "/v1/events"
@@ -39,10 +39,24 @@ Seq = Annotated[int, Meta(ge=0, le=(1 << 62))]
 Text = Annotated[str, Meta(max_length=2000)]
 
 
-class Committed(msgspec.Struct, frozen=True):
-    """The number of the newest event of this site that is on the centre's disk."""
+class Acknowledged(msgspec.Struct, frozen=True):
+    """Somebody answered at the centre for an incident of this site."""
+
+    incident: Annotated[str, Meta(max_length=100)]
+    by: Annotated[str, Meta(max_length=200)]
+    time: float
+
+
+class Committed(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The number of the newest event of this site that is on the centre's disk.
+
+    To a heartbeat also: for how many seconds the centre pages in this site's place (0: it does
+    not), and who answered there.
+    """
 
     committed: Seq
+    pages: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    acks: Annotated[tuple[Acknowledged, ...], Meta(max_length=200)] = ()
 
 
 class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -58,12 +72,18 @@ class Refusal(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A site is alive: its newest event, its clock (epoch s), and the public key it signs with."""
+    """A site is alive: its newest event, its clock (epoch s), and the public key it signs with.
+
+    `lease` is for how many seconds it pages by itself, whatever becomes of the line; `hand_over`
+    asks the centre to page in its place.
+    """
 
     seq: Seq
     time: float
     version: Annotated[str, Meta(max_length=100)] = ""
     key: Annotated[str, Meta(pattern="^([0-9a-f]{64})?$")] = ""
+    lease: Annotated[float, Meta(ge=0, le=3600)] = 0.0
+    hand_over: bool = False
 
 
 class Entries(msgspec.Struct, frozen=True):

@@ -4,6 +4,7 @@ The incident log itself is the outbox; `cursor` keeps how much of it the centre 
 `protocol` (pure) decides what to say next, `answers` reads what comes back, `uplink` speaks HTTP.
 """
 
+from ipwatchd.uplink.lease import Lease
 from ipwatchd.uplink.uplink import Source, Uplink, UplinkStatus
 
-__all__ = ["Source", "Uplink", "UplinkStatus"]
+__all__ = ["Lease", "Source", "Uplink", "UplinkStatus"]

@@ -20,17 +20,20 @@ from ipwatchd.records.exchange import (
     MAX_ANSWER,
     MAX_BATCH,
     MAX_LISTS,
+    Committed,
     Heartbeat,
 )
 from ipwatchd.uplink import cursor
 from ipwatchd.uplink.answers import entries_of, held_of, refusal_of
-from ipwatchd.uplink.protocol import Beat, Delivery, Failed, Listed, Poll, Send, Wait
+from ipwatchd.uplink.lease import Lease
+from ipwatchd.uplink.protocol import Beat, Delivery, Failed, Held, Listed, Poll, Send, Wait
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ipwatchd.config import UplinkSettings
     from ipwatchd.records.entry import ListEntry
+    from ipwatchd.records.exchange import Acknowledged
     from ipwatchd.records.incident import IncidentEvent
     from ipwatchd.uplink.protocol import Answer
 
@@ -86,7 +89,11 @@ class Uplink:
         self, settings: UplinkSettings, site: str, state_dir: Path, source: Source,
         on_entries: Callable[[list[ListEntry]], Awaitable[None]], *,
         clock: Callable[[], float] = time.time, rng: random.Random | None = None,
+        lease: Lease | None = None,
+        on_acks: Callable[[Sequence[Acknowledged]], Awaitable[None]] | None = None,
     ) -> None:  # fmt: skip
+        self._lease = lease or Lease(settings.poll_seconds, hand_over=False)
+        self._on_acks = on_acks
         self._settings = settings
         self._site = site
         self._state_dir = Path(state_dir)
@@ -156,13 +163,25 @@ class Uplink:
             reply = await self._ask(session, "POST", EVENTS, _batch(events))
             return held_of(reply.status, reply.body)
         if isinstance(command, Beat):
-            beat = Heartbeat(
-                seq=self._source.last_seq, time=self._clock(), key=self._source.public_key
-            )
-            reply = await self._ask(session, "POST", HEARTBEAT, msgspec.json.encode(beat))
-            return held_of(reply.status, reply.body)
+            return await self._beat(session)
         reply = await self._ask(session, "GET", LISTS, b"", tag=command.tag)
         return await self._take_lists(reply, command.tag)
+
+    async def _beat(self, session: aiohttp.ClientSession) -> Answer:
+        """Say that the site is alive, and hear who pages and who answered."""
+        asked = self._clock()
+        beat = Heartbeat(
+            seq=self._source.last_seq, time=asked, key=self._source.public_key,
+            lease=self._lease.seconds, hand_over=self._lease.hand_over,
+        )  # fmt: skip
+        reply = await self._ask(session, "POST", HEARTBEAT, msgspec.json.encode(beat))
+        answer = held_of(reply.status, reply.body)
+        if isinstance(answer, Held):
+            told = msgspec.json.decode(reply.body, type=Committed)
+            self._lease.granted(told.pages, asked)
+            if told.acks and self._on_acks:
+                await self._on_acks(told.acks)
+        return answer
 
     async def _take_lists(self, reply: _Reply, tag: str) -> Answer:
         if reply.status == 304:
