@@ -23,7 +23,7 @@ def warnings(config: Config) -> Iterator[str]:
     if not config.zones:
         yield "zones: none is named: what is private counts as inside, all else as the internet"
     for name, path in msgspec.structs.asdict(config.geo).items():
-        if path and not Path(path).is_file():
+        if isinstance(path, str) and path and not Path(path).is_file():
             yield f"geo.{name}: {path} is not there: addresses will have no place"
     if config.firewall.mode == "enforce" and not config.firewall.management:
         yield "firewall.management: is empty while enforcing: name the networks admins come from"
