@@ -28,7 +28,6 @@ UNREAD: Final = {
     "nDPI__capwap.": "ARP inside a tunnel of 802.11 frames",
     "libpcap__vxlan": "ARP inside VXLAN",
     "nDPI__rdp2": "DTLS inside RDP's own UDP framing",
-    "arcnet-rfc1051": "link type ARCNET",
 }
 
 SETTINGS: Final = CaptureSettings(rich_per_second=0)
@@ -109,7 +108,7 @@ def seen(events: list[AnyEvent]) -> dict[str, set[tuple[object, ...]]]:
 
 
 @pytest.mark.parametrize(
-    ("kind", "least"), [("sni", 180), ("quic", 75), ("http_host", 89), ("dns", 715)]
+    ("kind", "least"), [("sni", 180), ("quic", 75), ("http_host", 91), ("dns", 715)]
 )
 def test_names(shared: Path, captures: Captures, kind: str, least: int) -> None:
     """Each name that tshark finds is found, on the same flow, from the same end."""
@@ -188,10 +187,11 @@ def test_dhcp(shared: Path, captures: Captures) -> None:
 
 
 def test_arp(shared: Path, captures: Captures) -> None:
-    """Each ARP packet is read in its order."""
+    """Each ARP packet is read in its order; the answers have no hardware address of one octet."""
     for file, rows in table(shared, "arp").items():
         events = [event for event in captures.events(file) if isinstance(event, Arp)]
-        assert [(one.operation, one.mac, one.address, one.target) for one in events] == [
+        found = [(one.mac if ":" in one.mac else "", one) for one in events]
+        assert [(one.operation, mac, one.address, one.target) for mac, one in found] == [
             (row["op"], row["sender_mac"], row["sender_ip"], row["target_ip"]) for row in rows
         ], file
 
