@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ipwatchd.firewall.layout import columns, in_force
+from ipwatchd.firewall.layout import columns, distribute, in_force
 from ipwatchd.firewall.ledger import Diff, Ledger, differences, lines
 from ipwatchd.records.policy import empty_ranges
 
@@ -24,11 +24,12 @@ def compare(kernel: KernelTable, held: Ledger, policy: Policy, now: float) -> Di
     """Return what the kernel lacks of a policy and has beyond it; `held` is what was put last."""
     mode, wanted_mode = kernel.mode(), policy.does(now)
     ledger = Ledger(in_force(policy, now)) if policy.mode != "off" else Ledger()
+    wanted = distribute(ledger.lists, ledger.specs)
     names = {spec.name for spec in ledger.specs}
     left = [spec for spec in held.specs if spec.name not in names]
     missing, extra = [], []
     for spec in (*ledger.specs, *left):
-        lacks, beyond = _compared(kernel, spec, ledger.sets.get(spec.name, empty_ranges()), now)
+        lacks, beyond = _compared(kernel, spec, wanted.get(spec.name, empty_ranges()), now)
         missing.append((spec.name, lacks))
         extra.append((spec.name, beyond))
     other = mode != wanted_mode

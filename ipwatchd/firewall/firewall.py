@@ -329,9 +329,11 @@ class Firewall:
     ) -> tuple[Applied, list[NDArray[np.void]]]:
         """Replace the whole table in one transaction; return also what is denied."""
         ledger = Ledger(wanted)
+        elements: list[Message] = []
+        for spec, rows in ledger.portions():
+            elements += set_change(self.settings.table, spec, rows, now)
         parts = table_messages(self.settings, ledger.specs, ledger.room, policy.services)
-        for spec in ledger.specs:
-            parts += set_change(self.settings.table, spec, ledger.sets[spec.name], now)
+        parts += elements
         parts += gate(self.settings.table, policy, now)
         before = self._kernel.generation()
         held = self._ledger.counts
@@ -349,7 +351,6 @@ class Firewall:
         if self._generation >= 0:
             states = self._kernel.sets()
             ledger.learn({name: state.elements for name, state in states.items()}, now)
-        ledger.forget_bulk()
         self._rebuilds += 1
         return done, [wanted["deny"], wanted["bulk_deny"]]
 

@@ -17,7 +17,7 @@ from ipwatchd.records.address import V4_PREFIX, is_v4, join
 from ipwatchd.records.policy import RANGE
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from numpy.typing import NDArray
 
@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "LIVE", "Columns", "Ranges", "SetSpec", "changes", "columns", "distribute",
-    "in_force", "of_family", "plan", "range_of_keys", "range_text", "sizes", "soonest", "unexpired",
+    "in_force", "of_family", "plan", "range_of_keys", "range_text", "sizes", "slices", "soonest",
+    "unexpired",
 ]  # fmt: skip
 
 _ROOM: Final = 1 << 14
@@ -35,6 +36,7 @@ _LARGEST_ROOM: Final = 1 << 24
 _MANY: Final = 512
 """From so many prefixes of one length up they get a hash set: a look-up in it costs what a few
 steps down the tree of an interval set do, and a change of it does not pay for the whole tree."""
+_SLICE: Final = 1 << 16
 _NANOSECONDS: Final = 1_000_000_000
 _WIDTH: Final = {4: 32, 6: 128}
 
@@ -127,10 +129,18 @@ def of_family(ranges: NDArray[np.void] | None, family: int) -> NDArray[np.void]:
     return found
 
 
+def slices(ranges: NDArray[np.void]) -> Iterator[NDArray[np.void]]:
+    """Yield ranges in parts: what is made of a million at once takes several times their memory."""
+    for start in range(0, len(ranges), _SLICE):
+        yield ranges[start : start + _SLICE]
+
+
 def _bulk(deny: NDArray[np.void], family: int) -> list[SetSpec]:
-    cut = prefixes(deny, family)
-    count = np.bincount(cut.length, minlength=129)
-    timed = np.bincount(cut.length[cut.ranges["expires"] != 0], minlength=129)
+    count, timed = np.zeros(129, np.intp), np.zeros(129, np.intp)
+    for part in slices(deny):
+        cut = prefixes(part, family)
+        count += np.bincount(cut.length, minlength=129)
+        timed += np.bincount(cut.length[cut.ranges["expires"] != 0], minlength=129)
     rest = SetSpec(f"bulk{family}_nets", "bulk_deny", family, interval=True, timeout=True)
     own = [
         SetSpec(

@@ -20,13 +20,14 @@ from ipwatchd.firewall.layout import (
     plan,
     range_text,
     sizes,
+    slices,
     soonest,
     unexpired,
 )
 from ipwatchd.records.policy import LISTS, empty_ranges
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from numpy.typing import NDArray
 
@@ -36,6 +37,7 @@ __all__ = ["SPOTS", "Change", "Diff", "Ledger", "differences", "in_order", "line
 
 SPOTS: Final = 2048
 """Keyed look-ups of one check a set: a few ms, and bounded whatever the lists hold."""
+_MASS: Final = "bulk_deny"
 _SHOWN: Final = 1000
 """Most lines of a diff: a wholly different table must not fill the answer."""
 _ENDING: Final = 1.0
@@ -73,15 +75,35 @@ class Ledger:
         self.lists = {name: empty_ranges() for name in LISTS}
         self.lists.update(lists or {})
         self.specs = plan(self.lists) if lists else LIVE
-        self.sets = distribute(self.lists, self.specs)
-        self.counts = {name: len(ranges) for name, ranges in self.sets.items()}
-        self.room = sizes(self.counts, self.specs)
+        self.sets = distribute(self._live(), self.specs)
+        """What the live sets hold; the masses are cut into prefixes again where somebody asks."""
+        self.counts = {spec.name: len(self.sets.get(spec.name, ())) for spec in self.specs}
+        self.room: dict[str, int] = {}
         self._ended: dict[str, int] = {}
         self._uncounted: dict[str, int] = {}
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._turn = 0
         self.early = 0
         """Denies that the kernel has ahead of the lists."""
+
+    def _live(self) -> Ranges:
+        return {name: rows for name, rows in self.lists.items() if name != _MASS}
+
+    def portions(self) -> Iterator[tuple[SetSpec, NDArray[np.void]]]:
+        """Yield what goes into the sets, a set several times; then `counts` and `room` are known.
+
+        To be walked once. Raises OverflowError where it is more than may be.
+        """
+        for spec in self.specs:
+            if spec.name in self.sets:
+                yield spec, self.sets[spec.name]
+        for part in slices(self.lists[_MASS]):
+            held = distribute({_MASS: part}, self.specs)
+            for spec in self.specs:
+                if spec.list == _MASS and len(held.get(spec.name, ())):
+                    self.counts[spec.name] += len(held[spec.name])
+                    yield spec, held[spec.name]
+        self.room = sizes(self.counts, self.specs)
 
     def changes(self, wanted: Mapping[str, NDArray[np.void]], now: float) -> list[Change]:
         """Return what differs, set by set; [] where nothing does.
@@ -118,12 +140,6 @@ class Ledger:
         for one in found:
             self.counts[one.spec.name] += len(one.more) - len(one.less)
             self.sets.pop(one.spec.name, None)
-
-    def forget_bulk(self) -> None:
-        """Let go of the masses cut into prefixes: they can be cut again when somebody asks."""
-        for spec in self.specs:
-            if spec.list == "bulk_deny":
-                self.sets.pop(spec.name, None)
 
     def ended(self, spec: SetSpec, count: int) -> None:
         """Take note of elements that the kernel ended by itself; it may count them a while yet."""
@@ -174,7 +190,7 @@ class Ledger:
         The masses are not cut into prefixes again for it: in the second in which one of them ends
         their number has no lower bound.
         """
-        if spec.list != "bulk_deny":
+        if spec.list != _MASS:
             return len(unexpired(self._held(spec), when))
         first = self._first_end(spec.list)
         return 0 if 0 < first <= int(when * 1e9) else self.counts[spec.name]
