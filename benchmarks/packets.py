@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ssl
 import struct
 from typing import TYPE_CHECKING, Final
 
@@ -12,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["SECONDS_A_COPY", "frames", "write_copies"]
+__all__ = ["SECONDS_A_COPY", "frames", "sessions", "write_copies"]
 
 SECONDS_A_COPY: Final = 10
 _SIZES: Final = np.array([60, 60, 60, 90, 300, 590, 1514, 1514])
@@ -53,6 +55,64 @@ def frames(
     first[np.unique(flow, return_index=True)[1]] = True
     data[first & ~udp, 47] = 0x02
     return data, wire
+
+
+def _hello(name: str) -> bytes:
+    """Return a ClientHello of this machine's TLS library."""
+    context = ssl.create_default_context()
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def _session(length: int) -> list[tuple[bool, int, bytes]]:
+    """Return the segments of a TLS session: from the client, flags, payload."""
+    record = b"\x17\x03\x03\x05\xaf" + bytes(1455)
+    answer = b"\x16\x03\x03\x00\x5a\x02\x00\x00\x56\x03\x03" + bytes(84)
+    opening = [(True, 0x02, b""), (False, 0x12, b""), (True, 0x10, b"")]
+    opening += [(True, 0x18, _hello("www.example.com")), (False, 0x18, answer)]
+    ending = [(True, 0x11, b""), (False, 0x11, b""), (True, 0x10, b"")]
+    middle = [(one % 3 == 2, 0x10, b"" if one % 3 == 2 else record)
+              for one in range(length - len(opening) - len(ending))]  # fmt: skip
+    return opening + middle + ending
+
+
+def sessions(count: int, length: int = 50) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return `count` whole TLS sessions of `length` packets, interleaved, and the frames' lengths.
+
+    Handshakes, sequence numbers and hellos are right: what inspects streams has something to do.
+    """
+    parts = _session(length)
+    data = np.zeros((length, 1514), np.uint8)
+    wire = np.zeros(length, np.int64)
+    sent = {True: 1000, False: 5000}
+    for row, (client, flags, payload) in enumerate(parts):
+        ports = (40_000, 443) if client else (443, 40_000)
+        head = struct.pack(">HHIIBBHHH", *ports, sent[client], sent[not client], 0x50, flags,
+                           0xFFFF, 0, 0)  # fmt: skip
+        ip = struct.pack(">BBHIBBHII", 0x45, 0, 40 + len(payload), 0, 64, 6, 0, 0, 0)
+        frame = bytes(12) + b"\x08\0" + ip + head + payload
+        data[row, : len(frame)] = np.frombuffer(frame, np.uint8)
+        wire[row] = len(frame)
+        sent[client] += len(payload) + (1 if flags & 3 else 0)
+    clients = np.array([client for client, _, _ in parts])
+    rows = np.tile(np.arange(length), count)
+    session = np.repeat(np.arange(count), length)
+    # Each session begins while the one before is under way.
+    order = np.argsort(session * 5 + rows * 7, kind="stable")
+    rows, session = rows[order], session[order]
+    made = data[rows]
+    mine, far = (
+        _big(0x0A140000 + session % 60_000, 4),
+        _big(0x2D000000 + session * 7919 % 65_521, 4),
+    )
+    from_client = clients[rows][:, None]
+    made[:, 26:30], made[:, 30:34] = (
+        np.where(from_client, mine, far),
+        np.where(from_client, far, mine),
+    )
+    return made, wire[rows]
 
 
 def _big(values: NDArray[np.integer], width: int) -> NDArray[np.uint8]:
