@@ -29,6 +29,7 @@ from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
 from ipwatchd.desk import Desk
 from ipwatchd.enforcement import Enforcement
+from ipwatchd.enrich.surroundings import Surroundings, zones_of
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.incidents.periods import zone
@@ -44,7 +45,7 @@ from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Lease, Uplink
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Sequence
+    from collections.abc import Coroutine, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from ipwatchd.config import Config
@@ -179,6 +180,7 @@ class Daemon:
         await self._desk.start()
         await self._start_acks()
         try:
+            await self._find_zones()
             await self.pipeline.recall_presence(time.time())
             self._start_capture()
             self._start_uplink()
@@ -202,6 +204,8 @@ class Daemon:
                 await self._acks.stop()
             if self.live.logs:
                 self.live.logs.close()
+            if self.live.surroundings:
+                self.live.surroundings.close()
             if self.live.blocked:
                 self.live.blocked.close()
             if self.live.enforcement:
@@ -219,7 +223,7 @@ class Daemon:
 
     def _own_networks(self) -> list[str]:
         """Return what no feed may deny."""
-        zones = self.config.named_zones().values()
+        zones = self._zones(self.config).values()
         return [*self.config.firewall.management, *(one for zone in zones for one in zone)]
 
     async def _feeds_changed(self) -> None:
@@ -308,12 +312,40 @@ class Daemon:
         self._narrate()
 
     async def _look_around(self, now: float) -> None:
-        """Take geo files that changed, now and then."""
+        """Take geo files and the kernel's networks that changed, now and then."""
         if abs(now - self._looked) < _LOOK_SECONDS:
             return
         self._looked = now
+        await self._find_zones()
         if await asyncio.to_thread(self.stores.enricher.refresh):
             _LOG.info("geo files changed", problems=dict(self.stores.enricher.problems()))
+
+    async def _find_zones(self) -> None:
+        """Where no zone is configured, take those that the kernel's networks suggest."""
+        if self.config.zones:
+            self.live.zones = {}
+            return
+        with self._part("zones"):
+            around, first = self.live.surroundings, self.live.surroundings is None
+            if around is None:
+                around = self.live.surroundings = Surroundings()
+            if not (around.changed() or first):
+                return
+            zones = zones_of(await asyncio.to_thread(around.read))
+            if zones == self.live.zones:
+                return
+            self.live.zones = zones
+            self.stores.enricher.reload(self._zones(self.config), self.config.geo)
+            self.stores.history.rename(zones=self.stores.enricher.zones)
+            if first:
+                self.pipeline.retune()
+            _LOG.info("zones from the kernel", zones={name: list(one) for name, one in zones.items()})
+
+    def _zones(self, config: Config) -> Mapping[str, Sequence[str]]:
+        """Return the zones of a configuration, or where it names none those of the kernel."""
+        if config.zones or not self.live.zones:
+            return config.named_zones()
+        return {name: tuple(networks) for name, networks in self.live.zones.items()}
 
     @contextlib.contextmanager
     def _part(self, name: str) -> Iterator[None]:
@@ -435,7 +467,7 @@ class Daemon:
         try:
             fresh = load(self._config_path)
             serves = services(fresh)
-            self.stores.enricher.reload(fresh.named_zones(), fresh.geo)
+            self.stores.enricher.reload(self._zones(fresh), fresh.geo)
         except (ConfigError, ValueError, OSError) as error:
             self.live.notes["configuration"] = f"kept the last good one: {error}"
             _LOG.error("reload refused, the last good configuration stays", error=str(error))

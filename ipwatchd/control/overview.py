@@ -151,9 +151,17 @@ async def top(house: House, call: Call) -> list[TopRow]:
 async def zones(house: House, call: Call) -> list[Zone]:
     """Answer GET zones."""
     del call
+    config = house.stores.config
+    if house.live and house.live.zones:
+        return [
+            Zone(name=name, networks=tuple(networks), source=f"kernel: {', '.join(whys)}")
+            for name, networks in house.live.zones.items()
+            if (whys := dict.fromkeys(networks.values()))
+        ]
+    source = "configuration" if config.zones else "default"
     return [
-        Zone(name=name, networks=tuple(networks))
-        for name, networks in house.stores.config.named_zones().items()
+        Zone(name=name, networks=tuple(networks), source=source)
+        for name, networks in config.named_zones().items()
     ]
 
 

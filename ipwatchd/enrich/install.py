@@ -5,7 +5,6 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
-import shutil
 import urllib.request
 import zlib
 from contextlib import contextmanager
@@ -138,7 +137,7 @@ def _fetch(source: str, new: Path, progress: Callable[[int, int], None] | None) 
             zipped = file.read(2) == b"\x1f\x8b"
         if zipped:
             with gzip.open(packed, "rb") as stream, new.open("wb") as file:
-                shutil.copyfileobj(_Bounded(stream, source), file, _BLOCK)
+                _unpack(stream, file, source)
         else:
             packed.replace(new)
         with new.open("rb") as file:
@@ -148,19 +147,14 @@ def _fetch(source: str, new: Path, progress: Callable[[int, int], None] | None) 
     return digest.hexdigest()
 
 
-class _Bounded:
-    """A stream that ends with an error behind MAX_BYTES: a small file may unpack to any size."""
-
-    def __init__(self, stream: IO[bytes], source: str) -> None:
-        self._stream, self._source, self._left = stream, source, MAX_BYTES
-
-    def read(self, size: int) -> bytes:
-        """Return the next bytes."""
-        block = self._stream.read(size)
-        self._left -= len(block)
-        if self._left < 0:
-            raise GeoError(f"{self._source} unpacks to more than {MAX_BYTES >> 30} GiB: not taken")
-        return block
+def _unpack(stream: gzip.GzipFile, file: IO[bytes], source: str) -> None:
+    """Copy up to MAX_BYTES: a small file may unpack to any size."""
+    done = 0
+    while block := stream.read(_BLOCK):
+        done += len(block)
+        if done > MAX_BYTES:
+            raise GeoError(f"{source} unpacks to more than {MAX_BYTES >> 30} GiB: not taken")
+        file.write(block)
 
 
 @contextmanager
