@@ -12,6 +12,7 @@ segment, number of addresses), the IPv4 addresses in order (32-bit), their masks
 from __future__ import annotations
 
 import os
+import struct
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -103,15 +104,20 @@ class _Index:
 
 
 _SIDES: Final = ("left", "right")
+_HALVES: Final = struct.Struct(">QQ")
 
 
-def holds(index: Path, first: Host, last: Host) -> int:
-    """Return how many addresses from one to another an index names; ValueError where it is bad."""
+def holds(index: Path, first: bytes, last: bytes) -> int:
+    """Return how many addresses from one to another (16 bytes each) an index names.
+
+    Raises ValueError where it is damaged.
+    """
     found = _Index(index.with_name(f"{index.stem.removeprefix('.')}.parquet"))
+    (low_hi, low_lo), (high_hi, high_lo) = (_HALVES.unpack(key) for key in (first, last))
     hi = np.concatenate([np.zeros(len(found.short), np.uint64), found.hi])
     lo = np.concatenate([found.short.astype(np.uint64) | np.uint64(V4_PREFIX), found.lo])
-    above = (hi > first[0]) | ((hi == first[0]) & (lo >= first[1]))
-    below = (hi < last[0]) | ((hi == last[0]) & (lo <= last[1]))
+    above = (hi > low_hi) | ((hi == low_hi) & (lo >= low_lo))
+    below = (hi < high_hi) | ((hi == high_hi) & (lo <= high_lo))
     return int((above & below).sum())
 
 

@@ -17,7 +17,7 @@ from ipwatchd.history.address_index import beside, write_index
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.groups import factorise, keys
 from ipwatchd.records.address import unique_addresses
-from ipwatchd.records.flow import DIRECTIONS, PROTOCOLS, SERVICES, STATES
+from ipwatchd.records.flow import DIRECTIONS, FLOW, PROTOCOLS, SERVICES, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -56,6 +56,7 @@ _DICTIONARY: Final = [
     "resp_flags", "icmp_type", "icmp_code", "orig_hi", "resp_hi", "orig_lo", "resp_lo", "nat_hi",
     "nat_lo", "nat_port",
 ]  # fmt: skip
+_LATER: Final = ("nat_hi", "nat_lo", "nat_port")
 _SORTED: Final = ("orig_hi", "orig_lo", "resp_hi", "resp_lo")
 # What a reader skips row groups by; minima and maxima of more columns cost a fifth of the writing.
 _STATISTICS: Final = ["start", "end", *_SORTED, "resp_port"]
@@ -158,7 +159,7 @@ def table(flows: Columns, names: Names, order: NDArray[np.intp] | None = None) -
 
 
 def _shadowed(flows: Columns, names: Names, key: Pseudonyms) -> pa.Table:
-    """Return the table of flows with the addresses' pseudonyms, in their order."""
+    """Return the table of flows with the addresses' pseudonyms, in their order, without NAT's."""
     import pyarrow as pa
 
     hidden = {name: flows[name] for name in _SORTED}
@@ -168,10 +169,10 @@ def _shadowed(flows: Columns, names: Names, key: Pseudonyms) -> pa.Table:
         hidden[f"{side}_hi"], hidden[f"{side}_lo"] = hi[place], lo[place]
     order = _order(Columns({**hidden, "start": flows["start"]}, len(flows)))
     rows = table(flows, names, order)
-    for name in _SORTED:
-        rows = rows.set_column(
-            rows.schema.get_field_index(name), name, pa.array(hidden[name][order])
-        )
+    columns = {name: hidden[name][order] for name in _SORTED}
+    columns |= {name: np.zeros(len(flows), FLOW[name]) for name in _LATER}
+    for name, values in columns.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), name, pa.array(values))
     return rows
 
 
@@ -271,7 +272,8 @@ class Archive:
         paths = [self.folder / name for name in names]
         try:
             tables = [pq.read_table(path, partitioning=None) for path in paths]
-            rows = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+            joined = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
+            rows = _complete(joined)
         except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
             return None
         fields = {name: rows[name].to_numpy() for name in _SORTED}
@@ -347,6 +349,21 @@ class Archive:
             path.parent.rmdir()
         except OSError:  # there are others in it
             return
+
+
+def _complete(rows: pa.Table) -> pa.Table:
+    """Return rows with the columns that older segments lack: there is nothing in them."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    for name in _LATER:
+        nothing = pa.scalar(0, pa.from_numpy_dtype(FLOW[name]))
+        if name not in rows.column_names:
+            rows = rows.append_column(name, pa.repeat(nothing, len(rows)))
+        elif rows[name].null_count:
+            at = rows.column_names.index(name)
+            rows = rows.set_column(at, name, pc.fill_null(rows[name], nothing))
+    return rows
 
 
 def _date(day: int) -> str:

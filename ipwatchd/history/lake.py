@@ -25,7 +25,7 @@ from ipwatchd.history.sql import (
     until_flow,
     word,
 )
-from ipwatchd.records.address import address_texts
+from ipwatchd.records.address import address_text, address_texts
 from ipwatchd.records.community import community_ids_of
 from ipwatchd.records.flow import protocol_number
 
@@ -45,11 +45,16 @@ __all__ = [
 
 _THREADS: Final = 2
 _MEMORY: Final = "512MB"
+# Segments that were written before these columns came have none of them.
+_NAT: Final = (
+    "coalesce(nat_hi,0) AS nat_hi, coalesce(nat_lo,0) AS nat_lo, coalesce(nat_port,0) AS nat_port"
+)
+_NO_NAT: Final = "0::UBIGINT AS nat_hi, 0::UBIGINT AS nat_lo, 0::USMALLINT AS nat_port"
 _SHOWN: Final = (
     'epoch_us("start") AS "start", epoch_us("end") AS "end"', "proto", "orig_hi", "orig_lo",
     "orig_port", "resp_hi", "resp_lo", "resp_port", "orig_packets", "orig_bytes", "resp_packets",
     "resp_bytes", "state", "service", "vlan", "iface", "direction", "orig_zone", "resp_zone",
-    "orig_country", "resp_country", "icmp_type", "icmp_code",
+    "orig_country", "resp_country", "icmp_type", "icmp_code", _NAT,
 )  # fmt: skip
 
 _NAMES: Final = (*(column.rpartition(" ")[2].strip('"') for column in (
@@ -66,7 +71,7 @@ FLOWS: Final[Mapping[str, Matcher]] = {
     "vlan": number("vlan"), "proto": protocol("proto"), "service": word("service"),
     "state": word("state"), "direction": word("direction"), "zone": text("orig_zone", "resp_zone"),
     "country": word("orig_country", "resp_country"), "asn": number("orig_asn", "resp_asn"),
-    "since": since_flow('"end"'), "until": until_flow('"start"'),
+    "nat": halves("nat"), "since": since_flow('"end"'), "until": until_flow('"start"'),
 }  # fmt: skip
 
 
@@ -229,7 +234,7 @@ def sources(
                 parameters += [day, *one.parameters]
         for one in where[day].where if names else ():
             # hive_partitioning off: site and date are not shown, and cost a string a row.
-            files_sql = "read_parquet(?, hive_partitioning = false)"
+            files_sql = "read_parquet(?, hive_partitioning = false, union_by_name = true)"
             parts.append(f"SELECT {shown}, ? AS day FROM {files_sql} WHERE {one.sql}")  # noqa: S608 - ours
             parameters += [day, names, *one.parameters]
     nothing = f"SELECT {shown}, '' AS day FROM nothing WHERE false"  # noqa: S608 - ours
@@ -270,8 +275,15 @@ def _select(
     db: duckdb.DuckDBPyConnection, among: Sequence[Path | pa.Table], where: Conditions, end: str,
     more: Sequence[object],
 ) -> None:  # fmt: skip
-    sql, parameters = sources(db, among, where, ", ".join(_SHOWN))
-    db.execute(f"{sql} {end}", [*parameters, *more])
+    import duckdb
+
+    shown = ", ".join(_SHOWN)
+    sql, parameters = sources(db, among, where, shown)
+    try:
+        db.execute(f"{sql} {end}", [*parameters, *more])
+    except duckdb.BinderException:  # none of them has the columns of _NAT
+        sql, parameters = sources(db, among, where, shown.replace(_NAT, _NO_NAT))
+        db.execute(f"{sql} {end}", [*parameters, *more])
 
 
 def _flows(rows: Sequence[tuple[Any, ...]], where: Conditions) -> list[dict[str, Any]]:
@@ -314,10 +326,13 @@ def _flow(row: dict[str, Any], where: Conditions) -> dict[str, Any]:
     """Return a flow as people and programs read it; empty names are left out."""
     day = row.pop("day")
     icmp = row.pop("icmp_type"), row.pop("icmp_code")
+    nat = row.pop("nat_hi"), row.pop("nat_lo"), row.pop("nat_port")
     flow = {**row, "start": row["start"] / 1e6, "end": row["end"] / 1e6}
     number = protocol_number(row["proto"])
     if number in {1, 58}:
         flow["icmp_type"], flow["icmp_code"] = icmp
+    if any(nat):
+        flow["nat"], flow["nat_port"] = address_text(*nat[:2]), nat[2]
     if day and where[day].names is None:
         flow["anonymous"] = True
     return flow

@@ -49,8 +49,8 @@ def search(state_dir: Path, who: Subject, keyed: Mapping[str, Pseudonyms | None]
     for path in _files(state_dir):
         name = str(path.relative_to(state_dir))
         try:
-            segment = path.suffix == ".parquet"
-            count = _in_segment(path, who, keyed) if segment else _in_bytes(path, who)
+            columns = path.suffix in {".parquet", ".idx"}
+            count = _in_segment(path, who, keyed) if columns else _in_bytes(path, who)
             size += path.stat().st_size
         except FileNotFoundError:  # a segment that was compacted or a log that was cut meanwhile
             continue
@@ -104,10 +104,13 @@ def _in_segment(path: Path, who: Subject, keyed: Mapping[str, Pseudonyms | None]
         return 0
     import pyarrow.parquet as pq
 
+    from ipwatchd.history.address_index import holds
     from ipwatchd.history.archive import about
 
     columns = ["orig_hi", "orig_lo", "resp_hi", "resp_lo"]
     ends = ends_under(who, keyed.get(day))
+    if path.suffix == ".idx":
+        return holds(path, *ends)
     return int(sum(about(pq.read_table(path, columns=columns, partitioning=None), *ends)))
 
 

@@ -240,6 +240,7 @@ _ROWS: Final = (
     Key("addr", "network", "addr:10.20.0.7", "either end", _network),
     Key("src", "network", "src:10.20.0.0/16", "the originator's address", _network),
     Key("dst", "network", "dst:2001:db8::/32", "the responder's address", _network),
+    Key("nat", "network", "nat:198.51.100.1", "the address that the far side of NAT saw", _network),
     Key("port", "port", "port:22,8000-8999", "the responder's port",
         _span(0, 65535, "port")),
     Key("sport", "port", "sport:5060", "the originator's port", _span(0, 65535, "port")),

@@ -5,13 +5,18 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from ipwatchd.config import HistorySettings
 from ipwatchd.history import archive as archives
+from ipwatchd.history.address_index import holds
 from ipwatchd.history.archive import Segment
 from ipwatchd.history.compaction import MOST_ROWS, due
-from ipwatchd.records.filter import Filter
+from ipwatchd.history.rollup import pack
+from ipwatchd.history.subject import subject_of
+from ipwatchd.records.address import split
+from ipwatchd.records.filter import Filter, parse
 from tests.history.made import T0, flow
 
 if TYPE_CHECKING:
@@ -32,6 +37,11 @@ async def fill(history: History, count: int, *, start: float = DAY0, step: float
         now = start + number * step
         history.add_flows(flow(orig=f"10.20.0.{number % 250}", start=now), now)
         await history.flush(now)
+
+
+def found_in(folder: Path, pattern: str) -> list[Path]:
+    """Return the files of a kind."""
+    return list(folder.rglob(pattern))
 
 
 def segments(folder: Path) -> list[str]:
@@ -155,3 +165,89 @@ async def test_a_question_can_be_stopped(open_history: Open) -> None:
         with pytest.raises(asyncio.CancelledError):
             await question
         assert len(await history.flows(EVERYTHING, 10)) == 10
+
+
+async def test_an_index_finds_what_the_whole_segment_holds(
+    open_history: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Merged: either end of a flow, IPv4 and IPv6, by the index as without it."""
+    monkeypatch.setattr(archives, "SMALL_GROUP", 16)
+    ends = ["10.20.0.5", "203.0.113.9", "2001:db8::1", "2001:db8:0:1::1", "198.51.100.7"]
+    async with open_history(EACH) as history:
+        for number in range(200):
+            orig, resp = ends[number % 5], ends[(number * 3 + 1) % 5]
+            history.add_flows(flow(orig, resp, start=DAY0 + number, sport=number), DAY0 + number)
+            if number % 50 == 49:
+                await history.flush(DAY0 + number)
+        await history.retain(DAY0 + 86_400 + 1000)
+        (index,) = found_in(tmp_path, ".*.idx")
+        questions = [parse(f"{key}:{end}", T0) for key in ("addr", "src", "dst") for end in ends]
+        questions += [parse("addr:10.20.0.6", T0), parse("addr:10.20.0.5,2001:db8::1 port:443", T0)]
+        indexed = [await history.flows(one, 1000) for one in questions]
+        streamed = [
+            row async for batch in history.stream("flows", questions[1]) for row in batch.rows
+        ]
+        index.unlink()
+        plain = [await history.flows(one, 1000) for one in questions]
+    assert indexed == plain
+    assert [len(rows) for rows in indexed[:5]] == [80, 80, 40, 80, 80]
+    assert sorted(row["start"] for row in streamed) == sorted(row["start"] for row in indexed[1])
+
+
+async def test_an_index_that_is_damaged_or_of_another_segment_is_not_believed(
+    open_history: Open, tmp_path: Path
+) -> None:
+    """The segment is read whole then; an orphan goes at the next start."""
+    async with open_history(EACH) as history:
+        await fill(history, 6)
+        await history.retain(DAY0 + 86_400 + 1000)
+        (index,) = found_in(tmp_path, ".*.idx")
+        good = index.read_bytes()
+        for bad in (b"", good[:50], b"X" * len(good), good[:8] + bytes([9]) + good[9:]):
+            index.write_bytes(bad)
+            assert len(await history.flows(parse("addr:10.20.0.3", T0), 10)) == 1
+        index.write_bytes(good)
+        index.with_name(".1-gone.idx").write_bytes(good)
+    async with open_history(EACH) as history:
+        assert found_in(tmp_path, ".*.idx") == [index]
+        assert len(await history.flows(parse("addr:10.20.0.3", T0), 10)) == 1
+
+
+async def test_erasure_rewrites_the_index(open_history: Open, tmp_path: Path) -> None:
+    """The erased address is in no index, the others are found by it."""
+    async with open_history(EACH) as history:
+        await fill(history, 6)
+        await history.retain(DAY0 + 86_400 + 1000)
+        await history.erase(subject_of("10.20.0.3"), DAY0 + 86_400 + 1000)
+        (index,) = found_in(tmp_path, ".*.idx")
+        one, other = pack(*split("10.20.0.3")), pack(*split("10.20.0.4"))
+        assert holds(index, one, one) == 0
+        assert holds(index, other, other) == 1
+        assert len(await history.flows(parse("addr:10.20.0.4", T0), 10)) == 1
+        assert await history.flows(parse("addr:10.20.0.3", T0), 10) == []
+
+
+async def test_old_segments_without_nat_are_read_and_merged(
+    open_history: Open, tmp_path: Path
+) -> None:
+    """What an earlier release wrote answers beside new segments, and is merged with them."""
+    translated = flow(start=DAY0 + 60)
+    translated["nat_hi"], translated["nat_lo"] = split("198.51.100.1")
+    translated["nat_port"] = 61_000
+    async with open_history(EACH) as history:
+        history.add_flows(flow(start=DAY0), DAY0)
+        await history.flush(DAY0)
+        (old,) = found_in(tmp_path, "*.parquet")
+        rows = pq.read_table(old, partitioning=None).drop_columns(["nat_hi", "nat_lo", "nat_port"])
+        pq.write_table(rows, old)
+        assert [row.get("nat") for row in await history.flows(EVERYTHING, 9)] == [None]
+        history.add_flows(translated, DAY0 + 60)
+        await history.flush(DAY0 + 60)
+        for _ in range(2):
+            found = await history.flows(EVERYTHING, 9)
+            assert [(row.get("nat"), row.get("nat_port")) for row in found] == [
+                ("198.51.100.1", 61_000), (None, None),
+            ]  # fmt: skip
+            assert len(await history.flows(parse("nat:198.51.100.1", T0), 9)) == 1
+            await history.retain(DAY0 + 86_400 + 1000)
+        assert len(segments(tmp_path)) == 1
