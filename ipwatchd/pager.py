@@ -155,8 +155,11 @@ class Pager:
         incident = await self._incidents.incident(name)
         if incident is None or self.plan is None:
             return
+        if self.hushed:
+            self._remember(incident)
+            return
         for _ in range(IN_A_ROW):
-            made = None if self.hushed else move(incident, self.plan, now)
+            made = move(incident, self.plan, now)
             if made is None:
                 break
             try:

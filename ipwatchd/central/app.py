@@ -95,7 +95,7 @@ class Collector:
         watch = self._watch
         if watch is None:
             return _json(200, Committed(seq))
-        pages = watch.grant() if beat.hand_over else 0.0
+        pages = watch.grant(beat.lease) if beat.hand_over else 0.0
         return _json(200, Committed(seq, pages, watch.acks(site)))
 
     async def _lists(self, site: str, request: web.Request) -> web.Response:

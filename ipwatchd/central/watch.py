@@ -104,10 +104,10 @@ class Watch:
         else:
             self.note = ""
 
-    def grant(self) -> float:
-        """Return for how long sites that hand over may rely on the centre's pages."""
+    def grant(self, lease: float) -> float:
+        """Return for how long a site that hands over may rely on the centre's pages."""
         well = self.pager.plan and not self.note and not self.pager.status()["troubles"]
-        return GRANT if well else 0.0
+        return min(GRANT, lease) if well else 0.0
 
     def acks(self, site: str) -> tuple[Acknowledged, ...]:
         """Return who answered at the centre for incidents of a site."""

@@ -150,6 +150,11 @@ def _add_judging(inner: Commands) -> None:
 
 
 def _add_steps(inner: Commands) -> None:
+    page = _on_one(
+        inner, "escalate", "page a step of its policy now, answered or not",
+        "incidents escalate site-000001 2 --reason 'nobody calls back'", cases.act,
+    )  # fmt: skip
+    page.add_argument("step", help="from 1; past the last one the catch-all")
     sops = inner.add(
         "sops", "list the SOPs, or show one or an incident's", "incidents sops site-000001",
         cases.sops,

@@ -313,8 +313,8 @@ _BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
     "classify": _classify, "assess": _assess, "prioritise": _prioritise, "hold": _hold,
     "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
     "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
-    "ack": duties.ack, "aware": duties.aware, "tell": duties.tell, "notice": duties.noticed,
-    "request": duties.request, "waive": duties.waive, "mark": _mark, "translate": _translate,
+    "ack": duties.ack, "escalate": duties.jump, "aware": duties.aware, "tell": duties.tell,
+    "notice": duties.noticed, "request": duties.request, "waive": duties.waive, "mark": _mark, "translate": _translate,
 }  # fmt: skip
 _ALWAYS: Final = (
     "feedback", "oblige", "note", "response", "undone", "aware", "tell", "notice", "request",

@@ -11,8 +11,8 @@ from ipwatchd.records.paging import Page  # noqa: TC001 - msgspec reads it at ru
 
 __all__ = [
     "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
-    "Delivered", "Feedback", "Grown", "Held", "Marked", "Note", "Noticed", "Obliged", "Opened",
-    "Paged", "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step",
+    "Delivered", "Feedback", "Grown", "Held", "Jumped", "Marked", "Note", "Noticed", "Obliged",
+    "Opened", "Paged", "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step",
     "Suggested", "Told", "Translated", "Undone", "Updated", "Watched",
 ]  # fmt: skip
 
@@ -194,6 +194,13 @@ class Delivered(Body, frozen=True):
     ok: bool
     why: str = ""
     tries: int = 1
+
+
+class Jumped(Body, frozen=True):
+    """Somebody wants a step of the policy paged now, from 0; what was answered counts no more."""
+
+    step: int
+    reason: str
 
 
 class Acked(Body, frozen=True):

@@ -15,11 +15,12 @@ from ipwatchd.records.incident import Notice, Obligation, Proposal
 if TYPE_CHECKING:
     from ipwatchd.incidents.actions import Ask
 
-__all__ = ["ack", "aware", "noticed", "request", "tell", "waive"]
+__all__ = ["ack", "aware", "jump", "noticed", "request", "tell", "waive"]
 
 AHEAD: Final = 60.0
 """Seconds that a time may lie ahead: the clock of who types it may differ from ours."""
 TEXT: Final = 10_000
+STEPS: Final = 100
 CENTRE: Final = "centre"
 """By what way somebody answered at the centre for this site."""
 
@@ -43,6 +44,16 @@ def ack(ask: Ask) -> tuple[str, bodies.Body]:
     if paging is None and via != CENTRE:
         raise ask.refuse(f"nobody was paged of {ask.incident.id}: take it on (incidents take)")
     return "acked", bodies.Acked(by=ask.actor, via=via)
+
+
+def jump(ask: Ask) -> tuple[str, bodies.Body]:
+    """Return the event that has a step of the escalation paged now, answered or not."""
+    word = ask.text("step", "the step to page, from 1")
+    if not word.isdecimal() or not 1 <= int(word) <= STEPS:
+        raise ask.refuse(f"{word!r} is no step: write 1 for the policy's first")
+    if not ask.reason:
+        raise ask.refuse(f"paging step {word} of {ask.incident.id} needs a reason")
+    return "jumped", bodies.Jumped(step=int(word) - 1, reason=ask.reason)
 
 
 def _time(ask: Ask, name: str, what: str) -> float:

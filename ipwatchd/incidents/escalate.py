@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from msgspec.structs import replace
+
 from ipwatchd.incidents.bodies import Paged
 from ipwatchd.incidents.clocks import clock_of
 from ipwatchd.incidents.schedule import in_window, on_call
@@ -76,6 +78,11 @@ def _move(incident: Incident, plan: Plan, now: float) -> Paged | None:
         return _begin(incident, plan, policy or _chosen(plan, ""), cause, now)
     if paging is None or paging.over or paging.acked:
         return None
+    if paging.jump >= 0:
+        chosen = policy or _chosen(plan, paging.policy)
+        step = min(paging.jump, len(chosen.steps))
+        made = _step(plan, chosen, paging, step, paging.round, now)
+        return replace(made, policy=chosen.id, cause=f"asked for step {step + 1}")
     return _go_on(incident, paging, plan, now)
 
 
@@ -206,10 +213,12 @@ def _next(paging: Paging, plan: Plan, policy: Policy, incident: Incident) -> tup
     if paging.step + 1 < last:
         wait = 0.0 if failed else _span(policy.steps[paging.step + 1].wait)
         return paging.stepped + wait, paging.step + 1, paging.round
+    if paging.step < last and failed:
+        return paging.stepped, last, paging.round
     if paging.step < last and paging.round < policy.repeat:
         return paging.stepped + _span(policy.every), 0, paging.round + 1
     if paging.step < last:
-        return paging.stepped + (0.0 if failed else _span(policy.every)), last, paging.round
+        return paging.stepped + _span(policy.every), last, paging.round
     # The catch-all has been paged: a P1 for ever, the others once.
     every = paging.stepped + _span(plan.catch_all.every)
     return (every if incident.priority == "P1" else NEVER), last, paging.round

@@ -231,12 +231,21 @@ def _paged(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     again = not any(one.instead for one in body.pages)
     return {
         "paging": replace(
-            old, step=body.step, round=body.round, need=body.need,
+            old, jump=-1, step=body.step, round=body.round, need=body.need,
             stepped=event.time if moved or again else old.stepped,
             pages=(*held, *body.pages)[-PAGES:],
             count=max((one.number for one in body.pages), default=old.count),
         )
     }  # fmt: skip
+
+
+def _jumped(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    paging = incident.paging or Paging(
+        policy="", cause="asked for", priority=incident.priority, begun=event.time,
+        stepped=event.time,
+    )  # fmt: skip
+    step = _body(event, bodies.Jumped).step
+    return {"paging": replace(paging, jump=step, acked=0.0, acks=(), over=False)}
 
 
 def _delivered(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
@@ -314,6 +323,7 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
     "paged": _paged,
     "delivered": _delivered,
     "acked": _acked,
+    "jumped": _jumped,
     "absorbed": _absorbed,
     "reported": lambda incident, event: {
         "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))

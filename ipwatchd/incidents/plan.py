@@ -143,7 +143,7 @@ class Plan(_Table, frozen=True):
     words: dict[str, Words] = {}
     clock_shares: tuple[Annotated[int, Meta(ge=1, le=100)], ...] = (50, 75, 90, 100)
     same_source_sites: Annotated[int, Meta(ge=2, le=1000)] = 3
-    silent_seconds: Annotated[float, Meta(ge=30)] = 90.0
+    silent_seconds: Annotated[float, Meta(ge=5)] = 90.0
 
     def policy_of(self, incident: Incident) -> Policy | None:
         """Return the policy that escalates an incident; a P1 has the catch-all where none does."""

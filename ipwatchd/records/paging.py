@@ -75,7 +75,8 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """How far escalation of an incident is: a fold of its events.
 
     A run begins for a `cause` and goes through the policy's steps until as many as the step needs
-    have acknowledged. `raised` are the causes that began one already.
+    have acknowledged. `raised` are the causes that began one already, `jump` the step that somebody
+    wants now (-1: none).
     """
 
     policy: str
@@ -89,6 +90,7 @@ class Paging(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     acks: tuple[str, ...] = ()
     acked: float = 0.0
     over: bool = False
+    jump: int = -1
     raised: tuple[str, ...] = ()
     pages: tuple[Page, ...] = ()
     count: int = 0

@@ -111,7 +111,7 @@ async def test_a_site_that_hands_over_is_paged_for_and_learns_who_answered(
     """Heard and well, it leaves paging to the centre; the answer goes back to it."""
     site = Site("manila", store)
     await site.beat(NOW, 90.0, hand_over=True)
-    assert watch.grant() == 60.0
+    assert watch.grant(90.0) == 60.0
     await site.open(1, NOW)
     assert await seen(watch, NOW + 1) == [("taken-over", "MANILA-000001", "P1")]
     (mirror,) = await watch.incidents.list()
@@ -125,9 +125,9 @@ async def test_a_site_that_hands_over_is_paged_for_and_learns_who_answered(
 
 async def test_a_centre_whose_channels_fail_promises_nothing(watch: Watch) -> None:
     """Where its own pages don't leave, sites are told to page by themselves."""
-    assert watch.grant() == 60.0
+    assert watch.grant(90.0) == 60.0
     watch.pager.outbox.troubles["mail"] = "refused"
-    assert watch.grant() == 0.0
+    assert watch.grant(90.0) == 0.0
 
 
 async def test_one_source_at_three_sites_is_one_incident_of_the_centre(

@@ -15,6 +15,7 @@ from ipwatchd.incidents.bodies import (
     Body,
     Delivered,
     Held,
+    Jumped,
     Note,
     Obliged,
     Opened,
@@ -186,6 +187,20 @@ def test_clocks_page_at_their_shares_even_when_acknowledged() -> None:
     assert [cause.split()[2] for cause in causes if cause.startswith("clock")] == [
         "50%", "75%", "90%", "100%",
     ]  # fmt: skip
+
+
+def test_a_step_can_be_asked_for() -> None:
+    """Answered or never paged: the step that somebody wants is paged at once, and goes on."""
+    world = World()
+    world.settle()
+    world.put("acked", Acked(by="ana"))
+    world.put("jumped", Jumped(step=1, reason="nobody calls back"))
+    assert world.settle() == [("ana", "hook"), ("ben", "hook"), ("cho", "mail")]
+    assert world.go(10 * MINUTE)
+    other = World("P5")
+    assert other.settle() == []
+    other.put("jumped", Jumped(step=7, reason="x"))
+    assert ("", "hook") in other.settle()
 
 
 def test_a_closed_case_is_silent_and_a_reopened_one_pages() -> None:

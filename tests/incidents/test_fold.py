@@ -50,7 +50,8 @@ def test_a_kind_of_a_newer_site_changes_nothing_but_the_time(
 ) -> None:
     """An older centre keeps folding when a site speaks of what it does not know."""
     before = fold(log_of(("opened", opening(finding()))))["MANILA-000001"]
-    after = fold(log_of(("opened", opening(finding())), ("of-a-newer-site", {"to": "x"})))["MANILA-000001"]
+    log = log_of(("opened", opening(finding())), ("of-a-newer-site", {"to": "x"}))
+    after = fold(log)["MANILA-000001"]
     assert msgspec.structs.replace(after, updated=before.updated) == before
 
 
