@@ -244,9 +244,7 @@ def reader(interfaces: Sequence[str]) -> None:
     source.stop()
 
 
-def held(
-    kind: type[Ours | Theirs], router: Router, rate: int, seconds: float
-) -> dict[str, Any]:
+def held(kind: type[Ours | Theirs], router: Router, rate: int, seconds: float) -> dict[str, Any]:
     """Send at a rate; return what was read and what it cost."""
     watcher = kind(router)
     frames = syns(router.macs, int(rate * seconds))

@@ -84,9 +84,10 @@ class Wires:
         """Return all flows that were delivered."""
         return np.concatenate([one.flows for one in self.got])
 
-    def kinds(self) -> set[str]:
-        """Return the kinds of events that were delivered."""
-        return {str(event.__struct_config__.tag) for one in self.got for event in one.events}
+
+def kinds(got: list[Capture]) -> set[str]:
+    """Return the kinds of events that were delivered."""
+    return {str(event.__struct_config__.tag) for one in got for event in one.events}
 
 
 def until(true: Callable[[], bool], seconds: float = 15.0) -> None:
@@ -217,7 +218,7 @@ def test_metadata_from_the_ring(namespace: Callable[[str], Namespace]) -> None:
     media = [bytes(link / ip / UDP(sport=9000, dport=9002) / (b"\x80" * 160))] * 50
     frames = [bytes(link / ip / query), bytes(link / ip / TCP(dport=7, flags="S"))]
     wires.frames(0, [*bulk, *media, *frames])
-    until(lambda: {"dns"} <= wires.kinds() and ring.counters().packets >= 2)
+    until(lambda: {"dns"} <= kinds(wires.got) and ring.counters().packets >= 2)
     ring.stop()
     flows = wires.flows()
     assert sorted(flows["resp_port"].tolist()) == [7, 53]
@@ -226,13 +227,14 @@ def test_metadata_from_the_ring(namespace: Callable[[str], Namespace]) -> None:
     assert names == ["shop.example"]
 
 
-@pytest.mark.parametrize("metadata", [True, False])
-def test_rich_protocols_live(
-    namespace: Callable[[str], Namespace], shared: Path, *, metadata: bool
-) -> None:
-    """Kerberos, LDAP and NTLM off the wire, through the child; with the filter as without."""
-    wires = Wires(namespace, 1)
-    ring = wires.ring("w0", metadata=metadata)
+def test_rich_protocols_live(namespace: Callable[[str], Namespace], shared: Path) -> None:
+    """Kerberos, LDAP, NTLM and RADIUS off the wire, through the child; with the filter as well."""
+    whole = Wires(namespace, 1)
+    tapped: list[Capture] = []
+    rings = [whole.ring("w0")]
+    with whole.box.inside():
+        rings.append(Ring(("w0",), SETTINGS, tapped.append, metadata=True))
+        rings[1].start()
     names = ("nDPI__kerberos-error", "zeek__ldap_ldap-who-am-i", "zeek__ldap_sasl-ntlm")
     frames = [frame for name in names for frame in _frames(shared / f"pcap/flows/{name}.pcap")]
     radius = bytes.fromhex("0107004700112233445566778899aabbccddeeff") + b"\x01\x0bann.alice"
@@ -240,13 +242,14 @@ def test_rich_protocols_live(
     packet = radius[:2] + len(radius).to_bytes(2, "big") + radius[4:]
     ip = IP(src="10.9.0.2", dst="10.9.0.1")
     frames.append(bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ip / UDP(sport=4000, dport=1812) / packet))
-    wires.frames(0, frames)
+    whole.frames(0, frames)
     wanted = {"kerberos", "ldap", "ntlm", "radius"}
-    until(lambda: wanted <= wires.kinds(), 20.0)
-    ring.stop()
-    counters = ring.counters().rich
-    assert counters.answered == counters.given > 0
-    assert counters.crashed == counters.hung == counters.shed == counters.over_budget == 0
+    until(lambda: wanted <= kinds(whole.got) and wanted <= kinds(tapped), 20.0)
+    for ring in rings:
+        ring.stop()
+        counters = ring.counters().rich
+        assert counters.answered == counters.given > 0
+        assert counters.crashed == counters.hung == counters.shed == counters.over_budget == 0
 
 
 def _frames(path: Path) -> list[bytes]:
