@@ -314,7 +314,8 @@ _BODIES: Final[dict[str, Callable[[Ask], tuple[str, bodies.Body]]]] = {
     "resume": _resume, "tick": _tick, "untick": _tick, "read": _read, "feedback": _feedback,
     "oblige": _oblige, "note": _note, "response": _response, "undone": _undone,
     "ack": duties.ack, "escalate": duties.jump, "aware": duties.aware, "tell": duties.tell,
-    "notice": duties.noticed, "request": duties.request, "waive": duties.waive, "mark": _mark, "translate": _translate,
+    "notice": duties.noticed, "request": duties.request, "waive": duties.waive, "mark": _mark,
+    "translate": _translate,
 }  # fmt: skip
 _ALWAYS: Final = (
     "feedback", "oblige", "note", "response", "undone", "aware", "tell", "notice", "request",
