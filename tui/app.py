@@ -14,6 +14,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Input
 
 from ipwatchd.control.client import RefusedError, UnreachableError
+from ipwatchd.control.messages import Applied
 from tui import quantity
 from tui.calls import Answer, Calls
 from tui.columns import Context
@@ -26,6 +27,7 @@ from tui.screens.frame import Frame
 from tui.screens.incident import ACTIONS, IncidentPage
 from tui.screens.incidents import Incidents
 from tui.screens.lists import Lists
+from tui.screens.mode import ChangeMode, OnTrial
 from tui.screens.page import Page
 from tui.screens.reading import Fields, Help
 from tui.screens.records import Records
@@ -43,7 +45,7 @@ if TYPE_CHECKING:
     from textual.screen import Screen
 
     from ipwatchd.control.client import Client
-    from ipwatchd.control.messages import Applied, ListChange, Status
+    from ipwatchd.control.messages import ListChange, Status
     from tui.columns import Row
 
 __all__ = ["IpwatchApp"]
@@ -286,6 +288,31 @@ class IpwatchApp(App[None]):
         """Ask for everything at once."""
         self._ask_status()
         self._reload()
+
+    def action_mode(self) -> None:
+        """Change the firewall's mode, or decide over one that is on trial."""
+        status = self.model.status
+        if status is None:
+            return
+        firewall = status.firewall
+        if firewall.confirm_by > self.now():
+            self._try(Applied(mode=firewall.mode, confirm_by=firewall.confirm_by))
+        else:
+            self.push_screen(ChangeMode(firewall), self._try)
+
+    def _try(self, applied: Applied | None) -> None:
+        if applied is None:
+            return
+        self._ask_status()
+        if applied.confirm_by > self.now():
+            self.push_screen(OnTrial(applied), self._decided)
+        else:
+            self._switched(applied)
+
+    def _decided(self, applied: Applied | None) -> None:
+        if applied is not None:
+            self._switched(applied)
+        self._ask_status()
 
     def action_theme(self) -> None:
         """Change the colours."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 from tui import quantity
@@ -14,9 +15,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "PRIORITY_MEANING", "address", "amount", "bar", "denied", "ends", "first", "flag", "is_address",
+    "is_network",
     "moment", "number", "plain", "priority", "said", "state", "when",
 ]  # fmt: skip
 
+_CHOSEN: Final = re.compile(r"(?:country|asn|name|agent):\S.*|[0-9a-fA-F.:]+ ?- ?[0-9a-fA-F.:]+")
 PRIORITY_MEANING: Final = {
     "P1": "badge-bad",
     "P2": "bad",
@@ -44,6 +47,11 @@ def is_address(value: Any) -> bool:
     except ValueError:
         return False
     return True
+
+
+def is_network(value: str) -> bool:
+    """Whether a text may be what an entry names; the daemon says where it is not."""
+    return is_address(value) or _CHOSEN.fullmatch(value) is not None
 
 
 def first(row: Row, keys: str) -> Any:

@@ -376,6 +376,14 @@ class StandIn:
                 "network": query["network"], "note": "", "flows": 12, "bytes": 3_400_000,
                 "addresses": 1,
             },
+            r"GET lists/\w+/export": lambda: {"text": "network\n", "more": False, "next": 0},
+            r"POST lists/\w+/import": lambda: {
+                "added": 2, "renewed": 1, "refused": 1, "notes": [],
+                "problems": ["line 3: 'nonsense' is no address or network"],
+            },
+            r"POST firewall/mode": lambda: Applied(
+                mode=body["mode"], confirm_by=known.now + body["confirm_seconds"]
+            ),
             r"POST lists/(\w+)": lambda name: self._add(name, body),
             r"DELETE lists/(\w+)": lambda name: self._remove(name, query["network"]),
             r"GET incidents": lambda: _page(known.incidents, query),

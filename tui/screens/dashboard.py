@@ -45,6 +45,7 @@ class Dashboard(Frame):
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("w", "window", "Window", tooltip="Show 15 minutes, 1, 6 or 24 hours"),
         Binding("h", "health", "Health", tooltip="All of the health panel"),
+        Binding("m", "app.mode", "Mode", tooltip="Change the firewall's mode, for a trial"),
         Binding("b", "by", "By", tooltip="Order the busiest by bytes, packets or flows"),
     ]
 

@@ -11,7 +11,7 @@ from textual.widgets import Input, Label
 
 from ipwatchd.control.messages import ListChange
 from tui import quantity
-from tui.fields import is_address, said
+from tui.fields import is_network, said
 from tui.screens.dialog import Dialog, Field, Sentence
 from tui.text import clean
 
@@ -25,6 +25,7 @@ __all__ = ["AddEntry", "RemoveEntry", "effect", "field_row"]
 
 _SPANS = ("15m", "1h", "8h", "1d", "7d", "30d", "forever")
 _SINCE = "24h"
+_NAMED = 6
 
 
 def effect(preview: Mapping[str, Any]) -> str:
@@ -41,14 +42,15 @@ def effect(preview: Mapping[str, Any]) -> str:
     if not any(quantity.number(preview.get(key)) for key in ("flows", "addresses", "bytes")):
         touched = "nothing"
     lines = [f"In the last {_SINCE} it would have touched {touched}."]
-    lines += [
-        f"{key.capitalize()}: {said(preview[key])}."
-        for key in ("agents", "zones", "services") if preview.get(key)
-    ]  # fmt: skip
+    for key in ("agents", "zones", "services"):
+        if found := preview.get(key):
+            names = [said(one.get("service") if isinstance(one, dict) else one) for one in found]
+            lines.append(f"{key.capitalize()}: {', '.join(filter(None, names[:_NAMED]))}.")
     busiest = preview.get("busiest")
     if isinstance(busiest, list) and len(busiest) > 1:
         names = [said(row.get("address")) for row in busiest[:3] if isinstance(row, dict)]
         lines.append(f"Busiest of them: {', '.join(names)}.")
+    lines += [f"! {said(flag)}" for flag in preview.get("flags", ())]
     lines += [said(preview[key]) for key in ("note", "warning") if preview.get(key)]
     return "\n".join(clean(line) for line in lines)
 
@@ -95,7 +97,7 @@ class AddEntry(Dialog[ListChange]):
 
     def _look(self) -> None:
         network = self._network()
-        if not is_address(network):
+        if not is_network(network):
             self.query_one("#effect", Sentence).say("")
             return
         work = partial(self.house.client.preview, self.list_name, network, since=_SINCE)
@@ -137,10 +139,11 @@ class AddEntry(Dialog[ListChange]):
         except ValueError as error:
             self._say(str(error), "#span")
             return
-        if not is_address(network):
+        if not is_network(network):
             self._say(
-                "write an address or network, such as 203.0.113.7 or 203.0.113.0/24", "#network"
-            )
+                "write an address, a network, a range, or country:RU, asn:64500, name:HOST, "
+                "agent:WHO", "#network",
+            )  # fmt: skip
             return
         if not reason:
             self._say("write why: the reason stands in the list and in the audit log", "#reason")

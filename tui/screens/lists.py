@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from textual.binding import Binding
 
 from tui.records import ENTRIES, identify
+from tui.screens.files import ExportList, ImportList
 from tui.screens.frame import Frame
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.table import Table
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Lists"]
 
+_MOST = 5000
+"""Entries shown: a feed of a million is no list to page through."""
 _COST = 20
 """A list that took a second to come is asked for again after as many seconds, not every two."""
 
@@ -29,12 +32,16 @@ class Lists(Frame):
     TAB = "lists"
     HELP = (
         "What may never pass (deny) and what always may (allow). n adds an entry, u takes the "
-        "marked one off, left and right change between the lists. An allow entry wins over a deny."
+        "marked one off, left and right change between the lists. An allow entry wins over a deny. "
+        "i takes a file in after a look at it, e writes one, m changes the firewall's mode."
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("n", "new", "New", tooltip="Add an address or network to this list"),
         Binding("u,delete", "release", "Remove", tooltip="Take the marked entry off this list"),
         Binding("right,left", "other", "Deny/allow", key_display="←→"),
+        Binding("i", "import", "Import", tooltip="Take entries in from a file, after a look"),
+        Binding("e", "export", "Export", tooltip="Write this list to a file"),
+        Binding("m", "app.mode", "Mode", tooltip="Change the firewall's mode, for a trial"),
     ]
 
     def __init__(self) -> None:
@@ -54,7 +61,10 @@ class Lists(Frame):
 
     def _title(self) -> None:
         table = self.query_one(Table)
-        number = f"{len(table.rows):,} entries" if table.rows else "no entries"
+        many = len(table.rows)
+        number = f"{many:,} entries" if many else "no entries"
+        if many >= _MOST:
+            number = f"the first {many:,} entries (feeds come last; `deny list` has all)"
         table.set_title(f"{self.name_shown.capitalize()} list, {number}")
 
     def poll(self) -> None:
@@ -70,7 +80,7 @@ class Lists(Frame):
         name, asked = self.name_shown, self.house.here()
         self.house.ask(
             "entries",
-            partial(self.house.client.entries, name),
+            partial(self.house.client.entries, name, limit=_MOST),
             partial(self._took, name, asked, fresh),
         )
 
@@ -95,6 +105,19 @@ class Lists(Frame):
         row = self.marked_row()
         if row is not None:
             self.house.remove_entry(self.name_shown, str(row.get("network", "")))
+
+    def action_import(self) -> None:
+        """Take a file in."""
+        self.house.push_screen(ImportList(self.name_shown), self._told)
+
+    def action_export(self) -> None:
+        """Write a file."""
+        self.house.push_screen(ExportList(self.name_shown), self._told)
+
+    def _told(self, sentence: str | None) -> None:
+        if sentence:
+            self.house.tell(sentence)
+            self._ask(fresh=False)
 
     def action_other(self) -> None:
         """Show the other list."""
