@@ -9,6 +9,7 @@ import msgspec
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import Page
+from ipwatchd.enrich.hints import hints
 from ipwatchd.control.timeline import beside
 from ipwatchd.records.filter import parse
 
@@ -83,4 +84,18 @@ async def address(house: House, call: Call) -> dict[str, Any]:
     why = house.stores.lists.why(text, now=call.now)
     if found is None:
         raise NotFoundError(f"nothing is recorded about {text}")
-    return {**found, "verdict": msgspec.to_builtins(why)}
+    served = _service(house, text, call.now)
+    return {**found, **served, "verdict": msgspec.to_builtins(why)}
+
+
+def _service(house: House, address: str, now: float) -> dict[str, Any]:
+    """Return what helps to serve whoever calls from outside; nothing of our own addresses."""
+    place = house.stores.enricher.place(address)
+    if place is None or not place.country:
+        return {}
+    found: dict[str, Any] = msgspec.to_builtins(hints(place, now))
+    if place.flags:
+        found["flags"] = list(place.flags)
+    if place.region:
+        found["region"] = place.region
+    return {"service": found} if found else {}
