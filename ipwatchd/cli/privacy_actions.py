@@ -82,7 +82,8 @@ def export(client: Client, arguments: argparse.Namespace) -> int:
 
 def subject(client: Client, arguments: argparse.Namespace) -> int:
     """Write everything that is held on an address or agent, as JSON and as a page."""
-    from ipwatchd.cli.dossier import HtmlDossier, JsonDossier
+    from ipwatchd.cli.dossier import JsonDossier
+    from ipwatchd.cli.dossier_page import HtmlDossier
 
     found = client.subject(arguments.subject)
     with contextlib.ExitStack() as files:
@@ -99,7 +100,7 @@ def _write(client: Client, found: dict[str, Any], sinks: Sequence[Dossier]) -> N
     sections: dict[str, str] = found.pop("sections")
     at_hand = {name: found.pop(name) for name in ("mentions", "entries", "audit")}
     for sink in sinks:
-        sink.head(found)
+        sink.head({**found, "contents": [*sections, *at_hand]})
     for name, words in sections.items():
         _section(sinks, name, _batches(client, name, words, clear=True, reason="subject access"))
     for name, rows in at_hand.items():

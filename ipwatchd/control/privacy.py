@@ -29,7 +29,8 @@ _LINES: Final = 1_000_000
 async def subject(house: House, call: Call) -> dict[str, Any]:
     """Answer GET subjects/{subject}: what is held, and the exports that hold the rest of it.
 
-    Keys: subject kind totals entries incidents audit mentions sections (stream → its filter).
+    Keys: subject kind site made totals entries incidents audit mentions, and sections (stream → its
+    filter).
     """
     who = subject_of(call.names["subject"])
     history = house.stores.history
@@ -38,7 +39,8 @@ async def subject(house: House, call: Call) -> dict[str, Any]:
         found = await history.address(who.text)
         totals = {key: value for key, value in (found or {}).items() if key not in _STREAMED}
     return {
-        "subject": who.text, "kind": who.kind, "made": call.now, "totals": totals,
+        "subject": who.text, "kind": who.kind, "site": house.stores.config.site.name,
+        "made": call.now, "totals": totals,
         "sections": _sections(who), "mentions": await history.mentioned(who),
         **await _elsewhere(house, who, call.now),
     }  # fmt: skip

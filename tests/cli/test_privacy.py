@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import ipaddress
 import json
 import sqlite3
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pyarrow.parquet as pq
 import pytest
 
@@ -113,6 +115,124 @@ def test_erase_proves_itself(ctl: Callable[..., Done], state: Path) -> None:
     erased = [row for row in last if row["action"] == "erase"]
     assert erased[0]["detail"] == "request 12"
     assert SCANNER not in erased[0]["subject"]
+
+
+def test_erase_reaches_a_network_and_what_was_learned(
+    ctl: Callable[..., Done], state: Path, tmp_path: Path
+) -> None:
+    """Detectors' memory goes with it; mails of the drop and the centre's copy are named."""
+    drop = tmp_path / "mail" / "cur"
+    drop.mkdir(parents=True)
+    (drop / "1").write_text(f"From: a@b\n\nWhat does {SCANNER} do?\n")
+    (drop / "2").write_text("From: a@b\n\nWhat does 172.16.0.80 do?\n")
+    effective = json.loads((state / "effective.json").read_bytes())
+    effective["intake"] = {"maildir": str(tmp_path / "mail")}
+    effective["uplink"] = {"url": "https://centre.example"}
+    (state / "effective.json").write_text(json.dumps(effective))
+    known = {"new-service": {"began": 1, "services": [["0", "ffffac100008", 6, 22, 7]]},
+             "lan-spoofing": [["172.16.0.9", "00:11:22:33:44:55", 1, 2]]}  # fmt: skip
+    (state / "baselines.bin").write_bytes(msgspec.msgpack.encode({"version": 1, "learned": known}))
+    done = ctl("--state", state, "--json", "erase", "172.16.0.8/31", "--reason", "12", "--yes")
+    answer = json.loads(done.out)
+    assert (done.status, answer["removed"]["learned"]) == (0, 2)
+    assert answer["mails"] == [str(drop / "1")]
+    assert answer["centre"] == {
+        "url": "https://centre.example", "incidents": ["SITE-000001"]
+    }  # fmt: skip
+    left = msgspec.msgpack.decode((state / "baselines.bin").read_bytes())["learned"]
+    assert left == {"new-service": {"began": 1, "services": []}, "lan-spoofing": []}
+    assert not [name for name in answer["found"] if name.startswith(("history", "archive", "base"))]
+    told = ctl("--state", state, "erase", SCANNER, "--reason", "12", "--yes").out
+    assert "https://centre.example has its own copy of SITE-000001: ask there" in told
+    assert "a mail as it was received" in told
+
+
+def test_a_days_key_is_dropped_with_proof(
+    ctl: Callable[..., Done], daemon_command: Callable[..., Done], shared: Path, tmp_path: Path
+) -> None:
+    """Asked before and after: the address answers, the key goes, it answers no more; audited."""
+    config, folder = tmp_path / "c.toml", tmp_path / "keyed"
+    config.write_text("[history]\nkey_days = 3000\n")
+    capture = shared / "pcap/flows/nDPI__safari.pcap"
+    daemon_command("replay", capture, "--state", folder, "--config", config)
+    (day,) = json.loads(ctl("--state", folder, "--json", "archive-keys", "list").out)
+    before = ctl("--state", folder, "--json", "flows", "addr:192.168.1.178").out
+    assert len(json.loads(before)) == 7
+    drop = ("--state", folder, "archive-keys", "drop", day["day"], "--reason", "contract ended")
+    assert "add --yes" in ctl(*drop).err
+    done = ctl(*drop, "--yes")
+    assert done.status == 0
+    assert f"{day['day']} is anonymous: 7 flows in 1 segments; its key was {day['key']}" in done.out
+    after = ctl("--state", folder, "flows", "addr:192.168.1.178")
+    assert (after.out.count("\n"), "anonymous for good" in after.err) == (1, True)
+    assert ctl("--state", folder, "flows", "by:service").out.count("tls") == 1
+    again = ctl(*drop, "--yes")
+    assert (again.status, "there is no key of" in again.err) == (1, True)
+    log = json.loads(ctl("--state", folder, "--json", "audit").out)
+    assert ("drop-key", day["day"], "contract ended") in {
+        (row["action"], row["subject"], row["detail"]) for row in log
+    }
+
+
+# Attributes of OCSF 1.3 that a Network Activity (4001) of ours may have, and their types there.
+_ENDPOINT = {"ip": str, "port": int, "zone": str, "location": {"country": str}}
+_OCSF = {
+    "activity_id": int, "category_uid": int, "class_uid": int, "type_uid": int,
+    "severity_id": int, "time": int, "start_time": int, "end_time": int, "duration": int,
+    "app_name": str, "metadata": {"version": str, "product": {"name": str, "vendor_name": str}},
+    "src_endpoint": _ENDPOINT, "dst_endpoint": _ENDPOINT,
+    "connection_info": {
+        "protocol_num": int, "protocol_name": str, "direction_id": int, "community_uid": str,
+    },
+    "traffic": dict.fromkeys(
+        ("bytes", "bytes_in", "bytes_out", "packets", "packets_in", "packets_out"), int
+    ),
+    "unmapped": {"conn_state": str, "vlan": int},
+}  # fmt: skip
+_REQUIRED = {
+    "activity_id", "category_uid", "class_uid", "type_uid", "severity_id", "time", "metadata",
+    "dst_endpoint",
+}  # fmt: skip
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if isinstance(kind, dict):
+        return isinstance(value, dict) and all(
+            key in kind and _fits(one, kind[key]) for key, one in value.items()
+        )
+    return type(value) is kind
+
+
+def test_ocsf_is_of_the_schema(ctl: Callable[..., Done], state: Path) -> None:
+    """Every event has what is required, and nothing that the schema has not."""
+    lines = ctl("--state", state, "export", "flows", "--format", "ocsf").out.splitlines()
+    assert len(lines) > 100
+    for event in map(json.loads, lines):
+        assert event.keys() >= _REQUIRED
+        assert _fits(event, _OCSF), event
+        assert event["type_uid"] == event["class_uid"] * 100 + event["activity_id"]
+        assert event["connection_info"]["direction_id"] in {0, 1, 2, 3}
+        assert event["start_time"] <= event["end_time"] == event["time"]
+        assert event["traffic"]["bytes"] == (
+            event["traffic"]["bytes_in"] + event["traffic"]["bytes_out"]
+        )
+
+
+def test_a_zeek_log_says_what_its_columns_are(ctl: Callable[..., Done], state: Path) -> None:
+    """A reader that goes by #fields and #types reads every line, each cell of its type."""
+    out = ctl("--state", state, "export", "flows", "--format", "zeek").out.splitlines()
+    head = {line.split("\t")[0]: line.split("\t")[1:] for line in out if line.startswith("#")}
+    read = {
+        "time": float, "interval": float, "count": int, "port": int, "int": int, "string": str,
+        "enum": str, "addr": ipaddress.ip_address,
+    }  # fmt: skip
+    rows = [line.split("\t") for line in out if not line.startswith("#")]
+    assert len(rows) > 100
+    for row in rows:
+        for cell, kind in zip(row, head["#types"], strict=True):
+            assert cell == "-" or read[kind](cell) is not None
+    assert len(head["#fields"]) == len(head["#types"])
+    assert out[-1].startswith("#close")
 
 
 def test_audit_verify(ctl: Callable[..., Done], state: Path) -> None:
