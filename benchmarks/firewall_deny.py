@@ -179,9 +179,12 @@ def by_fail2ban(folder: Path, turns: int) -> list[float]:
         f"[bench]\nenabled = true\nbackend = polling\nlogpath = {log}\nfilter = sshd\n"
         "banaction = nftables[type=allports]\nbantime = 3600\n"
     )
+    (folder / "f2b" / "fail2ban.local").write_text(
+        f"[Definition]\ndbfile = None\nlogtarget = {folder}/f2b.log\n"
+    )
     client = [
         "fail2ban-client", "-c", str(folder / "f2b"), "-s", str(folder / "f2b.sock"),
-        "-p", str(folder / "f2b.pid"), "--dbfile", ":memory:", "--logtarget", str(log),
+        "-p", str(folder / "f2b.pid"),
     ]  # fmt: skip
     if subprocess.run([*client, "start"], capture_output=True, check=False).returncode:
         return []
