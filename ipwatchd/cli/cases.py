@@ -27,6 +27,8 @@ __all__ = [
 
 _ATTACHED: Final = 5_000_000
 """Bytes of a file handed in: the daemon takes 8 MB a request."""
+_SHOWN: Final = 10
+"""Pages that an incident is shown with: the newest."""
 _DETAILS: Final = ("priority", "sop", "step", "target", "tlp", "report", "language")
 
 
@@ -64,6 +66,16 @@ def _case_lines(
         done = f"{when(one['done'])} by {one['by']}" if one.get("done") else "open"
         must = " (mandatory)" if one.get("mandatory") else ""
         yield f"step       {one['sop']}/{one['step']}{must}: {done}"
+    for one in incident.get("obligations", ()):
+        due = f", due {when(one['due'])}" if one.get("due") else ""
+        met = f", met {when(one['done'])}" if one.get("done") else ""
+        yield f"duty       {one['id']}: {one.get('state') or 'pending'}{due}{met}"
+    paging = incident.get("paging") or {}
+    for one in paging.get("pages", ())[-_SHOWN:]:
+        how = one.get("state") or "on its way"
+        yield f"paged      {one['person'] or '-'} by {one['channel']} {when(one['time'])}: {how}"
+    if paging.get("acks"):
+        yield f"answered   {', '.join(paging['acks'])}"
     for one in incident.get("receipts", ()):
         undone = f", taken back {when(one['undone'])}" if one.get("undone") else ""
         yield f"response   {one['id']}: {one['text']} by {one['by']}{undone}"
