@@ -250,9 +250,12 @@ class History(Streams):
     async def _look_at_disk(self) -> None:
         """Step down as the disk fills: at the floor, half of it, a quarter of it.
 
-        Before the first step the oldest segments go.
+        Before the first step the log is copied into the file and the oldest segments go.
         """
         free, floor = shutil.disk_usage(self.state_dir).free, self.settings.free_bytes
+        if free < floor * 5 // 4:
+            await (await self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
+            free = shutil.disk_usage(self.state_dir).free
         if free < floor * 5 // 4:
             gone = await make_room(self._db, self._archive, floor * 3 // 2 - free)
             self.removed["segments_for_space"] = self.removed.get("segments_for_space", 0) + gone
