@@ -66,6 +66,16 @@ def _case_lines(
         done = f"{when(one['done'])} by {one['by']}" if one.get("done") else "open"
         must = " (mandatory)" if one.get("mandatory") else ""
         yield f"step       {one['sop']}/{one['step']}{must}: {done}"
+    yield from _duty_lines(incident)
+    for one in incident.get("receipts", ()):
+        undone = f", taken back {when(one['undone'])}" if one.get("undone") else ""
+        yield f"response   {one['id']}: {one['text']} by {one['by']}{undone}"
+    for one in incident.get("exhibits", ()):
+        yield f"evidence   {one['name']}: {one.get('rows', 0)} rows, SHA-256 {one['sha256'][:16]}…"
+
+
+def _duty_lines(incident: Mapping[str, Any]) -> Iterator[str]:
+    """Return the lines about what laws and contracts want told, and who was paged."""
     for one in incident.get("obligations", ()):
         due = f", due {when(one['due'])}" if one.get("due") else ""
         met = f", met {when(one['done'])}" if one.get("done") else ""
@@ -76,11 +86,6 @@ def _case_lines(
         yield f"paged      {one['person'] or '-'} by {one['channel']} {when(one['time'])}: {how}"
     if paging.get("acks"):
         yield f"answered   {', '.join(paging['acks'])}"
-    for one in incident.get("receipts", ()):
-        undone = f", taken back {when(one['undone'])}" if one.get("undone") else ""
-        yield f"response   {one['id']}: {one['text']} by {one['by']}{undone}"
-    for one in incident.get("exhibits", ()):
-        yield f"evidence   {one['name']}: {one.get('rows', 0)} rows, SHA-256 {one['sha256'][:16]}…"
 
 
 def classify(client: Client, arguments: argparse.Namespace) -> int:
