@@ -57,7 +57,9 @@ def mix(count: int) -> list[str]:
     for turn in range(count):
         host = f"203.0.{chance.randrange(114)}.{chance.randrange(256)}"
         user = f"user{chance.randrange(500)}"
-        weighted = kinds(host, user, chance.randrange(1024, 65535), turn // 60_000 % 60, turn // 1000 % 60)
+        weighted = kinds(
+            host, user, chance.randrange(1024, 65535), turn // 60_000 % 60, turn // 1000 % 60
+        )
         lines.append(chance.choices([one for _, one in weighted], [w for w, _ in weighted])[0])
     return lines
 
@@ -66,9 +68,7 @@ def ours(lines: list[bytes]) -> tuple[float, int]:
     """Return CPU seconds of reading the lines on this thread, and the events."""
     reader = Reader()
     begun = time.thread_time()
-    events = sum(
-        reader.line(line, now=SECONDS, source="bench") is not None for line in lines
-    )
+    events = sum(reader.line(line, now=SECONDS, source="bench") is not None for line in lines)
     return time.thread_time() - begun, events
 
 
@@ -92,7 +92,9 @@ def main() -> None:
         whole.write_text("\n".join(lines) + "\n", encoding="utf-8")
         own = [line for line in lines if " sshd[" in line]
         ssh.write_text("\n".join(own) + "\n", encoding="utf-8")
-        grep = run(["grep", "-cE", r"(Failed|Accepted) [a-z]+ for .* from [0-9.]+ port", str(whole)])
+        grep = run(
+            ["grep", "-cE", r"(Failed|Accepted) [a-z]+ for .* from [0-9.]+ port", str(whole)]
+        )
         results["grep_lines_per_second"] = round(len(lines) / max(grep.cpu, 1e-3))
         sshd, _ = ours([line.encode() for line in own])
         results["ours_sshd_lines_per_second"] = round(len(own) / sshd)

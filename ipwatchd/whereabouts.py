@@ -36,7 +36,9 @@ def agent_rows(
     everybody: bool,
 ) -> list[dict[str, Any]]:
     """Return a row for each binding, by name and the surest first; `everybody`: the roster too."""
-    rows = [_row(binding, agents.get(binding.agent), place(binding.address)) for binding in bindings]
+    rows = [
+        _row(binding, agents.get(binding.agent), place(binding.address)) for binding in bindings
+    ]
     if everybody:
         there = {row["agent"] for row in rows}
         rows += [_row(None, agent, None) for name, agent in agents.items() if name not in there]

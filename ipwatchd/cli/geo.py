@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from ipwatchd.cli.progress import Progress
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Callable
 
     from ipwatchd.config import Config

@@ -23,7 +23,7 @@ __all__ = ["agents"]
 
 
 async def agents(house: House, call: Call) -> list[AgentRow]:
-    """Answer GET agents: who is where now; `name` is an agent or an address, `all` the roster too."""
+    """Answer GET agents: who is where now; `name` an agent or address, `all` the roster too."""
     if house.live is not None:
         presence, roster = house.live.pipeline.presence, house.live.pipeline.roster
     else:

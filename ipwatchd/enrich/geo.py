@@ -1,7 +1,8 @@
 """MaxMind DB files: whereabouts, network operator and anonymity of a public address.
 
-What a record says is read by `schemas`. Databases are made by others and may be broken in any way: an error while reading answers "unknown" and is
-counted. A private or special address is never placed, whatever a file says of it.
+What a record says is read by `schemas`. Databases are made by others and may be broken in any way:
+an error while reading answers "unknown" and is counted. A private or special address is never
+placed, whatever a file says of it.
 """
 
 from __future__ import annotations

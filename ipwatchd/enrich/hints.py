@@ -1,4 +1,4 @@
-"""What helps to serve who is at an address: likely languages, their time of day, office hours. Pure.
+"""What helps to serve who is at an address: likely languages, time of day, office hours. Pure.
 
 Likely, not known: it follows from the country and time zone of the address alone.
 """
@@ -24,9 +24,11 @@ _OPENS, _CLOSES = 9, 17
 
 
 class Hints(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`languages` the most used first; `local_time` as "Sat 14:05 (UTC+8)", two where the country
-    has several zones; `office_hours` a word on whether it is a working hour there, `awake` whether
-    a call would wake nobody (08:00 to 21:00).
+    """What is likely there: `languages`, the most used first.
+
+    `local_time` is as "Sat 14:05 (UTC+8)", two ends where the country has several zones,
+    `office_hours` whether it is a working hour there, `awake` whether a call would wake nobody
+    (08:00 to 21:00).
     """
 
     languages: tuple[str, ...] = ()

@@ -25,7 +25,7 @@ __all__ = ["SOURCES", "Presence", "agent_name"]
 ADDRESSES: Final = 65_536
 """Addresses whose agents are known: logins from ever new addresses push out the oldest."""
 _MOST: Final = 16
-"""Bindings of one address: a terminal server's agents beyond are as good as nobody in particular."""
+"""Bindings of one address: beyond, a terminal server's agents are nobody in particular."""
 
 
 _NOBODY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a probe for an address claims
@@ -54,7 +54,7 @@ SOURCES: Final[dict[str, _Source]] = {
 
 
 def agent_name(user: str) -> str:
-    """Return the name of a user: maria, maria@ACME.EXAMPLE and ACME\\maria are one person."""
+    """Return the name of a user without realm and domain: all those are one person."""
     return user.rpartition("\\")[2].partition("@")[0].lower()
 
 
@@ -68,8 +68,10 @@ class _Place(msgspec.Struct):
 
 
 class Presence:
-    """Takes events in the order of arrival. Evidence older than the last change of an address is
-    not taken: it can't be told whose time it was.
+    """Takes events in the order of arrival.
+
+    Evidence older than the last change of an address is not taken: it can't be told whose time it
+    was.
     """
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:

@@ -86,7 +86,7 @@ def operator(record: Mapping[str, Any]) -> tuple[int, str]:
 
 
 def flags(record: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what else an address is: vpn, proxy, tor, hosting …"""
+    """Return what else an address is: vpn, proxy, tor, hosting and so on."""
     traits = record.get("traits")
     places = [record, *([traits] if isinstance(traits, dict) else [])]
     return tuple(

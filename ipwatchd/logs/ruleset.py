@@ -91,9 +91,9 @@ class Line(msgspec.Struct, frozen=True):
     def match(self, text: str) -> dict[str, str] | None:
         """Return what the line tells, or None."""
         facts = self.template.match(text)
-        if facts and self.other is not None and (other := self.other.match(text)) is not None:
-            if other.get("from") != facts.get("from"):
-                facts |= {"from": "", "port": ""}
+        other = self.other.match(text) if facts and self.other else None
+        if facts and other and other.get("from") != facts.get("from"):
+            facts |= {"from": "", "port": ""}
         return facts
 
 
@@ -204,20 +204,14 @@ def _add(rules: Ruleset, file: _File) -> None:
         program = Program(one.service, before, lines)
         for name in one.names:
             rules.programs.setdefault(name, program)
-    for shape in file.json:
-        rules.shapes.append(
-            Shape(
-                shape.service,
-                shape.by,
-                {
-                    fact: tuple(tuple(name.split(".")) for name in names)
-                    for fact, names in shape.facts.items()
-                },
-                shape.inside,
-                dict(shape.cases),
-                shape.skip_user,
-            )  # fmt: skip
-        )
+    rules.shapes += map(_shape, file.json)
+
+
+def _shape(table: _JsonTable) -> Shape:
+    facts = {
+        fact: tuple(tuple(name.split(".")) for name in names) for fact, names in table.facts.items()
+    }
+    return Shape(table.service, table.by, facts, table.inside, dict(table.cases), table.skip_user)
 
 
 def _head(table: _HeadTable) -> Head:

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LogSources", "machine_zone"]
 
 POLL_LINES: Final = 50_000
-"""Lines taken from the listener, and from the journal, in one poll; the rest waits in its bounds."""
+"""Lines taken from the listener, and from the journal, in one poll; the rest waits, bounded."""
 _CLOCKS: Final = 1024
 """Senders whose clock is watched."""
 
@@ -105,7 +105,8 @@ class LogSources:
         counts = {
             "files.lines": files.lines, "files.cut": files.lines_cut,
             "files.rotations": files.rotations, "files.truncations": files.truncations,
-            "events": self._events, "stamps_clamped": sum(one.clamped for one in self._all_clocks()),
+            "events": self._events,
+            "stamps_clamped": sum(one.clamped for one in self._all_clocks()),
         }  # fmt: skip
         if self.journal:
             counts |= {"journal.entries": self.journal.entries,

@@ -6,8 +6,9 @@
 missing, `{|…|…}` one of several; a brace itself is written twice. A template says the whole text.
 
 Kinds: word (no space), number, client (an address, with or without port, or a host name), ip,
-endpoint (an address before `:port`), ctime, classic, iso, clf, tai, mysql, day (times), `^abc` (none of these characters), some (at most 255 of any), text (any: may hold what a stranger
-wrote), rest (any, at the end: only the program writes there), quoted (until an unescaped quote).
+endpoint (an address before `:port`), ctime, classic, iso, clf, tai, mysql, day (times), `^abc`
+(none of these characters), some (at most 255 of any), text (any: may hold what a stranger wrote),
+rest (any, at the end: only the program writes there), quoted (until an unescaped quote).
 
 Time is linear because nothing but `some` and `text` is ever tried again at another length, of
 each a template has one at most, and each is followed by literal text that has to be found again:
@@ -18,20 +19,22 @@ them are bounded.
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 __all__ = ["Template", "TemplateError"]
 
 _BOUND: Final = 255
+_NAME: Final = r"[^ ,;\"'<>()\[\]:]"
 _KINDS: Final = {
     "word": f"[^ ]{{1,{_BOUND}}}+",
     "number": "[0-9]{1,20}+",
     "ip": "[0-9A-Fa-f.:]{2,45}+",
     # A colon belongs to a client only where more of it follows.
     "client": (
-        r"(?>\[[0-9A-Fa-f:.%]{2,60}\](?::[0-9]{1,5})?|::(?![^ ,;\"'<>()\[\]:])|"
-        rf":{{0,2}}[^ ,;\"'<>()\[\]:]{{1,{_BOUND}}}(?::{{1,2}}[^ ,;\"'<>()\[\]:]{{1,{_BOUND}}}){{0,9}}"
-        r"(?:::(?![^ ,;\"'<>()\[\]:]))?)"
+        rf"(?>\[[0-9A-Fa-f:.%]{{2,60}}\](?::[0-9]{{1,5}})?|::(?!{_NAME})|"
+        rf":{{0,2}}{_NAME}{{1,{_BOUND}}}(?::{{1,2}}{_NAME}{{1,{_BOUND}}}){{0,9}}"
+        rf"(?:::(?!{_NAME}))?)"
     ),
     # An address with a port behind its last colon, IPv6 without brackets too.
     "endpoint": "(?>[0-9A-Fa-f.:]{2,45}(?=:[0-9]))",
@@ -42,8 +45,8 @@ _KINDS: Final = {
     "ctime": r"(?>[A-Z][a-z]{2} [A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9:]{8}(?:\.[0-9]{1,9})? [0-9]{4})",
     "classic": "(?>[A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9:]{8})",
     "iso": (
-        r"(?>[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ]{1,2}[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:[.,][0-9]{1,9})?"
-        r"(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
+        r"(?>[0-9]{4}[-/][0-9]{2}[-/][0-9]{2}[T ]{1,2}[0-9]{1,2}:[0-9]{2}:[0-9]{2}"
+        r"(?:[.,][0-9]{1,9})?(?:Z|[+-][0-9]{2}:?[0-9]{2})?)"
     ),
     "tai": "@[0-9a-f]{24}",
     # 130324  0:04:00, of MySQL before 5.6
@@ -215,7 +218,7 @@ def _check(source: str, parts: list[_Part]) -> None:
     for kind in _FREE:
         if sum(part.kind == kind for part in parts[:-1]) > 1:
             raise TemplateError(f"{source!r} has more than one hole of {kind} before its end")
-    for part, after in zip(parts, parts[1:], strict=False):
+    for part, after in pairwise(parts):
         if part.kind == "rest":
             raise TemplateError(f"{source!r} goes on behind a hole of rest")
         if part.kind in _FREE and len(after.literal) < _LITERAL:

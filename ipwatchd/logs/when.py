@@ -5,7 +5,10 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 __all__ = ["classic", "clf", "ctime", "epoch", "rfc3339", "stamp"]
 
@@ -25,8 +28,8 @@ _CTIME: Final = re.compile(
     r"(?:\.([0-9]{1,9}))? ([0-9]{4})"
 )
 _RFC3339: Final = re.compile(
-    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]{1,2}([0-9]{1,2}):([0-9]{2}):([0-9]{2})(?:[.,]([0-9]{1,9}))?"
-    r"(?:(Z)|([+-])([0-9]{2}):?([0-9]{2}))?"
+    r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]{1,2}([0-9]{1,2}):([0-9]{2}):([0-9]{2})"
+    r"(?:[.,]([0-9]{1,9}))?(?:(Z)|([+-])([0-9]{2}):?([0-9]{2}))?"
 )
 _AHEAD: Final = timedelta(days=1)
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
@@ -39,24 +42,8 @@ def stamp(kind: str, text: str, hour: int, zone: tzinfo = UTC) -> float | None:
     `hour` (hours since the epoch, now) gives the year where there is none, `zone` is that of the
     one who wrote where the stamp names none.
     """
-    match kind:
-        case "classic":
-            return classic(text, hour * 3600.0, zone)
-        case "ctime":
-            return ctime(text, zone)
-        case "clf":
-            return clf(text, zone)
-        case "tai":
-            # TAI is ten seconds and the leap seconds ahead of UTC, whose last was in 2016.
-            return float(int(text[2:17], 16) - 37)
-        case "day":
-            return clf(text.replace("-", "/").replace(" ", ":", 1), zone)
-        case "mysql":
-            return rfc3339(
-                f"20{text[:2]}-{text[2:4]}-{text[4:6]} {text[7:].replace(' ', '0')}", zone
-            )
-        case _:
-            return rfc3339(text, zone)
+    read = _READ.get(kind)
+    return read(text, hour * 3600.0, zone) if read else rfc3339(text, zone)
 
 
 def rfc3339(text: str, naive: tzinfo = UTC) -> float | None:
@@ -147,3 +134,28 @@ def _seconds(
     except (ValueError, OverflowError):
         return None
     return found_at if found_at >= 0 else None
+
+
+def _tai(text: str, _now: float, _zone: tzinfo) -> float:
+    """Return the time of a TAI64N label, which is ten seconds and the leap seconds ahead of UTC.
+
+    The last leap second was in 2016.
+    """
+    return float(int(text[2:17], 16) - 37)
+
+
+def _mysql(text: str, _now: float, zone: tzinfo) -> float | None:
+    day, clock = text[:6], text[7:].replace(" ", "0")
+    return rfc3339(f"20{day[:2]}-{day[2:4]}-{day[4:]} {clock}", zone)
+
+
+_READ: Final[dict[str, Callable[[str, float, tzinfo], float | None]]] = {
+    "classic": classic,
+    "ctime": lambda text, _, zone: ctime(text, zone),
+    "clf": lambda text, _, zone: clf(text, zone),
+    "tai": _tai,
+    # BIND writes 23-Aug-2013 10:32:56.621.
+    "day": lambda text, _, zone: clf(text.replace("-", "/").replace(" ", ":", 1), zone),
+    "mysql": _mysql,
+}
+"""How each kind of stamp is read; any other is ISO 8601's."""

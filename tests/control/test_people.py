@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from ipwatchd.config import Config
+from ipwatchd.config import Config, GeoSettings
 from ipwatchd.config.settings import SiteSettings
 from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House, Live
@@ -34,7 +34,7 @@ async def ask(house: House, path: str, now: float) -> list[AgentRow]:
 
 
 async def test_agents_of_a_daemon_and_of_its_folder(tmp_path: Path) -> None:
-    """What events told is shown with team and certainty, survives a restart, and ends with a lease."""
+    """What events told is shown with team and certainty, also later, until the lease moves on."""
     roster = tmp_path / "roster.csv"
     roster.write_text(ROSTER)
     config = Config(site=SiteSettings(roster=str(roster)), zones={"agents": ("10.20.0.0/16",)})
@@ -69,3 +69,26 @@ async def test_agents_of_a_daemon_and_of_its_folder(tmp_path: Path) -> None:
         assert [row.agent for row in await ask(House(stores), "agents", NOW + 4)] == ["ghost"]
     finally:
         await stores.close(NOW + 5)
+
+
+async def test_an_address_from_outside_comes_with_hints(tmp_path: Path, shared: Path) -> None:
+    """The page of an address says what is likely spoken there and what time it is."""
+    geo = GeoSettings(
+        country=str(shared / "geoip/GeoLite2-Country-Test.mmdb"),
+        anonymous=str(shared / "geoip/GeoIP2-Anonymous-IP-Test.mmdb"),
+    )
+    stores = await Stores.open(Config(geo=geo), tmp_path)
+    try:
+        login = Auth(ts=NOW, orig="81.2.69.142", user="x", result="failure", service="ssh")
+        stores.history.add_events([login], NOW)
+        await stores.history.flush(NOW)
+        status, body = await dispatch(
+            House(stores), Peer("root", "admin"), "GET", "addresses/81.2.69.142", b"", NOW
+        )
+        assert status == 200, body
+        service = msgspec.json.decode(body)["service"]
+        assert service["languages"][0] == "English"
+        assert service["time_zone"] == "Europe/London"
+        assert service["local_time"].endswith("(UTC+0)")
+    finally:
+        await stores.close(NOW)

@@ -26,10 +26,12 @@ FRIDAY: Final = at("2026-11-20T06:00")
     ("country", "zone", "now", "local", "office", "awake"),
     [
         ("PH", "", FRIDAY, "Fri 14:00 (UTC+8)", "open, likely until 17:00", True),
-        ("PH", "", at("2026-11-20T20:00"), "Sat 04:00 (UTC+8)", "closed, likely until Mon 09:00", False),
+        ("PH", "", at("2026-11-20T20:00"), "Sat 04:00 (UTC+8)", "closed, likely until Mon 09:00",
+         False),
         ("SA", "", FRIDAY, "Fri 09:00 (UTC+3)", "closed, likely until Sun 09:00", True),
         ("IN", "", FRIDAY, "Fri 11:30 (UTC+5.5)", "open, likely until 17:00", True),
-        ("US", "America/Chicago", FRIDAY, "Fri 00:00 (UTC-6)", "closed, likely until Fri 09:00", False),
+        ("US", "America/Chicago", FRIDAY, "Fri 00:00 (UTC-6)", "closed, likely until Fri 09:00",
+         False),
     ],
 )  # fmt: skip
 def test_time_of_day(

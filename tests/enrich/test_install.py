@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class _Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: object) -> None:  # noqa: PLR6301 - the interface's name
+    def log_message(self, *arguments: object) -> None:
         """Say nothing."""
 
 

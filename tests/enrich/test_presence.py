@@ -73,7 +73,7 @@ def test_what_each_kind_of_evidence_binds() -> None:
         Kerberos(ts=1.0, orig=DESK, message="AS-REQ", user="maria"),
         Sip(ts=1.0, orig=DESK, method="REGISTER", status=401, user="204"),
         Radius(ts=1.0, orig=DESK, message="access-request", user="maria"),
-        Arp(ts=1.0, operation="request", mac="02:00:00:00:00:01", address="0.0.0.0"),
+        Arp(ts=1.0, operation="request", mac="02:00:00:00:00:01", address="0.0.0.0"),  # noqa: S104 - nothing is bound
     ],
 )
 def test_what_binds_nobody(event: AnyEvent) -> None:
@@ -189,8 +189,9 @@ def spans(changes: Iterable[Bound], presence: Presence) -> list[Bound]:
 def test_no_two_agents_are_equally_sure_of_one_address(
     steps: list[tuple[AnyEvent, float]],
 ) -> None:
-    """Whatever happens, in order or late: at no time are two agents at one address by evidence of
-    the same weight, and no binding goes on through a change of the card.
+    """Whatever happens, in order or late, two agents at one address never weigh the same.
+
+    Nor does a binding go on through a change of the card.
     """
     presence, changes, now = Presence(ROSTER), [], 100_000.0
     handed: list[tuple[str, float]] = []

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 GATEWAY = Around(
     (
         Address("lo", "127.0.0.1", 8), Address("wan", "203.0.113.5", 30),
-        Address("lan", "10.20.0.1", 16), Address("lan", "fe80::1", 64), Address("wg0", "10.8.0.1", 24),
+        Address("lan", "10.20.0.1", 16), Address("lan", "fe80::1", 64),
+        Address("wg0", "10.8.0.1", 24),
         Address("docker0", "172.17.0.1", 16),
     ),
     (Route("lan", "10.30.0.0/24"), Route("wan", "198.51.100.0/24"), Route("wan", "0.0.0.0/0")),

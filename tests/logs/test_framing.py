@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Final
 
 import pytest
@@ -17,7 +18,7 @@ MESSAGE: Final = st.binary(min_size=1, max_size=60).map(lambda one: b"<38>" + on
 def pieces(stream: bytes, cuts: list[int]) -> list[bytes]:
     """Return a stream in pieces."""
     places = sorted({0, len(stream), *(cut % (len(stream) + 1) for cut in cuts)})
-    return [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    return [stream[a:b] for a, b in pairwise(places)]
 
 
 @given(st.lists(st.tuples(MESSAGE, st.booleans()), max_size=8), st.lists(st.integers(0, 999)))
@@ -51,7 +52,9 @@ def test_a_long_message_is_cut(head: bytes) -> None:
     """A message of a megabyte gives nothing and costs no memory; the one behind it is read."""
     frames = Frames()
     stream = head + b"x" * 1_048_576 + (b"" if head else b"\n") + b"<38>after\n"
-    got = [one for at in range(0, len(stream), 65_536) for one in frames.feed(stream[at : at + 65_536])]
+    got = [
+        one for at in range(0, len(stream), 65_536) for one in frames.feed(stream[at : at + 65_536])
+    ]
     assert got == [b"<38>after"]
     assert frames.cut == 1
     assert len(frames._rest) < 100_000

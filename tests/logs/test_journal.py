@@ -13,7 +13,7 @@ import os
 import signal
 import time
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from hypothesis import given, settings
@@ -22,7 +22,9 @@ from hypothesis import strategies as st
 from ipwatchd.logs import Reader
 from ipwatchd.logs.journal import Journal, entry_of
 from ipwatchd.logs.rules import MAX_LINE
-from ipwatchd.logs.syslog import Head
+
+if TYPE_CHECKING:
+    from ipwatchd.logs.syslog import Head
 
 ALL: Final = "--lines=all"
 
@@ -106,8 +108,12 @@ def test_a_child_that_dies_is_started_again(folder: Path, monkeypatch: pytest.Mo
     st.one_of(
         st.binary(max_size=100),
         st.dictionaries(
-            st.sampled_from(["__CURSOR", "__REALTIME_TIMESTAMP", "_UID", "MESSAGE", "_COMM", "_PID"]),
-            st.one_of(st.text(max_size=20), st.integers(), st.lists(st.integers(-1, 300), max_size=9)),
+            st.sampled_from(
+                ["__CURSOR", "__REALTIME_TIMESTAMP", "_UID", "MESSAGE", "_COMM", "_PID"]
+            ),
+            st.one_of(
+                st.text(max_size=20), st.integers(), st.lists(st.integers(-1, 300), max_size=9)
+            ),
         ).map(lambda fields: json.dumps(fields).encode()),
     )
 )

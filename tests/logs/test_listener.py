@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-import ssl
 import subprocess
 import time
 from typing import TYPE_CHECKING, Final
@@ -18,6 +17,7 @@ from ipwatchd.logs.listener import Listener, Senders
 from ipwatchd.records.event import Auth
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
