@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipwatchd.bindings import Bindings
     from ipwatchd.config import FirewallSettings
     from ipwatchd.firewall import Diff, Firewall
-    from ipwatchd.firewall.firewall import Victims
+    from ipwatchd.firewall.told import Victims
     from ipwatchd.lists import Lists
     from ipwatchd.records.policy import Policy
 

@@ -5,26 +5,28 @@ from __future__ import annotations
 import errno
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, Final, NamedTuple, Self
+from typing import TYPE_CHECKING, Final, Self
 
-import msgspec
 import numpy as np
 
 from ipwatchd.firewall import conntrack
 from ipwatchd.firewall.compare import compare
+from ipwatchd.firewall.drift import Gate, difference
+from ipwatchd.firewall.early import Early
 from ipwatchd.firewall.kernel import KernelTable
-from ipwatchd.firewall.layout import LIVE, columns, in_force, of_family, soonest
+from ipwatchd.firewall.layout import columns, in_force, soonest
 from ipwatchd.firewall.ledger import SPOTS, Change, Diff, Ledger, in_order
 from ipwatchd.firewall.rules import gate, set_change, table_messages, table_removal
+from ipwatchd.firewall.told import Applied, FirewallStatus, Victims
 from ipwatchd.firewall.transport import NetlinkSocket, UnansweredError, failure
-from ipwatchd.records.policy import LISTS, contains, empty_ranges
+from ipwatchd.records.policy import LISTS, contains
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import FirewallSettings
     from ipwatchd.firewall.kernel import Counter, Hits, SetState, Structure
-    from ipwatchd.firewall.layout import Ranges, SetSpec
+    from ipwatchd.firewall.layout import Ranges
     from ipwatchd.records.policy import Policy
 
 __all__ = ["Applied", "Diff", "Firewall", "FirewallStatus", "Victims"]
@@ -34,58 +36,10 @@ _MENDABLE: Final = {errno.ENOENT, errno.EEXIST, errno.ENFILE, errno.EBUSY, errno
 _TRIES: Final = 3
 """So often a transaction is sent again of which the kernel told nothing."""
 _OWN: Final = 256
-_NEAR: Final = 1.0
-"""Seconds about the end of a timeout in which either mode is right."""
-_EARLY: Final = 60.0
-"""Seconds that a hastened deny stands without an entry: a crash between the two leaves no more."""
-_MOST_EARLY: Final = 1000
-"""Hastened denies at a time: a storm of findings must not fill the set with what no list knows."""
 _CLOSED: Final = "the firewall is not open: call open() first"
 
 
 Message = bytes | memoryview
-
-
-class Applied(NamedTuple):
-    """What apply did: elements added and removed, whether the table was replaced whole.
-
-    `killed` are the connection-tracking entries removed, `messages` and `bytes` what was sent.
-    """
-
-    added: int = 0
-    removed: int = 0
-    rebuilt: bool = False
-    killed: int = 0
-    messages: int = 0
-    bytes: int = 0
-
-
-class Victims(NamedTuple):
-    """Whose connections are to be ended: ends in `denied`, and in neither of the others."""
-
-    denied: list[NDArray[np.void]]
-    allow: list[NDArray[np.void]]
-    management: NDArray[np.void]
-
-
-class FirewallStatus(msgspec.Struct, kw_only=True, frozen=True):
-    """What the kernel does now. In observe mode the counters are of what would be dropped."""
-
-    mode: str
-    present: bool
-    deny: int
-    allow: int
-    packets: int
-    bytes: int
-    counters: dict[str, tuple[int, int]]
-    generation: int
-    last_applied: float
-    last_error: str
-    drift: str
-    rebuilds: int
-    deltas: int
-    lost_answers: int = 0
-    flowtables: tuple[str, ...] = ()
 
 
 class Firewall:
@@ -111,11 +65,11 @@ class Firewall:
 
     def _forget(self) -> None:
         self._mode = ""
-        self._gate = ("", 0.0, 0.0)
+        self._gate = Gate()
         self._services: tuple[tuple[object, ...], ...] = ()
         self._ends: dict[str, tuple[NDArray[np.void], int]] = {}
         self._ledger = Ledger()
-        self._early = empty_ranges()
+        self._early = Early(self.settings.table)
         self._structure: Structure | None = None
         self._generation = self._trusted = -1
 
@@ -191,35 +145,17 @@ class Firewall:
                 return False
             held = self._ledger.lists["deny"]
             early = addresses[~contains(held, addresses["first_hi"], addresses["first_lo"])]
-            early["expires"] = int((now + _EARLY) * 1e9)
-            deny = {one.family: one for one in LIVE if one.list == "deny" and one.single}
-            parts = self._early_gone(now)
-            both = np.concatenate([early, self._early])
-            _, once = np.unique(both[["first_hi", "first_lo"]], return_index=True)
-            self._early = both[np.sort(once)][:_MOST_EARLY]
-            for family, spec in deny.items():
-                parts += set_change(self.settings.table, spec, of_family(self._early, family), now)
-            sent = self._sent(parts)
+            sent = self._sent(self._early.added(self._kernel, early, now))
             self._ledger.early = len(self._early)
             return sent
 
     def recall(self, now: float) -> None:
         """Take back what was hastened and is on no list after all."""
         with self._turn:
-            parts = self._early_gone(now)
-            self._early = empty_ranges()
+            parts = self._early.gone(self._kernel, now)
+            self._early.forget()
             if parts and self._sent(parts):
                 self._ledger.early = 0
-
-    def _early_gone(self, now: float) -> list[Message]:
-        """Return the messages that take out what was hastened and has not ended by itself."""
-        parts: list[Message] = []
-        for spec in LIVE if len(self._early) else ():
-            rows = of_family(self._early, spec.family)
-            if spec.list == "deny" and spec.single and len(rows):
-                there = self._kernel.present(spec, columns(rows, spec.family, now).first)
-                parts += set_change(self.settings.table, spec, rows[there], now, delete=True)
-        return parts
 
     def weight(self, policy: Policy) -> int:
         """Return about how many rows a `put` of this policy will have to read, without a lock.
@@ -343,9 +279,10 @@ class Firewall:
             removed=sum(max(count - ledger.counts.get(name, 0), 0) for name, count in held.items()),
             rebuilt=True, messages=len(parts), bytes=self._socket.sent,
         )  # fmt: skip
-        self._mode, self._gate = policy.does(now), _gate_of(policy)
+        self._mode, self._gate = policy.does(now), Gate.of(policy)
         self._services = tuple(one.rules() for one in policy.services)
-        self._ledger, self._drift, self._early = ledger, "", empty_ranges()
+        self._ledger, self._drift = ledger, ""
+        self._early.forget()
         self._structure = self._kernel.structure()
         self._settle(before)
         if self._generation >= 0:
@@ -385,9 +322,10 @@ class Firewall:
             return None
         if parts and not self._sent(parts):
             return None
-        self._early, self._ledger.early = empty_ranges(), 0
+        self._early.forget()
+        self._ledger.early = 0
         enforced = policy.does(now) == "enforce" and self._mode != "enforce"
-        self._mode, self._gate = policy.does(now), _gate_of(policy)
+        self._mode, self._gate = policy.does(now), Gate.of(policy)
         self._ledger.accept(wanted, found)
         if enforced:
             return self._counted(found, parts), [wanted["deny"], wanted["bulk_deny"]]
@@ -415,7 +353,7 @@ class Firewall:
     def _parts(self, found: list[Change], policy: Policy, now: float) -> list[Message] | None:
         """Return the messages of a change; None where it is not known what is to be deleted."""
         table = self.settings.table
-        deletes = self._early_gone(now)
+        deletes = self._early.gone(self._kernel, now)
         adds: list[Message] = []
         for one in found:
             gone = self._still_there(one, now)
@@ -423,7 +361,7 @@ class Firewall:
                 return None
             deletes += set_change(table, one.spec, gone, now, delete=True)
             adds += set_change(table, one.spec, one.more, now)
-        if _gate_of(policy) != self._gate:
+        if Gate.of(policy) != self._gate:
             adds += gate(table, policy, now)
         return deletes + adds
 
@@ -465,44 +403,11 @@ class Firewall:
         generation = self._kernel.generation()
         if generation == self._generation:
             return True
-        self._drift = self._difference(now)
+        self._drift = difference(self._kernel, self._structure, self._gate, self._ledger, now)
         if self._drift:
             return False
         self._generation = self._trusted = generation
         return True
-
-    def _difference(self, now: float) -> str:
-        """Return in words what differs, "" where nothing was found."""
-        structure = self._kernel.structure()
-        if structure is None:
-            return "the table is not there"
-        if self._structure is None or structure != self._structure:
-            return "chains, rules or sets were changed"
-        mode = self._kernel.mode()
-        # A gate with a timeout opens or closes by itself, at about its time.
-        if not any(mode == self._does(now + near) for near in (-_NEAR, 0, _NEAR)):
-            return f"the table does not {self._does(now)}"
-        states = self._kernel.sets()
-        wrong = (self._wrong(spec, states.get(spec.name), now) for spec in self._ledger.specs)
-        first = next(filter(None, wrong), "")
-        if not first:
-            self._ledger.turn()
-        return first
-
-    def _does(self, now: float) -> str:
-        """Return the mode that the kernel should be in by now."""
-        mode, until, start = self._gate
-        waits = now < start or 0 < until <= now
-        return "observe" if mode == "enforce" and waits else mode
-
-    def _wrong(self, spec: SetSpec, state: SetState | None, now: float) -> str:
-        if state is None:
-            return f"set {spec.name} is not there"
-        if not self._ledger.plausible(spec, state.elements, now):
-            return f"set {spec.name} has elements too many or too few"
-        if not self._kernel.present(spec, self._ledger.spots(spec, now)).all():
-            return f"set {spec.name} lacks elements"
-        return ""
 
     def diff(self, policy: Policy, now: float) -> Diff:
         """Return what the kernel lacks of a policy and has beyond it, by reading its sets back."""
@@ -551,8 +456,3 @@ class Firewall:
             lost_answers=self._lost_answers,
             flowtables=kernel.flowtables(),
         )
-
-
-def _gate_of(policy: Policy) -> tuple[str, float, float]:
-    """Return what decides whether the kernel drops."""
-    return policy.mode, policy.enforce_until, policy.enforce_from
