@@ -75,6 +75,7 @@ class Daemon:
         self._desk = Desk(config.intake, stores, time.time)
         self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
         self._acks: AckDrop | None = None
+        self._lease: Lease | None = None
         self._stopping = asyncio.Event()
         self._samples: deque[tuple[int, int, int, float]] = deque(maxlen=_RATE_SAMPLES)
         self._retained = 0.0
@@ -137,7 +138,7 @@ class Daemon:
         if self.config.uplink.url:
             chosen = self.config.escalation
             # Without a plan of its own a site has nobody to page: the centre may at once.
-            lease = Lease(
+            lease = self._lease = Lease(
                 self.config.uplink.poll_seconds, hand_over=chosen.hand_over or not chosen.plan
             )
             self.live.uplink = Uplink(
@@ -494,7 +495,10 @@ class Daemon:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()
         if self.live.pager:
-            self.live.pager.adopt(self.config.escalation)
+            chosen = self.config.escalation
+            self.live.pager.adopt(chosen)
+            if self._lease:
+                self._lease.hand_over = chosen.hand_over or not chosen.plan
         if self.live.feeds:
             self.live.feeds.adopt(self.config.feeds, self._own_networks())
         self.stores.lists.protect(self.config.firewall.management)

@@ -40,6 +40,8 @@ def _shown(row: Mapping[str, Any]) -> dict[str, Any]:
         standing += f" (answer {', '.join(row['asks'])})"
     if row.get("open"):
         standing += f" (still lacks {', '.join(row['open'])})"
+    elif row.get("missing"):
+        standing += f" (lacks {', '.join(row['missing'])})"
     text = "" if not row["due"] or row.get("done") else span if left >= 0 else f"{span} over"
     return {**row, "obligation": row["id"], "standing": standing, "left_text": text}
 

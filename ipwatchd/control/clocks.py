@@ -41,8 +41,21 @@ async def of_incident(house: House, call: Call) -> dict[str, Any]:
     return {
         "incident": incident.id, "aware": awareness(incident), "stated": bool(incident.aware),
         "on_hold": incident.on_hold,
-        "rows": [_row(incident, one) for one in clocks(incident, call.now)],
+        "rows": [
+            _row(incident, one) | {"missing": _missing(house, incident, one, call.now)}
+            for one in clocks(incident, call.now)
+        ],
     }  # fmt: skip
+
+
+def _missing(house: House, incident: Incident, clock: Clock, now: float) -> tuple[str, ...]:
+    """Return what a notice would lack now; nothing where no notice is left to be sent."""
+    if clock.obligation.settled or clock.obligation.state == "possible":
+        return ()
+    try:
+        return draft(incident, clock.obligation, house.stores.incidents.policy, now).missing
+    except ValueError:
+        return ()  # its regime is no longer on file
 
 
 async def listed(house: House, call: Call) -> list[dict[str, Any]]:

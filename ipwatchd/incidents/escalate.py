@@ -31,6 +31,8 @@ PAGED: Final = ("NEW", "TRIAGE", "CONFIRMED", "CONTAINED")
 """States in which somebody must be at work; in later ones only clocks page."""
 URGENT: Final = 90
 """A clock with this per cent gone pages in quiet hours too."""
+RECIPIENTS: Final = 200
+"""People paged by one step: a group of thousands would be an event that the log refuses."""
 NEVER: Final = float("inf")
 QUIET_LOOK: Final = 60.0
 
@@ -263,7 +265,7 @@ def recipients(plan: Plan, step: Step, now: float) -> list[Recipient]:
     found = dict.fromkeys(_reached(plan, step, now))
     if not found:
         found = dict.fromkeys(_reached(plan, plan.last().steps[0], now))
-    return list(found)
+    return list(found)[:RECIPIENTS]
 
 
 def _reached(plan: Plan, step: Step, now: float) -> Iterator[Recipient]:

@@ -138,7 +138,7 @@ class Plan(_Table, frozen=True):
     catch_all: CatchAll
     version: str = ""
     policies: tuple[Policy, ...] = msgspec.field(name="policy", default=())
-    groups: dict[str, Annotated[tuple[str, ...], Meta(min_length=1)]] = {}
+    groups: dict[str, Annotated[tuple[str, ...], Meta(min_length=1, max_length=200)]] = {}
     schedules: dict[str, Schedule] = {}
     words: dict[str, Words] = {}
     clock_shares: tuple[Annotated[int, Meta(ge=1, le=100)], ...] = (50, 75, 90, 100)
