@@ -305,12 +305,16 @@ class Archive:
     def without(self, name: str, first: bytes, last: bytes) -> tuple[Segment | None, int]:
         """Write a segment anew without a network; return it as it is then and how many rows went.
 
-        None is a segment of which nothing stayed. Raises OSError or ValueError where it is damaged.
+        None is a segment of which nothing stayed. Raises ValueError where it is
+        damaged or gone, OSError where the disk refuses.
         """
         import pyarrow.parquet as pq
 
         path = self.folder / name
-        rows = pq.read_table(path)
+        try:
+            rows = pq.read_table(path)
+        except OSError as error:
+            raise ValueError(f"{path} can't be read: {error}") from error
         gone = about(rows, first, last)
         if gone.all():
             self.remove(name)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pyarrow.parquet as pq
+import pytest
 
 from ipwatchd.records.filter import Filter
 
@@ -93,6 +94,45 @@ async def test_killed_at_any_moment(open_history: Open, tmp_path: Path) -> None:
         for path in (tmp_path / "archive").rglob("*.parquet"):
             assert pq.read_table(path).num_rows > 0
         assert not list((tmp_path / "archive").rglob("*.part"))
+
+
+BUSY = """
+import asyncio, os, signal, sys, numpy as np
+from pathlib import Path
+from ipwatchd.config import HistorySettings
+from ipwatchd.history import History
+from tests.history.made import T0, ZONES, flow, locate
+
+async def main():
+    settings = HistorySettings(segment_seconds=4.0, free_bytes=1)
+    history = await History.open(
+        Path(sys.argv[1]), "manila", settings, locate=locate, zones=ZONES
+    )
+    batch = np.concatenate([flow()] * 6000)
+    for second in range(int(sys.argv[2])):
+        history.add_flows(batch, T0 + second)
+        await history.flush(T0 + second)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.parametrize(("seconds", "written", "sealed"), [(9, 1, 9), (11, 11, 9), (4, 1, 0)])
+async def test_what_a_kill_takes_is_counted(
+    open_history: Open, tmp_path: Path, seconds: int, written: int, sealed: int
+) -> None:
+    """Under load the tables lag by ten seconds, segments by theirs: the next start says it."""
+    command = [sys.executable, "-c", BUSY, str(tmp_path), str(seconds)]
+    done = await asyncio.to_thread(subprocess.run, command, cwd=ROOT, check=False)
+    assert done.returncode == -signal.SIGKILL
+    async with open_history() as history:
+        assert sum(row["flows"] for row in await history.throughput(0)) == written * 6000
+        assert (await history.status())["flows"] == sealed * 6000
+        lost = {"flows_lost": seconds - sealed, "flows_untallied": seconds - written}
+        assert history.shed() == {name: count * 6000 for name, count in lost.items() if count}
+    async with open_history() as history:
+        assert history.shed() == {}
 
 
 async def test_a_full_disk_degrades_and_recovers(tmp_path: Path, open_history: Open) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from ipwatchd.config import HistorySettings
 from ipwatchd.history import buffer
+from ipwatchd.history.subject import subject_of
 from ipwatchd.records.event import AnyEvent, Auth, Blocked, Dhcp, Dns, Http, Sip, Tls
 from ipwatchd.records.filter import Filter, parse
 from ipwatchd.records.policy import RANGE
@@ -193,6 +194,49 @@ async def test_damaged_and_deleted_segments(open_history: Open, tmp_path: Path) 
         assert len(await history.flows(EVERYTHING, 10)) == 1
         assert history.segments_skipped == (files[0],)
         assert history.shed()["segments_gone"] == 1
+
+
+@pytest.mark.parametrize("merged", [False, True])
+async def test_damage_in_every_way_of_asking(
+    open_history: Open, tmp_path: Path, merged: bool
+) -> None:
+    """Rows, sums, streams, one address, a merge, an erasure: the rest answers, damage is named."""
+    day = T0 // 86_400 * 86_400
+    async with open_history() as history:
+        for number in range(6):  # two segments a day
+            at = day + number * 43_200
+            history.add_flows(flow(start=at), at)
+            await history.flush(at)
+            await history.flush(at + 100)
+        if merged:
+            await history.retain(day + 4 * 86_400)
+        files = sorted((tmp_path / "archive").rglob("*.parquet"))
+        assert len(files) == (3 if merged else 6)
+        bad, gone = files[0], files[-1]
+        size = bad.stat().st_size
+        with bad.open("r+b") as file:
+            file.write(b"\xff" * (size - 2000))
+        gone.unlink()
+        left = 2 if merged else 4
+        for question in ("", "addr:10.20.0.5", "addr:10.20.0.5,10.20.0.6", "port:443"):
+            assert len(await history.flows(parse(question, T0), 10)) == left, question
+            assert set(history.segments_skipped) == {bad, gone}, question
+            rows = [
+                row
+                async for batch in history.stream("flows", parse(question, T0))
+                for row in batch.rows
+            ]
+            assert len(rows) == left, question
+            assert set(history.segments_skipped) == {bad, gone}, question
+        (sums,) = await history.flows(parse("by:service", T0), 10)
+        assert sums["flows"] == left
+        assert set(history.segments_skipped) == {bad, gone}
+        await history.retain(day + 4 * 86_400)
+        await history.erase(subject_of("10.20.0.9"), T0)
+        assert (await history.status())["degraded"] == ""
+    async with open_history() as history:
+        assert history.shed()["segments_gone"] == 1
+        assert len(await history.flows(EVERYTHING, 10)) == left
 
 
 async def test_leftovers_of_a_crash(open_history: Open, tmp_path: Path) -> None:
