@@ -17,7 +17,7 @@ import structlog
 
 from ipwatchd.incidents.bodies import Delivered
 from ipwatchd.incidents.duties import CENTRE
-from ipwatchd.incidents.escalate import NEVER, is_answered, move, wake
+from ipwatchd.incidents.escalate import BACK, NEVER, is_answered, move, wake
 from ipwatchd.incidents.pages import message_of, read_token, token_of
 from ipwatchd.incidents.plan import Plan, load_plan, warnings
 from ipwatchd.notify.outbox import Outbox
@@ -67,6 +67,7 @@ class Pager:
         self._waiting: dict[str, float] = {}
         self._names: dict[str, None] = {}
         """Open incidents, to be looked at when the centre gives paging back."""
+        self._looked = 0.0
         self._failed: dict[tuple[str, int], str] = {}
         self.plan: Plan | None = None
         self.outbox = Outbox({}, self._done)
@@ -136,6 +137,9 @@ class Pager:
         """Do what is due."""
         self._bell.clear()
         self.hush(hushed=self.lease is not None and self.lease(now))
+        if now + BACK < self._looked:
+            self._changed |= self._names
+        self._looked = now
         names = list(self._changed)
         self._changed.clear()
         while self._heap and self._heap[0][0] <= now:

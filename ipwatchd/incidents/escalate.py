@@ -25,12 +25,15 @@ if TYPE_CHECKING:
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Paging
 
-__all__ = ["Recipient", "is_answered", "move", "recipients", "wake"]
+__all__ = ["BACK", "NEVER", "Recipient", "is_answered", "move", "recipients", "wake"]
 
 PAGED: Final = ("NEW", "TRIAGE", "CONFIRMED", "CONTAINED")
 """States in which somebody must be at work; in later ones only clocks page."""
 URGENT: Final = 90
 """A clock with this per cent gone pages in quiet hours too."""
+BACK: Final = 60.0
+"""A clock set back by more: what was paged or answered "later" than now counts no more, else the
+next page would be as late as the clock was ahead."""
 RECIPIENTS: Final = 200
 """People paged by one step: a group of thousands would be an event that the log refuses."""
 NEVER: Final = float("inf")
@@ -95,7 +98,8 @@ def _go_on(incident: Incident, paging: Paging, plan: Plan, now: float) -> Paged 
     if instead:
         return _paged(paging, paging.step, paging.round, instead, paging.need)
     due, step, round_ = _next(paging, plan, chosen, incident)
-    return _step(plan, chosen, paging, step, round_, now) if now >= due else None
+    is_due = now >= due or now + BACK < paging.stepped
+    return _step(plan, chosen, paging, step, round_, now) if is_due else None
 
 
 def _chosen(plan: Plan, identity: str) -> Policy:
@@ -131,6 +135,8 @@ def _causes(incident: Incident, plan: Plan, policy: Policy | None, now: float) -
 
 
 def _unanswered(incident: Incident, paging: Paging, policy: Policy, now: float) -> Iterator[str]:
+    if now + BACK < paging.acked:
+        yield "the clock was set back"
     if incident.touched <= paging.acked and now >= paging.acked + _span(policy.ack_timeout):
         yield "acknowledged, and nothing was done"
     since = max(paging.acked, incident.touched)
