@@ -35,6 +35,7 @@ bench: ## benchmarks beside real peers (needs softflowd nfdump ipset conntrack)
 
 soak: ## the long tests
 	@tools/setup dev
+	@tools/spark >/dev/null
 	@tools/test -m soak --timeout 3600
 
 lock: ## lock the newest allowed dependencies again
@@ -44,4 +45,4 @@ setup: ## only set up
 	@tools/setup dev
 
 clean: ## remove what was set up
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-spark .pytest_cache .mypy_cache .ruff_cache .hypothesis
