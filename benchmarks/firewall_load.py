@@ -8,9 +8,11 @@ namespace of its own (needs root, or unshare -Urn for small lists). Four ways, m
   nft plain   `nft -f` of one interval set, as an administrator would write it
   ipset       `ipset restore` of one hash:net with timeouts, where ipset is installed
 
-and then one more deny on top: apply of the changed policy, and `nft add element`.
-Memory is the most that a process of its own held (ru_maxrss); for ours also what the load added to
-an interpreter that has loaded a list of one entry (the daemon is there anyhow).
+then one more deny on top (apply of the changed policy, and `nft add element`), and the list
+replaced by one that differs in 1 % (apply, which sends the difference). Memory is the most that a process of its own held (ru_maxrss), its list read from a file as
+the others do; for ours also what the load added to an interpreter that has loaded a list of one
+entry (the daemon is there anyhow). Whoever listens to nf_tables on this machine, in any namespace
+(`nft monitor`, a daemon of ours), makes every load several times slower: that is said.
 """
 
 from __future__ import annotations
@@ -170,13 +172,44 @@ def _with(rows: NDArray[np.void], extra: NDArray[np.void]) -> NDArray[np.void]:
     return np.sort(np.concatenate([rows, extra]), order="first_lo")
 
 
-def child(count: int) -> None:
-    """Load once in a process of its own and print what it held beyond an idle one, in MB."""
-    rows = mixed(1)
-    with Firewall(FirewallSettings(kill_connections=False)) as firewall:
+def replaced(namespace: Namespace, rows: NDArray[np.void]) -> dict[str, float]:
+    """Replace the list by one in which 1 % are others; return seconds and what went down."""
+    gone = np.delete(rows, np.s_[::100])
+    more = rows[::100].copy()
+    more["first_lo"] ^= np.uint64(1 << 31)
+    more["last_lo"] ^= np.uint64(1 << 31)
+    other = np.sort(np.concatenate([gone, more]), order="first_lo")
+    with namespace.inside(), Firewall(FirewallSettings(kill_connections=False)) as firewall:
         firewall.apply(policy(rows), NOW)
+        start = time.perf_counter()
+        done = firewall.apply(policy(other), NOW)
+        seconds = time.perf_counter() - start
+        assert not done.rebuilt
+    return {
+        "seconds": seconds, "added": done.added, "removed": done.removed, "bytes": done.bytes,
+        "messages": done.messages,
+    }  # fmt: skip
+
+
+def listeners() -> int:
+    """Return how many sockets on this machine hear of every nf_tables element (group 7)."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/net/netlink"):
+        try:
+            lines = path.read_text().splitlines()[1:]
+        except OSError:
+            continue
+        rows = (line.split() for line in lines)
+        found |= {row[9] for row in rows if row[1] == "12" and int(row[3], 16) & 0x40}
+    return len(found)
+
+
+def child(path: str) -> None:
+    """Load a file of rows in a process of its own; print what that held beyond an idle one, MB."""
+    with Firewall(FirewallSettings(kill_connections=False)) as firewall:
+        firewall.apply(policy(mixed(1)), NOW)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        firewall.apply(policy(mixed(count)), NOW)
+        firewall.apply(policy(np.load(path)), NOW)
         after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         print(json.dumps([(after - before) / 1024, after / 1024]))
 
@@ -190,8 +223,10 @@ def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
         listed = folder / "layout.nft"
         with listed.open("w") as file:
             subprocess.run(["nft", "list", "ruleset"], stdout=file, check=True)
+        kept = folder / "rows.npy"
+        np.save(kept, rows)
         held = subprocess.run(
-            [sys.executable, __file__, "--child", str(count)],
+            [sys.executable, __file__, "--child", str(kept)],
             capture_output=True, text=True, check=True,
         )  # fmt: skip
         result["ours"]["added_mb"], result["ours"]["memory_mb"] = json.loads(held.stdout)
@@ -212,9 +247,12 @@ def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
         more = [run([*element, f"{{ 192.168.{turn}.1 }}"])[0] for turn in range(3)]
         subprocess.run(["nft", "flush", "ruleset"], check=True)
         mine = one_more(namespace, rows, 9)
+        result["replaced"] = replaced(namespace, rows)
+        result["listeners"] = listeners()
         result["one more"] = {"ours": mine, "nft": statistics.median(more)}
     for name in _peers(result):
         result[f"faster than {name}"] = result[name]["seconds"] / result["ours"]["seconds"]
+        result[f"memory to {name}"] = result["ours"]["memory_mb"] / result[name]["memory_mb"]
         result[f"added memory to {name}"] = result["ours"]["added_mb"] / result[name]["memory_mb"]
     result["one more faster"] = result["one more"]["nft"] / result["one more"]["ours"]
     return result
@@ -226,7 +264,7 @@ def main() -> None:
     parser.add_argument("--entries", type=int, nargs="+", default=[10_000, 100_000])
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--json", action="store_true")
-    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
         child(options.child)
@@ -242,9 +280,17 @@ def main() -> None:
             print(f"  {name:<11} {one[name]['seconds']:8.3f} s {one[name]['memory_mb']:8.1f} MB")
         for name in _peers(one):
             print(
-                f"  {one[f'faster than {name}']:.1f} x faster than {name}, the load added "
-                f"{one[f'added memory to {name}']:.2f} x its memory"
+                f"  {one[f'faster than {name}']:.1f} x faster than {name}; "
+                f"{one[f'memory to {name}']:.2f} x its memory, of which the load added "
+                f"{one[f'added memory to {name}']:.2f}"
             )
+        swap = one["replaced"]
+        print(
+            f"  replaced by one with 1 % others: {swap['seconds']:.3f} s, {swap['added']:,} in and "
+            f"{swap['removed']:,} out, {swap['bytes']:,} bytes"
+        )
+        if one["listeners"]:
+            print(f"  {one['listeners']} listeners on this machine slow every load: end them")
         more = one["one more"]
         print(
             f"  one more deny: ours {more['ours'] * 1e3:.2f} ms, nft {more['nft'] * 1e3:.0f} ms "
