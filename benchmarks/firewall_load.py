@@ -9,10 +9,11 @@ namespace of its own (needs root, or unshare -Urn for small lists). Four ways, m
   ipset       `ipset restore` of one hash:net with timeouts, where ipset is installed
 
 then one more deny on top (apply of the changed policy, and `nft add element`), and the list
-replaced by one that differs in 1 % (apply, which sends the difference). Memory is the most that a process of its own held (ru_maxrss), its list read from a file as
-the others do; for ours also what the load added to an interpreter that has loaded a list of one
-entry (the daemon is there anyhow). Whoever listens to nf_tables on this machine, in any namespace
-(`nft monitor`, a daemon of ours), makes every load several times slower: that is said.
+replaced by one that differs in 1 % (apply, which sends the difference). Memory is the most that a
+process of its own held (ru_maxrss), its list read from a file as the others do; for ours also what
+the load added to an interpreter that has loaded a list of one entry (the daemon is there anyhow).
+Whoever listens to nf_tables on this machine, in any namespace (`nft monitor`, a daemon of ours),
+makes every load several times slower: that is said.
 """
 
 from __future__ import annotations
