@@ -137,7 +137,9 @@ def table(flows: Columns, names: Names, order: NDArray[np.intp] | None = None) -
     import pyarrow as pa
 
     def column(name: str) -> NDArray[Any]:
-        return flows[name] if order is None else flows[name][order]
+        values = flows[name]
+        # Many columns are 0 throughout, in whatever order.
+        return values if order is None or not values.any() else values[order]
 
     columns = {
         name: pa.array(column(name) // 1000).cast(pa.timestamp("us", "UTC"))
