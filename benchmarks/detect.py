@@ -114,7 +114,14 @@ def quality(data: Path) -> dict[str, Any]:
 
 
 def made(kind: str, seed: int) -> NDArray[np.void]:
-    """Return a second of traffic: benign clients, or a SYN flood with forged sources."""
+    """Return a second of traffic: benign clients, or a SYN flood with forged sources.
+
+    Of kind twice each source comes in two batches, with another port.
+    """
+    if kind == "twice":
+        flows = made("forged", seed // 2)
+        flows["resp_port"] = flows["resp_port"] ^ (seed % 2)
+        return flows
     dice = np.random.default_rng(seed)
     flows = empty_flows(BATCH)
     flows["start"] = (1000 + seed) * 10**9 + dice.integers(0, 10**9, BATCH)
@@ -159,8 +166,8 @@ def memory(addresses: int) -> dict[str, float]:
     tracemalloc.start()
     every = detectors()
     before = tracemalloc.get_traced_memory()[0]
-    for seed in range(addresses // BATCH):
-        flows = made("forged", seed)
+    for seed in range(2 * addresses // BATCH):
+        flows = made("twice", seed)
         for detector in every:
             detector.flows(flows, 1001.0 + seed / 100)
     held = tracemalloc.get_traced_memory()[0] - before
@@ -192,6 +199,7 @@ def main() -> None:
     found = quality(data)
     result = {
         "quality": found, "benign": cost("benign", 20), "forged": cost("forged", 20),
+        "twice": cost("twice", 20),
         "memory": memory(1_000_000),
     }  # fmt: skip
     lines = [
@@ -201,7 +209,7 @@ def main() -> None:
         *(f"- {one}" for one in found["missed"]), "", "Other findings:", "",
         *(f"- {one}" for one in found["others"]), "",
         f"benign traffic: {result['benign']}", f"forged sources: {result['forged']}",
-        f"memory: {result['memory']}",
+        f"forged sources that come twice: {result['twice']}", f"memory: {result['memory']}",
     ]  # fmt: skip
     say(result, lines)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name, slices
 from ipwatchd.detect.contact import probes, successes
+from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.names import Named
 from ipwatchd.detect.shape import Shape, shape, targets
 from ipwatchd.detect.sources import Growth, Sources
@@ -105,6 +106,7 @@ class PortScan(Rule):
         self._sources = Sources(
             _Contacts, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
         )
+        self._doorstep = Doorstep(settings.sources, self._quiet)
         self._named = Named(settings.sources)
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
@@ -113,9 +115,11 @@ class PortScan(Rule):
         for part in slices(flows, self._window // 2):
             failed, talked = probes(part), successes(part)
             numbers = targets(part)
-            tried = part[failed]
+            tried, aimed = part[failed], numbers[failed]
+            let = self._doorstep.let(tried, aimed)
+            tried, aimed = tried[let.rows], aimed[let.rows]
             groups = Groups(tried["orig_hi"], tried["orig_lo"])
-            self._note_failures(tried, numbers[failed], groups)
+            self._note_failures(tried, aimed, groups, let.held)
             self._note_successes(part[talked], numbers[talked])
             found += self._judge(tried, groups)
         self._sources.sweep(round(now * 1e9) - self._quiet)
@@ -138,6 +142,7 @@ class PortScan(Rule):
             "sources": len(self._sources),
             "targets": self._sources.weight,
             "sources_shed": self._sources.shed,
+            "one_target_flows": self._doorstep.waiting,
         }
 
     def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
@@ -160,14 +165,18 @@ class PortScan(Rule):
                 self._sources.weigh(record, record.size())
 
     def _note_failures(
-        self, flows: NDArray[np.void], numbers: NDArray[np.uint64], groups: Groups
-    ) -> None:
+        self, flows: NDArray[np.void], numbers: NDArray[np.uint64], groups: Groups,
+        held: NDArray[np.void],
+    ) -> None:  # fmt: skip
+        first = held[groups.order[groups.starts]] if len(flows) else held
         latest, earliest = groups.latest(flows["end"]), groups.earliest(flows["start"])
         tried = numbers[groups.order].tolist()
         hosts = (flows["resp_hi"][groups.order].tolist(), flows["resp_lo"][groups.order].tolist())
         for place, source in enumerate(groups.sources):
             begin, end = groups.bounds[place], groups.bounds[place + 1]
             record = self._active(source, latest[place], earliest[place])
+            if first[place]["flows"]:
+                _recall(record, first[place])
             record.flows += end - begin
             if len(record.failed) < self._kept:
                 record.failed.update(tried[begin : min(end, begin + self._kept)])
@@ -247,6 +256,14 @@ class PortScan(Rule):
             "window": self._window / 1e9,
             "direction": direction,
         }
+
+
+def _recall(record: _Contacts, held: np.void) -> None:
+    """Take over what the doorstep held: the first target."""
+    record.failed.add(int(held["target"]))
+    record.flows += int(held["flows"])
+    record.started = min(record.started, int(held["started"]))
+    record.sample.append((int(held["hi"]), int(held["lo"])))
 
 
 def _remember(

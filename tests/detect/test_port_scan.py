@@ -241,15 +241,34 @@ def test_tables_keep_their_bounds_and_replay_repeats(
     assert runs[0] == runs[1]
 
 
-def test_a_forged_source_a_packet_evicts_and_is_counted() -> None:
-    """An attacker with a new address each packet costs the oldest records, not memory."""
-    flows = empty_flows(5000)
-    flows["orig_lo"] = V4_PREFIX + np.arange(5000)
+def forged(count: int, port: int) -> NDArray[np.void]:
+    """Return a SYN each of so many sources to one port."""
+    flows = empty_flows(count)
+    flows["orig_lo"] = V4_PREFIX + np.arange(count)
     flows["resp_lo"] = V4_PREFIX | 1
     flows["proto"], flows["state"], flows["orig_packets"] = 6, STATES.index("S0"), 1
+    flows["resp_port"] = port
+    return flows
+
+
+def test_a_forged_source_a_packet_makes_no_record() -> None:
+    """An attacker with a new address each packet is counted and drives out nobody."""
     detector = PortScan(DetectSettings(sources=1000))
-    assert detector.flows(flows, 1.0) == []
-    assert detector.counters() == {"sources": 1000, "targets": 1000, "sources_shed": 4000}
+    assert detector.flows(forged(5000, 80), 1.0) == []
+    counters = detector.counters()
+    assert (counters["sources"], counters["sources_shed"]) == (0, 0)
+    assert counters["one_target_flows"] == 5000
+
+
+def test_sources_that_come_twice_evict_and_are_counted() -> None:
+    """With a second target each costs a record: the oldest go, memory stays."""
+    detector = PortScan(DetectSettings(sources=1000))
+    both = np.concatenate([forged(5000, 80), forged(5000, 81)])
+    assert detector.flows(both, 1.0) == []
+    counters = detector.counters()
+    assert (counters["sources"], counters["targets"]) == (1000, 2000)
+    assert counters["sources_shed"] == 4000
+    flows = both
     detector.flows(flows[:0], 1e6)
     assert detector.counters()["sources"] == 0
 

@@ -1,0 +1,92 @@
+"""Sources that tried one target so far, in whole columns: most never try a second.
+
+The attack that it stops: a sender that forges a new source for each packet would have a record made
+for each, and drive out those of real scanners. A source gets a record with its second target. A
+slot belongs to whoever came last: what a forger can overwrite is one target of a scanner's many.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from ipwatchd.detect.batch import address_hash
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["SLOT", "Doorstep", "Let"]
+
+SLOT: Final = np.dtype([
+    ("tag", "u8"), ("target", "u8"), ("hi", "u8"), ("lo", "u8"), ("started", "i8"), ("last", "i8"),
+    ("flows", "u4"), ("known", "?"),
+])  # fmt: skip
+"""A source (its hash), its one target and responder, when (epoch ns), and whether it went on."""
+_SLOTS_A_SOURCE: Final = 2
+
+
+class Let(NamedTuple):
+    """Which rows go on, and for each of these what the doorstep held of its source (SLOT)."""
+
+    rows: NDArray[np.bool_]
+    held: NDArray[np.void]
+
+
+class Doorstep:
+    """Two slots for each of `sources`, rounded up to a power of two; `quiet` in ns ends one."""
+
+    def __init__(self, sources: int, quiet: int) -> None:
+        size = 1 << (sources * _SLOTS_A_SOURCE - 1).bit_length()
+        self._slots = np.zeros(size, SLOT)
+        self._mask = np.uint64(size - 1)
+        self._quiet = quiet
+        self.waiting = 0
+        """Rows that were the first of their source and went no further."""
+
+    def let(self, flows: NDArray[np.void], targets: NDArray[np.uint64]) -> Let:
+        """Return the rows (FLOW) of sources that have tried a second target by now.
+
+        `held` has flows = 0 where the doorstep had nothing to hand on.
+        """
+        if not len(flows):
+            return Let(np.zeros(0, np.bool_), np.zeros(0, SLOT))
+        tags = address_hash(flows["orig_hi"], flows["orig_lo"])
+        order = np.argsort(tags, kind="stable")
+        sorted_tags, sorted_targets = tags[order], targets[order]
+        starts = np.flatnonzero(np.r_[True, sorted_tags[1:] != sorted_tags[:-1]])
+        counts = np.diff(np.r_[starts, len(order)])
+        first = order[starts]
+        group = np.zeros(len(starts), SLOT)
+        group["tag"], group["target"] = sorted_tags[starts], sorted_targets[starts]
+        group["hi"], group["lo"] = flows["resp_hi"][first], flows["resp_lo"][first]
+        group["last"] = np.maximum.reduceat(flows["end"][order], starts)
+        group["started"] = np.minimum.reduceat(flows["start"][order], starts)
+        group["flows"] = counts
+        several = np.minimum.reduceat(sorted_targets, starts) != np.maximum.reduceat(
+            sorted_targets, starts
+        )
+        goes_on, held = self._visit(group, several)
+        rows = np.zeros(len(order), np.bool_)
+        rows[order] = np.repeat(goes_on, counts)
+        handed = np.zeros(len(order), SLOT)
+        handed[order] = np.repeat(held, counts)
+        self.waiting += int(len(order) - rows.sum())
+        return Let(rows, handed[rows])
+
+    def _visit(
+        self, group: NDArray[np.void], several: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.bool_], NDArray[np.void]]:
+        """Return which groups go on, with what was held of them; note all of them."""
+        places = (group["tag"] & self._mask).astype(np.intp)
+        old = self._slots[places]
+        same = (old["tag"] == group["tag"]) & (group["last"] - old["last"] <= self._quiet)
+        goes_on = several | (same & (old["known"] | (old["target"] != group["target"])))
+        held = np.where(same & ~old["known"] & goes_on, old, np.zeros(1, SLOT))
+        fresh = group.copy()
+        stays = same & ~goes_on
+        fresh["flows"][stays] += old["flows"][stays]
+        fresh["started"][stays] = old["started"][stays]
+        fresh["known"] = goes_on
+        self._slots[places] = fresh
+        return goes_on, held
