@@ -38,6 +38,10 @@ _REASON_NAMES: Final = ("reason", "comment", "description", "sblid")
 _COLUMNS: Final = (
     "list", "network", "reason", "author", "created", "expires", "scope", "source", "ticket",
 )  # fmt: skip
+_AROUND: Final = re.compile(
+    r"\s*(?:(?:ip|range):)?(?:\[([0-9a-f:]{2,45})\](?::\d{1,5})?|(\d[\d./]{6,17})(?::\d{1,5})?)\s*",
+    re.ASCII | re.IGNORECASE,
+)
 _DURATION: Final = re.compile(r"(\d{1,6}(?:\.\d{1,9})?)(h|m|s)", re.ASCII)
 _UNITS: Final = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
@@ -96,6 +100,8 @@ class Reader:
 
     def __iter__(self) -> Iterator[Item]:
         for row in self._rows:
+            if _is_other(row.values):
+                continue
             try:
                 item, note = _item(row, self._now)
                 if not self._selectors and is_selector(item.network):
@@ -193,14 +199,14 @@ def export(
 def _item(row: Row, now: float) -> tuple[Item, str]:
     values = row.values
     if len(values) == 2 and "network" in values and "reason" in values:
-        network, note = canonical(str(values["network"])[:LINE])
+        network, note = _lenient(str(values["network"])[:LINE])
         return Item(row.line, network, clean(str(values["reason"] or ""))), note
     if "problem" in values:
         raise ValueError(values["problem"])
     name = _first(values, NETWORK_NAMES)
     if not name:
         raise ValueError(f"it names no network (looked for {', '.join(NETWORK_NAMES)})")
-    network, note = canonical(name[:LINE])
+    network, note = _lenient(name[:LINE])
     # Another program's `list` is not ours; our own files have a column `network`.
     own_list = str(values.get("list") or "") if "network" in values else ""
     if own_list and own_list not in LISTS:
@@ -209,12 +215,35 @@ def _item(row: Row, now: float) -> tuple[Item, str]:
         line=row.line,
         network=network,
         reason=clean(_first(values, _REASON_NAMES)),
-        expires=_time(values.get("expires")) or _duration(values.get("duration"), now),
+        expires=_time(values.get("expires"))
+        or _duration(values.get("duration") or values.get("expiration"), now),
         list=own_list,
         scope=str(values.get("scope") or "")[:32] if "network" in values else "",
         ticket=clean(str(values.get("ticket") or "")),
     )
     return item, note
+
+
+def _lenient(text: str) -> tuple[str, str]:
+    """Return a network as `canonical` does, also of what lists write around one, and say so."""
+    try:
+        return canonical(text)
+    except ValueError:
+        found = _AROUND.fullmatch(text.replace("[.]", "."))
+        if found is None:
+            raise
+        bare = next(filter(None, found.groups()))
+        return canonical(bare)[0], f"{text.strip()} is taken as {bare}"
+
+
+def _is_other(values: Mapping[str, Any]) -> bool:
+    """Tell CrowdSec's decisions that are no ban of an address."""
+    if "network" in values or not ("duration" in values or "expiration" in values):
+        return False
+    kind = str(values.get("type") or values.get("action") or "ban")
+    scope = str(values.get("scope") or "ip").lower()
+    simulated = str(values.get("simulated")).lower() == "true"
+    return kind != "ban" or scope not in {"ip", "range"} or simulated
 
 
 def _first(values: Mapping[str, Any], names: Iterable[str]) -> str:
@@ -243,6 +272,8 @@ def _duration(value: object, now: float) -> float:
     if not value:
         return 0.0
     text = str(value)[:64]
+    if text.startswith("-"):
+        return max(now - 1, 1.0)  # over already
     parts = _DURATION.findall(text)
     if "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration: write 4h or 3h59m10s")

@@ -33,8 +33,10 @@ _TWEETFEED_TYPES: Final = {"ip", "url", "domain", "md5", "sha256"}
 
 
 def is_stix(document: object) -> TypeGuard[Mapping[str, Any]]:
-    """Tell a STIX bundle."""
-    return isinstance(document, dict) and document.get("type") == "bundle"
+    """Tell a STIX bundle, or a TAXII envelope."""
+    return isinstance(document, dict) and (
+        document.get("type") == "bundle" or isinstance(document.get("objects"), list)
+    )
 
 
 def is_misp(document: object) -> TypeGuard[Mapping[str, Any]]:

@@ -6,8 +6,11 @@ refused as what it is, early.
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
+import re
+import zlib
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
@@ -21,6 +24,7 @@ from ipwatchd.lists.indicators import (
     tweetfeed_rows,
 )
 from ipwatchd.lists.script import is_script, script_rows
+from ipwatchd.records.network import SELECTORS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -30,9 +34,15 @@ __all__ = ["BYTES", "LINE", "NETWORK_NAMES", "READERS", "Row", "guess", "text_of
 BYTES: Final = 64 << 20
 JSON_BYTES: Final = 32 << 20  # decoded JSON takes some ten times its text
 LINE: Final = 2048
-NETWORK_NAMES: Final = ("network", "cidr", "value", "ip", "address", "prefix")
-_CHUNK: Final = 1 << 18
-"""Bytes of JSON lines decoded at a time: the interpreter's lock is held for no longer."""
+NETWORK_NAMES: Final = (
+    "network", "cidr", "value", "ip", "address", "prefix", "ip_address", "dst_ip", "src_ip",
+    "ip_prefix", "ipv6_prefix", "ipv4Prefix", "ipv6Prefix",
+)  # fmt: skip
+_HOLDERS: Final = ("list", "data", "new", "prefixes", "ipv6_prefixes")
+"""Under which name an object holds its list: MISP warning lists, CrowdSec's stream, clouds."""
+_QUAD: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
+_HEAD: Final = 1 << 16
+_GZIP: Final = b"\x1f\x8b"
 
 
 class Row(NamedTuple):
@@ -44,17 +54,29 @@ class Row(NamedTuple):
 
 def text_of(data: bytes | str) -> str:
     """Return a file as text; ValueError says what it is where that is no list."""
+    if isinstance(data, bytes) and data.startswith(_GZIP):
+        data = _unpacked(data)
     if len(data) > BYTES:
         raise ValueError(f"the file is over {BYTES} bytes: no list this program takes is so large")
-    text = data if isinstance(data, str) else data.decode("utf-8-sig", errors="replace")
-    start = text[:65536]
+    if isinstance(data, bytes):
+        code = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else ""
+        data = data.decode(code or "utf-8-sig", errors="replace")
+    start = data[:65536]
     if "\0" in start:
         raise ValueError("the file is binary (it holds NUL bytes), not a list in text")
     if not start.strip():
         raise ValueError("the file is empty: write a comment line where an empty list is meant")
     if start.lstrip().startswith("<"):
         raise ValueError("the file is a web page (HTML or XML), not a list: check its address")
-    return text
+    return data
+
+
+def _unpacked(data: bytes) -> bytes:
+    """Return what a gzip file holds, as far as one byte over the bound."""
+    try:
+        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(data, BYTES + 1)
+    except zlib.error as error:
+        raise ValueError(f"the file is a damaged gzip file ({error})") from None
 
 
 def guess(text: str) -> str:
@@ -66,19 +88,53 @@ def guess(text: str) -> str:
         return "nft"
     if is_tweetfeed(start.partition("\n")[0]):
         return "tweetfeed"
-    header = {name.strip() for name in start.partition("\n")[0].lower().split(",")}
-    return "csv" if len(header) > 1 and header & {*NETWORK_NAMES} else "plain"
+    header, _ = _header(text[:_HEAD])
+    return "csv" if len(header) > 1 and {*header} & {*NETWORK_NAMES} else "plain"
+
+
+def _header(text: str) -> tuple[list[str], int]:
+    """Return the names of the columns in the first line that is no comment, and the lines before.
+
+    One behind # counts where it names what it is for.
+    """
+    for number, line in enumerate(io.StringIO(text, newline=None)):
+        bare = line.strip().lstrip("#").lower()
+        names = [one.strip().strip('"') for one in bare.replace(";", ",").split(",")]
+        commented = line.lstrip().startswith("#")
+        if bare and (not commented or (len(names) > 1 and {*names} & {*NETWORK_NAMES})):
+            return names, number
+    return [], 0
 
 
 def _plain_rows(text: str) -> Iterator[Row]:
-    """Yield the first word of each line; #, ;, // and ! begin a comment, taken as the reason."""
-    for number, line in enumerate(io.StringIO(text), 1):
+    """Yield what each line names; #, ;, // and ! begin a comment, taken as the reason."""
+    for number, line in enumerate(io.StringIO(text, newline=None), 1):
         if len(line) > LINE:
             yield Row(number, {"problem": f"the line is over {LINE} characters"})
             continue
-        words, _, comment = _commented(line)
-        if words := words.strip():
-            yield Row(number, {"network": words.split()[0], "reason": comment.strip()})
+        said, _, comment = _commented(line)
+        if words := said.split():
+            network = words[0] if len(words) == 1 and "," not in said else _network(words)
+            if network:
+                yield Row(number, {"network": network, "reason": comment.strip()})
+
+
+def _network(words: list[str]) -> str:
+    """Return what the words of a line name: a range, a network with its mask, the first of them."""
+    if words[0] in {"create", "flush"}:  # `ipset save`
+        return ""
+    if words[0] == "add" and words[2:]:
+        words = words[2:]
+    first, second = words[0].partition(",")[0], words[1] if words[1:] else ""
+    if first.endswith(":") and first[:-1] in SELECTORS:
+        first = " ".join(words)
+    elif second == "-" and words[2:]:
+        first = f"{first}-{words[2]}"
+    elif second.startswith("255."):
+        first = f"{first}/{second}"
+    elif "/" not in first and _QUAD.fullmatch(second):
+        first = f"{first}-{second}"  # DShield's start and end
+    return first
 
 
 def _commented(line: str) -> tuple[str, str, str]:
@@ -90,16 +146,21 @@ def _commented(line: str) -> tuple[str, str, str]:
 
 
 def _csv_rows(text: str) -> Iterator[Row]:
+    names, before = _header(text)
+    lines = io.StringIO(text, newline=None)
+    head = [next(lines) for _ in range(before + 1)][-1]
     # A line over the bound is blanked, so that the numbers of the others stay right.
     reader = csv.DictReader(
-        (line if len(line) <= LINE else "?\n" for line in io.StringIO(text)), skipinitialspace=True
-    )
+        (line if len(line) <= LINE else "?\n" for line in lines), names, skipinitialspace=True,
+        delimiter=";" if head.count(";") > head.count(",") else ",",
+    )  # fmt: skip
     try:
-        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
         for row in reader:
-            yield Row(reader.line_num, {name: word for name, word in row.items() if name and word})
+            if not str(row.get(names[0]) or "").startswith("#"):
+                values = {name: word for name, word in row.items() if name and word}
+                yield Row(before + 1 + reader.line_num, values)
     except csv.Error as error:
-        yield Row(reader.line_num, {"problem": f"no CSV: {error}"})
+        yield Row(before + 1 + reader.line_num, {"problem": f"no CSV: {error}"})
 
 
 def _json_rows(text: str) -> Iterator[Row]:
@@ -144,8 +205,9 @@ def _elements(text: str) -> list[Any]:
             value = msgspec.json.Decoder().decode_lines(text)
         except (msgspec.DecodeError, RecursionError) as error:
             raise ValueError(f"the file is neither JSON nor JSON lines: {error}") from None
-    if isinstance(value, dict):
-        value = value.get("list", [value])
+    if isinstance(value, dict) and not is_stix(value) and not is_misp(value):
+        lists = [value[name] for name in _HOLDERS if isinstance(value.get(name), list)]
+        value = [one for some in lists for one in some] if lists else [value]
     found = value if isinstance(value, list) else [value]
     # What `cscli decisions list -o json` prints: alerts that hold their decisions.
     if found and isinstance(found[0], dict) and isinstance(found[0].get("decisions"), list):

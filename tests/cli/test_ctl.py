@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+import shutil
 import socket
 import subprocess
 import sys
@@ -90,20 +91,77 @@ def test_add_list_and_del(ctl: Callable[..., Done], state: Path) -> None:
     assert "not on the deny list" in again.err
 
 
-@pytest.mark.parametrize("kind", ["plain", "csv", "json"])
+@pytest.mark.parametrize("kind", ["plain", "csv", "json", "nft"])
 def test_export_is_what_import_reads(
-    ctl: Callable[..., Done], state: Path, tmp_path: Path, kind: str
+    ctl: Callable[..., Done], replayed: Path, state: Path, tmp_path: Path, kind: str
 ) -> None:
-    """What one folder exports another imports, in each format, network by network."""
-    for network in ("203.0.113.7", "198.51.100.0/24", "2001:db8::/48"):
-        ctl("--state", state, "deny", "add", network, "--reason", "scan, at night")
+    """What one folder exports another imports, in each format, told by its look."""
+    other = shutil.copytree(replayed, tmp_path / "other")
+    wanted = ("203.0.113.7/32", "198.51.100.0/24", "2001:db8::/48", "203.0.113.9-203.0.113.20",
+              "country:RU", "agent:maria")  # fmt: skip
+    for network in wanted:
+        ctl("--state", state, "deny", "add", network, "--reason", "scan, at night", "--ticket", "7")
     file = tmp_path / "list"
     file.write_text(ctl("--state", state, "deny", "export", "--format", kind).out)
-    done = ctl("--state", state, "allow", "import", file, "--reason", "moved", "--format", kind)
+    dry = ctl("--state", other, "deny", "import", file, "--reason", "moved", "--dry-run")
+    assert (dry.status, dry.out) == (0, "6 entries, 0 lines refused\n")
+    assert ctl("--state", other, "deny", "export").out == ""
+    done = ctl("--state", other, "deny", "import", file, "--reason", "moved")
     assert (done.status, done.err) == (0, "")
-    denied = json.loads(ctl("--state", state, "--json", "deny", "list").out)
-    allowed = json.loads(ctl("--state", state, "--json", "allow", "list").out)
-    assert {row["network"] for row in allowed} == {row["network"] for row in denied}
+    rows = json.loads(ctl("--state", other, "--json", "deny", "list").out)
+    assert {row["network"] for row in rows} == {*wanted}
+    assert {row["reason"] for row in rows} == {"scan, at night"}
+    assert {row.get("ticket") for row in rows} == ({None} if kind == "plain" else {"7"})
+    left = ctl("--state", other, "allow", "import", file, "--reason", "moved")
+    if kind != "plain":
+        assert "6 entries are for the deny list: left out" in left.err
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        ("deny preview 172.16.0.0/16 --since 7d", ["172.16.0.0/16: in the last 7d", "connections"]),
+        (
+            "deny preview 172.16.0.8-172.16.0.9",
+            ["172.16.0.8/31: in the last", "it meets the zone inside"],
+        ),
+        ("deny preview country:RU", ["country:RU: in the last 24h", "0 addresses"]),
+        ("deny preview agent:nobody", ["agent:nobody: in the last 24h", "0 addresses"]),
+        ("deny preview name:x.example", ["name:x.example: in the last 24h"]),
+        (f"deny why {SCANNER}", ["passes: no entry names it", "1. management", "4. else"]),
+        ("deny list nothing-like-it", []),
+    ],
+)
+def test_what_a_person_reads(
+    ctl: Callable[..., Done], replayed: Path, words: str, lines: list[str]
+) -> None:
+    """Previews of every kind and the rules in order, in words."""
+    done = ctl("--state", replayed, *words.split())
+    assert (done.status, done.err) == (0, "")
+    assert all(line in done.out for line in lines), done.out
+
+
+def test_a_list_is_paged_and_searched(ctl: Callable[..., Done], state: Path) -> None:
+    """A part of the text, a source, a number of entries; the rest is said to be there."""
+    for low in range(5):
+        ctl("--state", state, "deny", "add", f"203.0.113.{low}", "--reason", f"case {low}")
+    some = ctl("--state", state, "deny", "list", "--limit", "2", "--offset", "1", "--json")
+    assert [row["network"] for row in json.loads(some.out)] == ["203.0.113.1/32", "203.0.113.2/32"]
+    assert "more than 2" in some.err
+    found = json.loads(ctl("--state", state, "deny", "list", "case 3", "--json").out)
+    assert [row["network"] for row in found] == ["203.0.113.3/32"]
+    assert json.loads(ctl("--state", state, "deny", "list", "--source", "x", "--json").out) == []
+
+
+def test_fifty_megabytes_are_refused_before_they_are_sent(
+    ctl: Callable[..., Done], replayed: Path, tmp_path: Path
+) -> None:
+    """An import is bounded at the client: one sentence, and what to do instead."""
+    file = tmp_path / "garbage"
+    file.write_bytes(b"some words that are no address\n" * (50 * 1024 * 1024 // 31))
+    done = ctl("--state", replayed, "deny", "import", file, "--reason", "x")
+    assert (done.status, done.out) == (2, "")
+    assert "split it" in done.err
 
 
 def test_import_takes_good_lines_and_names_bad_ones(

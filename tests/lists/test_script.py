@@ -166,7 +166,8 @@ def _holds(listed: str, address: str) -> bool:
     ("text", "expected"),
     [
         (("table inet x {\n set a {\n elements = { 203.0.113.7, 203.0.113.9 timeout 1h "
-          'expires 30m\n comment "one, two" }\n }\n}\n'), [("203.0.113.7/32", 0.0), ("203.0.113.9/32", 1801.0)]),
+          'expires 30m\n comment "one, two" }\n }\n}\n'),
+         [("203.0.113.7/32", 0.0), ("203.0.113.9/32", 1801.0)]),
         ("add element inet x a { 203.0.113.0/24 }\n", [("203.0.113.0/24", 0.0)]),
         ("#!/usr/sbin/nft -f\ntable ip x { set y { elements = { 203.0.113.1-203.0.113.9 } } }",
          [("203.0.113.1-203.0.113.9", 0.0)]),

@@ -107,7 +107,7 @@ async def test_management_can_not_be_denied_by_accident(tmp_path: Path) -> None:
         with pytest.raises(LockOutError, match=r"10\.0\.0\.0/24, a management network"):
             await lists.add("deny", network, now=1.0, **WHO)
     with pytest.raises(LockOutError):
-        await lists.add("deny", "192.0.2.1", now=1.0, management=["192.0.2.0/24"], **WHO)
+        await lists.add("deny", "192.0.2.0/28", now=1.0, sessions=["192.0.2.1"], **WHO)
     forced = await lists.add("deny", "10.0.0.0/8", now=1.0, force=True, **WHO)
     assert "still passes" in forced.note
     assert not denied(lists, "10.0.0.7")
