@@ -5,13 +5,12 @@ Standard library and msgspec alone: `ipwatchctl` has to start in a blink.
 
 from __future__ import annotations
 
-import http.client
-import socket
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 import msgspec
 
+from ipwatchd.control.exchange import exchange
 from ipwatchd.control.messages import (
     AgentRow,
     Applied,
@@ -65,17 +64,6 @@ class Transport(Protocol):
         ...
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: str, timeout: float) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class SocketTransport:
     """HTTP over the daemon's Unix socket, one connection a call: safe from any thread."""
 
@@ -85,18 +73,13 @@ class SocketTransport:
 
     def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
         """Send one request; UnreachableError says which socket and what to do."""
-        connection = _UnixConnection(self._path, self._timeout)
         try:
-            connection.request(method, target, body, {"Content-Type": "application/json"})
-            response = connection.getresponse()
-            data = response.read(_MOST + 1)
-        except (OSError, http.client.HTTPException) as error:
+            answer = exchange(self._path, method, target, body, timeout=self._timeout, most=_MOST)
+        except OSError as error:
             raise UnreachableError(self._why(error)) from error
-        finally:
-            connection.close()
-        if len(data) > _MOST:
+        if len(answer.body) > _MOST:
             raise UnreachableError(f"{self._path} answered more than {_MOST} bytes: ask for less")
-        return response.status, data
+        return answer
 
     def _why(self, error: Exception) -> str:
         mend = "is ipwatchd running (systemctl status ipwatchd)? another socket: --socket PATH"
