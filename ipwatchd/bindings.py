@@ -20,7 +20,9 @@ __all__ = ["Bindings"]
 _REFRESH: Final = 10.0
 """Names and agents move; so often it is looked where to."""
 _SEEN: Final = 86_400.0
-"""An answer of DNS or a login older than this binds an address no more."""
+"""A login older than this binds an address no more, nor does an answer of DNS, whatever its TTL."""
+_SHORTEST: Final = 300.0
+"""An address stays bound so long whatever its TTL: programs go on with what they were told."""
 _MOST: Final = 1000
 """Addresses of one name or agent: whoever answers DNS can name addresses without end."""
 
@@ -71,5 +73,12 @@ class Bindings:
         return merge(network_ranges(self._stores.enricher.networks(key, word)))
 
     async def _moving(self, key: str, word: str, now: float) -> NDArray[np.void]:
-        addresses = await self._stores.history.addresses_of(key, word, now - _SEEN, _MOST)
+        history = self._stores.history
+        if key == "name":
+            answers = await history.answers_of(word, now - _SEEN, _MOST)
+            addresses = [*dict.fromkeys(
+                address for address, ts, ttl in answers if now < ts + max(ttl, _SHORTEST)
+            )][:_MOST]  # fmt: skip
+        else:
+            addresses = await history.addresses_of(key, word, now - _SEEN, _MOST)
         return merge(network_ranges(ipaddress.ip_network(one) for one in addresses))

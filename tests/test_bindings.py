@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ipwatchd.bindings import Bindings
 from ipwatchd.config import Config, GeoSettings
 from ipwatchd.records.address import address_array
@@ -61,7 +63,15 @@ async def test_a_name_is_what_dns_says_and_no_longer(tmp_path: Path) -> None:
         assert await bindings.refresh(11.0)
         assert _denied(stores, "203.0.113.77", "10.0.0.5") == [True, False]
         assert not await bindings.tick(12.0)
-        assert await bindings.tick(10.0 + 90_000.0)
+        assert not await bindings.tick(10.0 + 290.0)
+        assert await bindings.tick(10.0 + 310.0)
         assert _denied(stores, "203.0.113.77") == [False]
+        long = msgspec.structs.replace(answer, ts=400.0, ttl=3600, answers=("bad2.example", "::5"))
+        stores.history.add_events([long], 400.0)
+        await stores.history.flush(400.0)
+        assert await bindings.tick(3900.0)
+        assert _denied(stores, "::5") == [True]
+        assert await bindings.tick(4010.0)
+        assert _denied(stores, "::5") == [False]
     finally:
         await stores.close(100_000.0)

@@ -92,6 +92,39 @@ async def test_an_outside_scanner_is_denied_for_a_time(stores: Stores) -> None:
     assert any(event.kind == "response" for event in shown[1])
 
 
+async def test_whoever_comes_back_is_denied_for_longer(stores: Stores) -> None:
+    """An hour, four, sixteen: each time its end comes by itself; after long peace an hour again."""
+    pipeline, now = Pipeline(stores), NOW
+    for hours in (1, 4, 16):
+        await pipeline.settle([_finding(OUTSIDE, key=f"k{hours}", last_seen=now)], now)
+        (entry,) = stores.lists.entries("deny", now=now)
+        assert entry.expires == now + hours * 3600.0
+        again = await stores.lists.expire(entry.expires)
+        assert [one.network for one in again] == [f"{OUTSIDE}/32"]
+        now = entry.expires + 60.0
+    now += 91 * 86400.0
+    await pipeline.settle([_finding(OUTSIDE, key="later", last_seen=now)], now)
+    (entry,) = stores.lists.entries("deny", now=now)
+    assert entry.expires == now + 3600.0
+
+
+async def test_a_storm_of_findings_denies_so_many_a_minute(stores: Stores) -> None:
+    """What is over opens its incident, says there that nobody was denied, and is counted."""
+    limit = stores.config.incidents.denies_per_minute
+    pipeline = Pipeline(stores)
+    storm = [_finding(f"203.0.113.{low}", key=f"k{low}") for low in range(limit + 5)]
+    outcome = await pipeline.settle(storm, NOW)
+    assert len(outcome.incidents) == limit + 5
+    assert len(outcome.denied) == limit
+    assert pipeline.shed()["responses"] == 5
+    shown = await stores.incidents.show(outcome.incidents[-1].id)
+    assert shown
+    assert "not denied" in str([event.body for event in shown[1]])
+    more = await pipeline.settle([_finding("203.0.113.250", key="z", last_seen=NOW + 61)], NOW + 61)
+    assert len(more.denied) == 1
+    assert all(entry.expires for entry in stores.lists.entries("deny", now=NOW + 61))
+
+
 @pytest.mark.parametrize("subject", [INSIDE, ADMIN, "maria", "not/an/address"])
 async def test_who_is_never_denied_by_itself(stores: Stores, subject: str) -> None:
     """Ours, the management networks, and what is no address get an incident and no entry."""

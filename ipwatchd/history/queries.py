@@ -7,8 +7,11 @@ and from what is not sealed yet, through DuckDB.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from ipwatchd.history.archive import Names, table
 from ipwatchd.history.columns import Columns
@@ -231,6 +234,24 @@ class Queries(Tallies):
             (word, since, most),
         )
         return [str(_host(row[0])) for row in rows]
+
+    async def answers_of(self, name: str, since: float, most: int) -> list[tuple[str, float, int]]:
+        """Return what DNS answered for a name since then: address, when, TTL; the newest first.
+
+        Of at most so many answers.
+        """
+        rows = await self._rows(
+            "SELECT ts, body FROM event WHERE name = ? AND name <> '' AND ts >= ? AND kind = 'dns' "
+            "ORDER BY ts DESC LIMIT ?",
+            (name, since, most),
+        )
+        found = []
+        for ts, body in rows:
+            said = msgspec.json.decode(body)
+            for answer in said.get("answers", ()) if said.get("response") else ():
+                with contextlib.suppress(ValueError):  # another name on the way (CNAME)
+                    found.append((str(ipaddress.ip_address(answer)), float(ts), said.get("ttl", 0)))
+        return found
 
     async def _listed(self, name: str) -> list[Value]:
         """Return the networks that are on a list by its last change; selectors name none."""
