@@ -111,9 +111,11 @@ class Store:
 
     async def leases(self) -> list[Lease]:
         """Return what is known of each site's paging."""
-        query = "SELECT site, last_contact, lease, hand_over FROM sites ORDER BY site"
+        query = "SELECT site, last_contact, lease, hand_over, seq FROM sites ORDER BY site"
         return [
-            Lease(row["site"], row["last_contact"], row["lease"], bool(row["hand_over"]))
+            Lease(
+                row["site"], row["last_contact"], row["lease"], bool(row["hand_over"]), row["seq"]
+            )
             for row in await _rows(self._reader, query)
         ]
 

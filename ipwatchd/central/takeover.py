@@ -30,12 +30,16 @@ _SEVERITY: Final = {"P1": "critical", "P2": "high", "P3": "medium", "P4": "low",
 
 
 class Lease(NamedTuple):
-    """What the centre knows of a site's paging: last heard, for how long it pages by itself."""
+    """What the centre knows of a site's paging: last heard, for how long it pages by itself.
+
+    `seq` is its newest event here: as long as it stays, so do its incidents.
+    """
 
     site: str
     last_contact: float
     seconds: float
     hand_over: bool
+    seq: int = 0
 
 
 def is_away(lease: Lease, plan: Plan, now: float, begun: float) -> bool:

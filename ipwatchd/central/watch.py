@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from ipwatchd.central.store import Store
+    from ipwatchd.central.takeover import Lease
     from ipwatchd.config import CentralSettings
     from ipwatchd.incidents.plan import Plan
     from ipwatchd.records.finding import Finding
@@ -39,7 +40,8 @@ LOOK: Final = 1.0
 GRANT: Final = 60.0
 """Seconds for which a site may be quiet after the centre said that it pages for it."""
 SOURCES: Final = 15.0
-"""Seconds between two looks for one source at many sites: it reads all open incidents."""
+"""Seconds between two looks at incidents that did not change, and for one source at many sites:
+each reads them all."""
 ACKS: Final = 100
 KEPT: Final = 3600.0
 """Seconds for which an answer is offered to the site that it is for."""
@@ -61,6 +63,7 @@ class Watch:
         self._acks: dict[str, tuple[Acknowledged, ...]] = {}
         self._open: dict[str, Incident] = {}
         self._seen = -1
+        self._found: dict[str, tuple[int, float, list[Finding]]] = {}
         self.note = ""
 
     @classmethod
@@ -136,12 +139,20 @@ class Watch:
             if away:
                 wanted.append(silent(lease, now))
             if away or lease.hand_over:
-                held = await self._store.incidents(site=lease.site, limit=MOST)
-                wanted += taken_over(lease, held, plan, now)
+                wanted += await self._of_site(lease, plan, now)
         if abs(now - self._sources) >= SOURCES:
             self._sources = now
             wanted += same_source(await self._store.incidents(limit=MOST), plan, now)
         return wanted
+
+    async def _of_site(self, lease: Lease, plan: Plan, now: float) -> list[Finding]:
+        """Return what is to be paged of a site's incidents, looked at anew where they changed."""
+        seq, at, found = self._found.get(lease.site, (-1, 0.0, []))
+        if seq != lease.seq or not 0 <= now - at < SOURCES:
+            held = await self._store.incidents(site=lease.site, limit=MOST)
+            found = await asyncio.to_thread(taken_over, lease, held, plan, now)
+            self._found[lease.site] = (lease.seq, now, found)
+        return found
 
     async def _is_over(self, one: Incident, now: float) -> bool:
         """Tell whether what the centre pages for has ended: the site is back, or has answered."""

@@ -76,6 +76,10 @@ def _escalation(config: Config) -> Iterator[str]:
         yield "incidents.country: is empty: laws of the site's own country are not applied"
     plan = load_plan(config.escalation.plan)
     yield from of_plan(plan, time.time())
+    for one in plan.policies:
+        for kind in one.match.classes:
+            if kind not in policy.taxonomy.types():
+                yield f"escalation policy {one.id}: class {kind!r} is none of the taxonomy"
     for name, channel in plan.channels.items():
         for path in (channel.password_file, channel.secret_file, channel.url_file, channel.ca_file):
             if path and not Path(path).is_file():
