@@ -124,6 +124,7 @@ class Listener:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._open: dict[str, int] = {}
+        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="syslog", daemon=True)
 
@@ -171,12 +172,19 @@ class Listener:
                     self.ports[name] = server.sockets[0].getsockname()[1]
             self._ready.set()
             await self._stop.wait()
+            for writer in self._writers.values():
+                writer.close()
+            if self._writers:
+                await asyncio.wait(self._writers, timeout=HANDSHAKE_SECONDS / 2)
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         sender = _plain(writer.get_extra_info("peername")[0])
         if not self.senders.admits(sender) or not self._may_open(sender):
             writer.close()
             return
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - a handler runs in a task
+        self._writers[task] = writer
         self._open[sender] = self._open.get(sender, 0) + 1
         self.senders.counters.connections += 1
         try:
@@ -184,6 +192,7 @@ class Listener:
         except (FramingError, OSError, TimeoutError):
             self.senders.counters.broken += 1
         finally:
+            del self._writers[task]
             self._open[sender] -= 1
             if not self._open[sender]:
                 del self._open[sender]
