@@ -91,7 +91,11 @@ def test_the_archive_answers_as_the_definition_does(flows: np.ndarray, terms: li
     """The rows that DuckDB returns are those for which every term holds."""
     live = table(flows, Names(ZONES, (), {}))
     everything = read_flows([], live, [Where("1 = 1")], 100).rows
-    query = parse(" ".join(terms), T0)
+    try:
+        query = parse(" ".join(terms), T0)
+    except FilterError as error:  # since: after until: is told to the person who asks
+        assert "nothing lies between" in str(error)  # noqa: PT017 - one of many drawn
+        return
     found = read_flows([], live, [compile_filter(query, FLOWS, "flows")], 100).rows
     expected = [row for row in everything if all(holds(term, row) for term in query.terms)]
     assert sorted(map(str, found)) == sorted(map(str, expected))
