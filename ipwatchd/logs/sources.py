@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from datetime import UTC
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -41,7 +42,7 @@ def machine_zone() -> tzinfo:
 
 
 class LogSources:
-    """Reads what came since the last poll. Not for two threads at once; start and close once.
+    """Reads what came since the last poll. Start and close once.
 
     Raises RulesError where the rules can't be used, OSError where they can't be read. Positions
     are kept in `state_dir` (logs.json, journal.json), those of a poll by the poll after it, when
@@ -60,6 +61,9 @@ class LogSources:
         listening = settings.syslog.udp or settings.syslog.tcp or settings.syslog.tls
         self.listener = Listener(settings.syslog) if listening else None
         self._clocks: dict[str, Clock] = {}
+        # A poll runs on a thread; a reload may close meanwhile.
+        self._reading = threading.Lock()
+        self._closed = False
         self._events = 0
         self._problem = ""
 
@@ -71,7 +75,11 @@ class LogSources:
             self.listener.start()
 
     def read(self, now: float) -> list[LogEvent]:
-        """Return the events of what came since the last poll."""
+        """Return the events of what came since the last poll; none once it is closed."""
+        with self._reading:
+            return [] if self._closed else self._read(now)
+
+    def _read(self, now: float) -> list[LogEvent]:
         events = self.follower.read(now)
         if self.journal:
             self._save_cursor()
@@ -142,6 +150,8 @@ class LogSources:
 
     def close(self) -> None:
         """Keep the positions, once the last poll's events are kept, and let go of everything."""
+        with self._reading:
+            self._closed = True
         self.follower.close()
         if self.journal:
             self.journal.stop()

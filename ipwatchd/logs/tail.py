@@ -86,9 +86,18 @@ class Tail:
             rotated = self.path.with_name(self.path.name + ".1")
             if self._is_marked(rotated):
                 return self._take(rotated)
-            if not self._is_marked(self.path) and self._unpack():
+            if not self._goes_on(self.path) and self._unpack():
                 return True
         return self._take(self.path)
+
+    def _goes_on(self, path: Path) -> bool:
+        """Tell whether a file is the marked one: a new one may have got the old inode number."""
+        try:
+            with path.open("rb") as file:
+                head = file.read(self.mark.head_bytes)
+        except OSError:
+            return False
+        return self._is_marked(path) and _digest(head) == self.mark.head
 
     def _unpack(self) -> bool:
         """Open what was rotated away and compressed since, if it is the file of the mark."""
