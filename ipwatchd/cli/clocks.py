@@ -94,7 +94,7 @@ def regimes(client: Client, arguments: argparse.Namespace) -> int:
         return _json(rows)
     shown = [
         {**row, "duties": ", ".join(duty["id"] for duty in row["duty"]),
-         "force": row["not_in_force"] or f"since {row['valid_from']}"}
+         "force": row["not_in_force"].partition(": ")[2] or f"since {row['valid_from']}"}
         for row in rows
     ]  # fmt: skip
     columns = [

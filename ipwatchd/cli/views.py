@@ -210,8 +210,8 @@ def _escalation(status: Status) -> Iterator[str]:
     """Yield lines about pages that wait and the next clock, where there are any."""
     state = status.escalation
     if state.get("on"):
-        failed = f", {state['failed']} could not be handed over" if state.get("failed") else ""
-        yield f"pages      {state['unanswered']} incidents wait for an answer{failed}"
+        failed = f", not handed over: {state['failed']}" if state.get("failed") else ""
+        yield f"pages      waiting for an answer: {state['unanswered']}{failed}"
     if clock := state.get("next_clock"):
         left = float(clock["due"]) - status.now
         word = f"in {duration_text(left)}" if left >= 0 else f"{duration_text(-left)} over"
@@ -271,11 +271,24 @@ def print_incident(detail: IncidentDetail) -> None:
     print()
     for event in detail.timeline:
         body = "  ".join(
-            f"{key}={_words(value)}" for key, value in event["body"].items()
+            f"{key}={_words(value)}" for key, value in _said(event["body"])
             if isinstance(value, str | int | float) and value != ""
         )  # fmt: skip
         head = f"{when(event['time'])}  {event['actor']:<10} {event['kind']:<10}"
         say(f"{head} {body[:200]}")
+
+
+def _said(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+    """Yield what an event says; of a duty or notice within it what its line has room for."""
+    for key, value in body.items():
+        if key in {"obligation", "notice"} and isinstance(value, dict):
+            yield from ((name, value[name]) for name in ("id", "state", "stage") if value.get(name))
+            if value.get("due"):
+                yield "due", when(value["due"])
+        elif key == "pages":
+            yield "pages", ", ".join(f"{one['person'] or '-'} by {one['channel']}" for one in value)
+        else:
+            yield key, value
 
 
 _SHOWN: Final = 20

@@ -64,9 +64,7 @@ def pager_checks(live: Live) -> Iterator[Check]:
         note = "nobody is paged: name a file of people under [escalation] plan"
         yield Check(name="escalation", ok=True, note=note)
     else:
-        waits = (
-            f"{state['unanswered']} incidents wait for an answer, {state['sending']} pages to go"
-        )
+        waits = f"waiting for an answer: {state['unanswered']}, pages to go: {state['sending']}"
         if state["hushed"]:
             waits = "the centre pages in this site's place"
         yield Check(name="escalation", ok=not state["failed"], note=waits + _failed(state))
@@ -75,7 +73,7 @@ def pager_checks(live: Live) -> Iterator[Check]:
 
 
 def _failed(state: dict[str, Any]) -> str:
-    return f", {state['failed']} could not be handed over" if state["failed"] else ""
+    return f", not handed over: {state['failed']}" if state["failed"] else ""
 
 
 async def clock_checks(house: House, now: float) -> list[Check]:

@@ -53,7 +53,9 @@ class Draft(msgspec.Struct, frozen=True, kw_only=True):
 
 def local(seconds: float, zone: str) -> str:
     """Return a time as people of a zone write it, with its distance from UTC."""
-    return moment(seconds, zone or "UTC").strftime("%Y-%m-%d %H:%M %Z (UTC%z)")
+    when = moment(seconds, zone or "UTC")
+    # Not every zone has letters for a name, and few people know them all.
+    return when.strftime("%Y-%m-%d %H:%M %Z (UTC%z)" if when.utcoffset() else "%Y-%m-%d %H:%M UTC")
 
 
 def draft(incident: Incident, one: Obligation, policy: Policy, now: float) -> Draft:

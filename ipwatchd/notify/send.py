@@ -33,7 +33,15 @@ async def send(channel: Channel, message: Message) -> None:
     except TimeoutError:
         raise SendError(f"no answer within {channel.timeout:.0f} s") from None
     except (OSError, smtplib.SMTPException, ssl.SSLError, ValueError) as error:
-        raise SendError(f"{type(error).__name__}: {error}"[:300]) from error
+        where = channel.address or channel.host or channel.url_file or channel.url
+        raise SendError(f"{where}: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Return a sentence; connections refused name themselves, files the file."""
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, ssl.SSLError):
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def secret(path: str) -> str:

@@ -18,7 +18,7 @@ from ipwatchd.incidents.clocks import clocks, reconcile
 from ipwatchd.incidents.fold import fold
 from ipwatchd.incidents.notices import draft
 from ipwatchd.incidents.periods import Period, end_of, parse_period, year_end
-from ipwatchd.incidents.policy import load_policy, site_policy
+from ipwatchd.incidents.policy import load_policy, shipped, site_policy
 from ipwatchd.incidents.regimes import parse_client
 from ipwatchd.incidents.store import Incidents
 from ipwatchd.records.incident import Incident, Obligation, Report
@@ -439,8 +439,6 @@ def test_a_wrong_regime_is_refused_when_loaded(
     tmp_path: Path, change: tuple[bytes, bytes], why: str
 ) -> None:
     """The fault is named with the file, at the start and not when the clock should run."""
-    from ipwatchd.incidents.policy import shipped
-
     folder = tmp_path / "regimes"
     folder.mkdir()
     data = (shipped() / "regimes" / "gdpr.toml").read_bytes()
@@ -465,6 +463,19 @@ def test_every_shipped_regime_names_its_source() -> None:
         assert regime.checked >= dt.date(2026, 1, 1)
         assert all(duty.cite and duty.fields for duty in regime.duties)
         assert all(duty.within or duty.aim for duty in regime.duties)
+
+
+def test_the_example_of_a_client_is_one(tmp_path: Path) -> None:
+    """The file that the README shows loads beside the shipped ones, contract and all."""
+    lines = (shipped() / "clients" / "README.md").read_text().splitlines()
+    text = "\n".join(line[4:] for line in lines if line.startswith("    "))
+    (tmp_path / "clients").mkdir()
+    (tmp_path / "clients" / "acme.toml").write_text(text)
+    (client,) = load_policy(str(tmp_path)).clients
+    contract = client.contract()
+    assert contract is not None
+    assert contract.validity(dt.date(2026, 11, 21)) == ""
+    assert "ended on 2028-02-29" in contract.validity(dt.date(2028, 3, 1))
 
 
 def test_merging_keeps_the_earlier_awareness(finding: Callable[..., Any]) -> None:

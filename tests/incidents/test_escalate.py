@@ -25,7 +25,8 @@ from ipwatchd.incidents.bodies import (
 from ipwatchd.incidents.chain import START, after, link
 from ipwatchd.incidents.escalate import NEVER, is_answered, move, wake
 from ipwatchd.incidents.fold import apply, fold
-from ipwatchd.incidents.plan import Plan, parse_plan, warnings
+from ipwatchd.incidents.plan import Plan, load_plan, parse_plan, warnings
+from ipwatchd.incidents.policy import shipped
 from ipwatchd.incidents.schedule import gaps, on_call
 from ipwatchd.records.incident import Incident, IncidentEvent, Obligation
 from tests.incidents.plans import PLAN, plan
@@ -339,6 +340,12 @@ def test_a_wrong_plan_is_refused_when_loaded(old: str, new: str, why: str) -> No
     assert old in PLAN
     with pytest.raises(ValueError, match=why):
         parse_plan(PLAN.replace(old, new, 1).encode(), "e.toml")
+
+
+def test_the_example_is_a_plan_without_a_gap() -> None:
+    """What is shipped to be copied loads, and warns of nothing."""
+    path = shipped() / "escalation" / "escalation.toml"
+    assert list(warnings(load_plan(str(path)), NOON)) == []
 
 
 def test_a_p1_without_a_policy_has_the_catch_all() -> None:
