@@ -72,7 +72,7 @@ def _chosen(house: House, call: Call) -> Iterator[ListEntry]:
     """Yield the entries in force that source, service and match of the query let through."""
     source, service = call.query.get("source", ""), call.query.get("service", "")
     match, own = call.query.get("match", "").lower(), call.query.get("own", "") == "true"
-    for entry in house.stores.lists.each(_name(call), now=call.now):
+    for entry in house.stores.lists.each(_name(call), now=call.now, feeds=not own):
         if (
             (not source or entry.source == source)
             and (not service or entry.scope == service)
@@ -260,12 +260,12 @@ async def _script(house: House, call: Call) -> dict[str, Any]:
     lists, config = house.stores.lists, house.stores.config
     own = call.query.get("own", "") == "true"
     policy = lists.policy("enforce", config.firewall.management, now=call.now)
-    foreign = [one for one in lists.each(now=call.now) if one.source.startswith(_FOREIGN)]
-    if own and foreign:
+    if own:
         policy = await asyncio.to_thread(lists.own_policy, policy, now=call.now)
     kept = [
-        one for one in lists.each(now=call.now) if not own or not one.source.startswith(_FOREIGN)
-    ]
+        one for one in lists.each(now=call.now, feeds=not own)
+        if not own or not one.source.startswith(_FOREIGN)
+    ]  # fmt: skip
     text = await asyncio.to_thread(
         formats.script, policy, kept, site=config.site.name, now=call.now
     )

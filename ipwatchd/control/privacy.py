@@ -65,7 +65,13 @@ def _sections(who: Subject) -> dict[str, str]:
 
 async def _elsewhere(house: House, who: Subject, now: float) -> dict[str, Any]:
     """Return what other rooms hold of a subject: an erasure leaves these and names them."""
-    entries = [msgspec.to_builtins(one) for one in house.stores.lists.entries(now=now)]
+    lists = house.stores.lists
+    found = [*lists.each(now=now, feeds=False)]
+    if who.key:  # a feed has a million addresses and no names: asked for the one
+        held = lists.why(who.text, now)
+        some = (held.decided_by, *held.also)
+        found += [one for one in some if one and one.source.startswith("feed:")]
+    entries = [msgspec.to_builtins(one) for one in found]
     lines = await house.stores.audit.lines(_LINES)
     return {
         "entries": [one for one in entries if who.named_in(msgspec.json.encode(one).decode())],

@@ -62,6 +62,7 @@ class FeedKeeper:
         self._path = state_dir / "feeds.json"
         self._states = _read(self._path)
         self._busy = asyncio.Lock()
+        self._sizes = {name: lists.size(f"feed:{name}") for name in feeds}
         self.trouble = ""
         """Why the lists could not be written; empty where they could."""
         self._session: aiohttp.ClientSession | None = None
@@ -107,6 +108,10 @@ class FeedKeeper:
             if now >= state.next or now < state.tried - settings.every:
                 changed |= await self.refresh(name, now)
             changed |= await self._let_go(name, settings, now)
+        # Entries of a feed also end by themselves (CrowdSec's durations).
+        sizes = {name: self._lists.size(f"feed:{name}") for name in self._feeds}
+        changed |= sizes != self._sizes
+        self._sizes = sizes
         return changed
 
     async def refresh(self, name: str, now: float, *, force: bool = False) -> bool:

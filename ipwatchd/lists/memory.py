@@ -148,10 +148,10 @@ class Memory:
     def __len__(self) -> int:
         return len(self.entries) + self._starts[-1]
 
-    def all(self) -> Iterator[ListEntry]:
+    def all(self, *, feeds: bool = True) -> Iterator[ListEntry]:
         """Yield every entry: those that come line by line by number, then the feeds' by address."""
         yield from sorted(self.entries.values(), key=lambda entry: entry.id)
-        for source, feed in self.feeds.items():
+        for source, feed in self.feeds.items() if feeds else ():
             yield from feed.block.entries(source, feed.list)
 
     def may_be_allowed(self, network: str) -> bool:

@@ -348,9 +348,11 @@ class Lists:
         """Return the entries in force at `now`, of one list or both: see `each`."""
         return [*self.each(list, now=now)]
 
-    def each(self, list: str | None = None, *, now: float) -> Iterator[ListEntry]:
+    def each(
+        self, list: str | None = None, *, now: float, feeds: bool = True
+    ) -> Iterator[ListEntry]:
         """Yield the entries in force: those of line by line oldest first, then feed by feed."""
-        for entry in self._memory.all():
+        for entry in self._memory.all(feeds=feeds):
             if (list is None or entry.list == list) and (not entry.expires or entry.expires > now):
                 yield entry
 

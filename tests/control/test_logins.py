@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def utmp(kind: int, address: str) -> bytes:
-    """Return one record as utmp(5) has it."""
+def record(kind: int, address: str) -> bytes:
+    """Return an entry as utmp(5) lays it out."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     packed = socket.inet_pton(family, address).ljust(16, b"\0")
     return struct.pack(
@@ -35,7 +35,7 @@ def test_sessions_are_found_where_the_system_keeps_them(tmp_path: Path) -> None:
     (sessions / "5").write_text("UID=0\nSTATE=active\nREMOTE=0\n")
     (sessions / "6").write_text("UID=0\nSTATE=active\nREMOTE_HOST=a-name.example\n")
     records = (7, "198.51.100.3"), (8, "198.51.100.4"), (7, "2001:db8::3"), (7, "127.0.0.1")
-    (tmp_path / "utmp").write_bytes(b"".join(utmp(*one) for one in records) + b"half")
+    (tmp_path / "utmp").write_bytes(b"".join(record(*one) for one in records) + b"half")
     found = remote_logins("203.0.113.5 40000 203.0.113.1 22", tmp_path)
     assert found == ("192.0.2.7", "198.51.100.3", "2001:db8::3", "203.0.113.5")
     assert remote_logins("", tmp_path / "none") == ()

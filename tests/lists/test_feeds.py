@@ -153,6 +153,77 @@ async def test_force_takes_a_feed_that_shrank(tmp_path: Path) -> None:
     await lists.close()
 
 
+async def test_entries_that_end_by_themselves_are_news(tmp_path: Path) -> None:
+    """A decision of four hours is over after four hours; the kernel is told, the feed not asked."""
+    lists = await Lists.open(tmp_path)
+    path = tmp_path / "decisions.json"
+    path.write_text('[{"value":"203.0.113.7","duration":"4h"},{"value":"203.0.113.8"}]')
+    keeper = FeedKeeper({"one": FeedSettings(file=str(path), every=1e6)}, lists, tmp_path)
+    assert await keeper.step(1000.0)
+    assert not await keeper.step(2000.0)
+    assert await lists.expire(15_401.0) == []
+    assert [one.network for one in lists.entries(now=15_401.0)] == ["203.0.113.8/32"]
+    assert await keeper.step(15_402.0)
+    assert not await keeper.step(15_403.0)
+    await lists.close()
+
+
+async def test_a_new_lists_db_asks_for_everything_again(tmp_path: Path) -> None:
+    """What the keeper remembers of a feed counts for nothing where the lists don't have it."""
+    lists = await Lists.open(tmp_path)
+    async with publisher() as server:
+        server.body = lines(0, 100)
+        keeper = FeedKeeper({"bad": FeedSettings(url=server.url)}, lists, tmp_path)
+        await keeper.step(1000.0)
+        await keeper.close()
+        await lists.close()
+        for file in tmp_path.glob("lists.db*"):
+            file.unlink()
+        lists = await Lists.open(tmp_path)
+        keeper = FeedKeeper({"bad": FeedSettings(url=server.url)}, lists, tmp_path)
+        assert await keeper.refresh("bad", 2000.0)
+        assert [status for _, status in server.asked] == [200, 200]
+        assert lists.size("feed:bad") == 100
+        await keeper.close()
+    await lists.close()
+
+
+async def test_a_date_is_asked_back_and_a_redirect_followed(tmp_path: Path) -> None:
+    """A server without ETags is asked If-Modified-Since; one that redirects for ever is given up."""
+    lists = await Lists.open(tmp_path)
+    asked: list[str] = []
+
+    async def dated(request: web.Request) -> web.Response:
+        asked.append(request.headers.get("If-Modified-Since", ""))
+        if asked[-1]:
+            return web.Response(status=304)
+        stamp = {"Last-Modified": "Wed, 21 Oct 2026 07:28:00 GMT"}
+        return web.Response(body=lines(0, 10), headers=stamp)
+
+    async def moved(request: web.Request) -> web.Response:
+        where = "/dated" if request.path == "/once" else "/loop"
+        return web.Response(status=302, headers={"Location": where})
+
+    app = web.Application()
+    app.router.add_get("/dated", dated)
+    app.router.add_get("/{rest}", moved)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    feeds = {"a": FeedSettings(url=f"{url}/once", every=60), "b": FeedSettings(url=f"{url}/loop")}
+    keeper = FeedKeeper(feeds, lists, tmp_path)
+    await keeper.step(1000.0)
+    await keeper.step(1061.0)
+    assert asked == ["", "Wed, 21 Oct 2026 07:28:00 GMT"]
+    good, bad = keeper.status()
+    assert (good.entries, good.success, good.error) == (10, 1061.0, "")
+    assert "can't be fetched" in bad.error
+    await keeper.close()
+    await runner.cleanup()
+    await lists.close()
+
+
 async def test_a_bomb_of_zeros_is_cut_off(tmp_path: Path) -> None:
     """A small answer that unpacks to a hundred megabytes costs the bound, not the memory."""
     lists = await Lists.open(tmp_path)
