@@ -7,6 +7,7 @@ head that somebody noted elsewhere (`audit verify --head`) do.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -78,6 +79,7 @@ class Audit:
     def __init__(self, db: aiosqlite.Connection, head: Path) -> None:
         self._db = db
         self._head = head
+        self._lock = asyncio.Lock()
         self._looks: dict[tuple[str, str, str], float] = {}
 
     @classmethod
@@ -89,15 +91,17 @@ class Audit:
     async def write(
         self, actor: str, action: str, subject: str, *, now: float, detail: str = ""
     ) -> None:
-        """Append one line, durably."""
-        async with transaction(self._db):
-            seq, previous = await self._last()
-            line = AuditLine(seq + 1, now, actor, action, subject, detail)
-            link = _link(previous, line)
-            await self._db.execute("INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)", (*line, link))
-        part = self._head.with_name(f"{HEAD}.new")
-        part.write_text(f"{line.seq}:{link}\n", encoding="ascii")
-        os.replace(part, self._head)  # noqa: PTH105 - may lag after a power cut, never run ahead
+        """Append one line, durably; people who ask at the same time wait for each other."""
+        async with self._lock:
+            async with transaction(self._db):
+                seq, previous = await self._last()
+                line = AuditLine(seq + 1, now, actor, action, subject, detail)
+                link = _link(previous, line)
+                sql = "INSERT INTO audit VALUES (?, ?, ?, ?, ?, ?, ?)"
+                await self._db.execute(sql, (*line, link))
+            part = self._head.with_name(f"{HEAD}.new")
+            part.write_text(f"{line.seq}:{link}\n", encoding="ascii")
+            os.replace(part, self._head)  # noqa: PTH105 - may lag after a power cut, never run ahead
 
     async def look(
         self, actor: str, action: str, subject: str, *, now: float, detail: str = ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,17 @@ async def test_lines_come_back_newest_first(tmp_path: Path) -> None:
         (5, "maria", "10.0.0.4"),
         (4, "maria", "10.0.0.3"),
     ]
+    await audit.close()
+
+
+async def test_many_look_at_the_same_time(tmp_path: Path) -> None:
+    """Everybody's look is a line of the chain; nobody is refused because somebody else looks."""
+    audit = await Audit.open(tmp_path)
+    await asyncio.gather(
+        *(audit.write(f"user{n % 4}", "show", f"lab-{n}", now=100.0 + n) for n in range(40)),
+        *(audit.look(f"user{n % 4}", "list", f"page {n}", now=100.0 + n) for n in range(40)),
+    )
+    assert await audit.verify() == (80, 0, 0, (tmp_path / "audit.head").read_text().strip())
     await audit.close()
 
 
