@@ -284,7 +284,7 @@ class Archive:
         first = int(fields["start"].min()) // 1_000_000
         part = paths[0].with_name(f"{first}-{mark}{_TEMPORARY}")
         try:
-            _write(rows.take(order), part, merged=True)
+            _write(rows, part, merged=True, order=order)
             write_index(part, {name: fields[name][order] for name in _SORTED}, SMALL_GROUP)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -376,14 +376,17 @@ def _date(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
 
 
-def _write(rows: pa.Table, path: Path, *, merged: bool = False) -> None:
+def _write(
+    rows: pa.Table, path: Path, *, merged: bool = False, order: NDArray[np.intp] | None = None
+) -> None:
+    """Write rows, in an order or as they are, and sync them; a part at a time is put in order."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    level = _MERGED_LEVEL if merged else _LEVEL
-    few = _FEW if merged else []
+    level, few = (_MERGED_LEVEL, _FEW) if merged else (_LEVEL, [])
     with path.open("wb") as file:
-        pq.write_table(
-            rows, file, row_group_size=SMALL_GROUP if merged else ROW_GROUP, version="2.6",
+        writer = pq.ParquetWriter(
+            file, rows.schema, version="2.6",
             compression={
                 name: "NONE" if name in _RANDOM else "ZSTD" for name in rows.column_names
             },
@@ -395,8 +398,15 @@ def _write(rows: pa.Table, path: Path, *, merged: bool = False) -> None:
             bloom_filter_options=_BLOOM,
             write_statistics=_STATISTICS,
         )  # fmt: skip
+        with writer:
+            for at in range(0, len(rows), ROW_GROUP):
+                some = slice(at, at + ROW_GROUP)
+                part = rows[some] if order is None else rows.take(order[some])
+                writer.write_table(part, row_group_size=SMALL_GROUP if merged else ROW_GROUP)
         file.flush()
         os.fsync(file.fileno())
+    if merged:
+        pa.default_memory_pool().release_unused()
 
 
 def _sync(folder: Path) -> None:
