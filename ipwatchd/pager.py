@@ -43,6 +43,8 @@ LOOK: Final = 1.0
 """Seconds between two looks at the clock at most: it may be set back or ahead."""
 AGAIN: Final = 60.0
 """Seconds until an incident is looked at again that could not be written."""
+AT_ONCE: Final = 1_000
+"""Incidents looked at before the clock and the wish to stop are looked at again."""
 IN_A_ROW: Final = 10
 """Moves of one incident at one time; a plan that never comes to rest blocks nobody else."""
 ALL: Final = 10_000
@@ -61,6 +63,8 @@ class Pager:
         self._clock = clock
         self._key = key_of(state_dir)
         self._changed: dict[str, None] = {}
+        self._urgent: dict[str, None] = {}
+        """What of the changed is a P1: it does not wait behind a storm of others."""
         self._due: dict[str, float] = {}
         self._heap: list[tuple[float, str]] = []
         self._bell = asyncio.Event()
@@ -99,7 +103,7 @@ class Pager:
 
     def changed(self, incident: Incident) -> None:
         """Have an incident looked at; called when its events are on the disk."""
-        self._changed[incident.id] = None
+        (self._urgent if incident.priority == "P1" else self._changed)[incident.id] = None
         self._bell.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -140,20 +144,27 @@ class Pager:
         if now + BACK < self._looked:
             self._changed |= self._names
         self._looked = now
-        names = list(self._changed)
-        self._changed.clear()
         while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
             if self._due.get(name) == due:
                 del self._due[name]
-                names.append(name)
-        for name in dict.fromkeys(names):
-            try:
-                await self._escalate(name, now)
-            except (OSError, sqlite3.Error) as error:
-                # The incident can't be read now: its pages come when it can.
-                self.note = f"escalation: {sentence(error)}"
-                self._wake(name, now + AGAIN)
+                self._changed[name] = None
+        for _ in range(AT_ONCE):
+            waiting = self._urgent or self._changed
+            if not waiting:
+                return
+            await self._look_at(next(iter(waiting)), now)
+        self._bell.set()
+
+    async def _look_at(self, name: str, now: float) -> None:
+        self._urgent.pop(name, None)
+        self._changed.pop(name, None)
+        try:
+            await self._escalate(name, now)
+        except (OSError, sqlite3.Error) as error:
+            # The incident can't be read now: its pages come when it can.
+            self.note = f"escalation: {sentence(error)}"
+            self._wake(name, now + AGAIN)
 
     async def _escalate(self, name: str, now: float) -> None:
         incident = await self._incidents.incident(name)

@@ -230,3 +230,19 @@ async def test_a_storm_of_incidents_is_joined_and_loses_none(tmp_path: Path, box
         assert pager.status()["unanswered"] == 100
         rows = await site.log.list(limit=1000)
         assert all(one.paging and one.paging.pages for one in rows)
+
+
+async def test_a_p1_does_not_wait_behind_a_storm_of_others(tmp_path: Path, box: Box) -> None:
+    """What came last and is urgent is looked at first."""
+    site = Site(tmp_path, box)
+    site.log = await Incidents.open(tmp_path, "manila", IncidentSettings())
+    pager = Pager(site.settings, site.log, tmp_path, lambda: site.now)
+    for number in range(30):
+        await site.log.finding(finding(number, severity="medium", evidence={}), site.now)
+    await site.log.finding(finding(99), site.now)
+    await pager.look(site.now)
+    paged = [event.incident for event in await site.log.after(0, 1000) if event.kind == "paged"]
+    assert paged[0] == "MANILA-000031"
+    assert len(paged) == 31
+    await pager.outbox.close()
+    await site.log.close()
