@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipwatchd.lists.compile import network_ranges, overlaps
 from ipwatchd.records.entry import LISTS
-from ipwatchd.records.network import is_selector
+from ipwatchd.records.network import is_selector, network_ends
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Sequence
@@ -82,10 +82,24 @@ def admit(
     if max(map(len, (entry.reason, entry.author, entry.ticket, entry.source))) > TEXT:
         raise ValueError(f"a text of the entry for {entry.network} is over {TEXT} characters")
     _admit_times(entry, now)
-    if entry.network.endswith("/0") and not force:
+    if not force and _is_huge(entry.network):
+        much = "every address" if entry.network.endswith("/0") else "half of all addresses"
         raise ValueError(
-            f"{entry.network} is every address there is: name a smaller network, or use --force"
+            f"{entry.network} is {much} there is: name a smaller network, or use --force"
         )
+
+
+def _is_huge(network: str) -> bool:
+    """Tell /0, /1 and ranges as large: two of them, or one that leaves an address out, are all."""
+    if network.endswith(("/0", "/1")):
+        return True
+    if "-" not in network:
+        return False
+    ends = network_ends(network)
+    if ends is None:
+        return False
+    hosts = (ends[1][0] - ends[0][0] << 64) + ends[1][1] - ends[0][1] + 1
+    return hosts >= 1 << (127 if ":" in network else 31)
 
 
 def _admit_times(entry: ListEntry, now: float) -> None:

@@ -168,6 +168,12 @@ async def test_entries_that_end_by_themselves_are_news(tmp_path: Path) -> None:
     await lists.close()
 
 
+def _forget(folder: Path) -> None:
+    """Lose the lists, as a restored backup may."""
+    for file in folder.glob("lists.db*"):
+        file.unlink()
+
+
 async def test_a_new_lists_db_asks_for_everything_again(tmp_path: Path) -> None:
     """What the keeper remembers of a feed counts for nothing where the lists don't have it."""
     lists = await Lists.open(tmp_path)
@@ -177,8 +183,7 @@ async def test_a_new_lists_db_asks_for_everything_again(tmp_path: Path) -> None:
         await keeper.step(1000.0)
         await keeper.close()
         await lists.close()
-        for file in tmp_path.glob("lists.db*"):
-            file.unlink()
+        _forget(tmp_path)
         lists = await Lists.open(tmp_path)
         keeper = FeedKeeper({"bad": FeedSettings(url=server.url)}, lists, tmp_path)
         assert await keeper.refresh("bad", 2000.0)
@@ -189,7 +194,7 @@ async def test_a_new_lists_db_asks_for_everything_again(tmp_path: Path) -> None:
 
 
 async def test_a_date_is_asked_back_and_a_redirect_followed(tmp_path: Path) -> None:
-    """A server without ETags is asked If-Modified-Since; one that redirects for ever is given up."""
+    """A server without ETags is asked If-Modified-Since; one that redirects for ever is left."""
     lists = await Lists.open(tmp_path)
     asked: list[str] = []
 

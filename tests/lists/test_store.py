@@ -78,6 +78,9 @@ async def test_the_same_again_renews_and_says_so(tmp_path: Path) -> None:
     [
         ("0.0.0.0/0", {}, "every address"),
         ("::/0", {}, "every address"),
+        ("0.0.0.0/1", {}, "half of all"),
+        ("0.0.0.0-255.255.255.254", {}, "half of all"),
+        ("::-ffff:ffff::", {}, "half of all"),
         ("203.0.113.7", {"expires": 50.0}, "before it began"),
         ("203.0.113.7", {"expires": float("nan")}, "no time"),
         ("203.0.113.7", {"expires": 1e30}, "no time"),
