@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
+import subprocess
+import sys
+import time
 from typing import TYPE_CHECKING, Final
 
 import pytest
@@ -208,3 +212,92 @@ def test_a_flood_is_read_in_parts(log: Path, tmp_path: Path) -> None:
         got += more
     assert got.count("b") == count
     assert got.count("a") == got.count("c") == 1
+
+
+@pytest.mark.parametrize("name", ["auth.log.1.gz", "auth.log.2.gz", "auth.log-20261121.gz"])
+def test_what_was_rotated_and_packed_while_nobody_read_is_read_to_its_end(
+    log: Path, tmp_path: Path, name: str
+) -> None:
+    """A restart finds the rest of the old file in its gzip, then goes on with the new one."""
+    state = tmp_path / "logs.json"
+    first = Follower([log], state=state)
+    before = users(first)
+    first.close()
+    add(log, line("late"))
+    (tmp_path / "other.log.1.gz").write_bytes(gzip.compress(line("stranger").encode()))
+    (tmp_path / name).write_bytes(gzip.compress(log.read_bytes()))
+    log.unlink()
+    add(log, line("fresh"))
+    second = Follower([log], state=state)
+    assert before + users(second) == [*before, "late", "fresh"]
+    second.close()
+
+
+def test_a_bomb_in_place_of_an_old_log_is_cut(
+    log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What unpacks without end is read up to a bound, broken gzip not at all."""
+    monkeypatch.setattr("ipwatchd.logs.tail._UNPACKED", 1 << 20)
+    state = tmp_path / "logs.json"
+    first = Follower([log], state=state)
+    users(first)
+    first.close()
+    old = log.read_bytes()
+    log.unlink()
+    (tmp_path / "auth.log.1.gz").write_bytes(b"\x1f\x8bbroken")
+    (tmp_path / "auth.log.2.gz").write_bytes(gzip.compress(old + b"\n" * (64 << 20)))
+    add(log, line("fresh"))
+    second = Follower([log], state=state)
+    assert users(second) == ["fresh"]
+    assert second.counters.bytes < 2 << 20
+    second.close()
+
+
+CHILD: Final = """
+import sys, time
+from pathlib import Path
+from ipwatchd.logs import Follower
+follower = Follower([sys.argv[1]], state=Path(sys.argv[2]))
+with open(sys.argv[3], "a", buffering=1) as out:
+    while True:
+        for event in follower.read(time.time()):
+            out.write(event.user + "\\n")
+        time.sleep(0.005)
+"""
+
+
+def test_a_kill_loses_no_line(tmp_path: Path) -> None:
+    """Killed again and again between lines, a follower repeats some of them and loses none."""
+    log, state, out = (tmp_path / name for name in ("auth.log", "logs.json", "out"))
+    log.touch()
+    sent = 0
+    for _ in range(3):
+        command = [sys.executable, "-c", CHILD, str(log), str(state), str(out)]
+        with subprocess.Popen(command) as child:
+            want = sent + 60
+            end = time.monotonic() + 20
+            while time.monotonic() < end:
+                if sent < want:
+                    add(log, line(f"user{sent}"))
+                    sent += 1
+                elif out.exists() and f"user{want - 1}\n" in out.read_text(encoding="utf-8"):
+                    break
+                time.sleep(0.002)
+            add(log, line(f"user{sent}"))
+            sent += 1
+            child.kill()
+    last = Follower([log], state=state)
+    got = set(out.read_text(encoding="utf-8").split()) | set(users(last))
+    assert got == {f"user{number}" for number in range(sent)}
+    last.close()
+
+
+def test_a_stamp_of_the_future_is_now(log: Path) -> None:
+    """A line that claims to be of tomorrow is of now, counted and told with the source's name."""
+    follower = Follower([log], state=None)
+    users(follower)
+    add(log, line("early").replace("19:00:01", "23:30:00"))
+    (event,) = follower.read(NOW)
+    assert event.ts == NOW
+    assert follower.clocks[str(log)].clamped == 1
+    follower.close()
