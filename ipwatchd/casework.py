@@ -10,7 +10,7 @@ import ipaddress
 import sqlite3
 import zipfile
 from collections import deque
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
@@ -25,10 +25,15 @@ from ipwatchd.records.incident import Exhibit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
+    from ipwatchd.config import Config
+    from ipwatchd.enrich import Enricher
+    from ipwatchd.history import History
+    from ipwatchd.incidents import Incidents
     from ipwatchd.incidents.bodies import Body
+    from ipwatchd.lists import Lists
     from ipwatchd.records.incident import Incident, Report
-    from ipwatchd.stores import Stores
 
 __all__ = ["ACTOR", "Casework"]
 
@@ -44,10 +49,21 @@ LOOK_BACK: Final = "24h"
 CLAIMS: Final = 10
 
 
+class Shelf(Protocol):
+    """What casework takes out of a state folder (`stores.Stores`)."""
+
+    config: Config
+    state_dir: Path
+    incidents: Incidents
+    history: History
+    lists: Lists
+    enricher: Enricher
+
+
 class Casework:
     """Works on the incidents of one state folder."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Shelf) -> None:
         self._stores = stores
         most = stores.config.intake.keep_bytes
         self.reports = Keep(stores.state_dir / "reports", most)

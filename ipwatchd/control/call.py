@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from ipwatchd.records.duration import parse_duration
 
-if TYPE_CHECKING:
-    from ipwatchd.control.house import House
-
-__all__ = [
-    "ROLES", "Call", "ForbiddenError", "Handler", "NotFoundError", "Peer", "UnavailableError",
-]  # fmt: skip
+__all__ = ["ROLES", "Call", "ForbiddenError", "NotFoundError", "Peer", "UnavailableError"]
 
 ROLES: Final = ("none", "viewer", "operator", "admin")
 _MOST_ROWS: Final = 10_000
@@ -74,6 +68,3 @@ class Call(NamedTuple):
         """Refuse where what is asked needs more than the route does."""
         if ROLES.index(self.peer.role) < ROLES.index(role):
             raise ForbiddenError(self.peer, role)
-
-
-Handler = Callable[["House", Call], Awaitable[object]]

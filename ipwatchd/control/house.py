@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ipwatchd.control.exports import Exports
 from ipwatchd.control.messages import Rates
+from ipwatchd.control.open_exports import Exports
 
 if TYPE_CHECKING:
     from ipwatchd.capture import Source

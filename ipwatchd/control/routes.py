@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
@@ -33,7 +34,6 @@ from ipwatchd.control.call import (
     ROLES,
     Call,
     ForbiddenError,
-    Handler,
     NotFoundError,
     Peer,
     UnavailableError,
@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 __all__ = ["ROUTES", "Route", "dispatch", "match"]
 
 _LOG: Final = logging.getLogger(__name__)
+Handler = Callable[["House", Call], Awaitable[object]]
 
 
 class Route(NamedTuple):
