@@ -224,7 +224,7 @@ def _paged(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     if body.cause or old is None:
         old = Paging(
             policy=body.policy, cause=body.cause, priority=body.priority, begun=event.time,
-            stepped=event.time, raised=(*raised, body.cause)[-LISTED:],
+            stepped=event.time, raised=tuple(dict.fromkeys((*raised, body.cause)))[-LISTED:],
             count=old.count if old else 0,
         )  # fmt: skip
     moved = (old.step, old.round) != (body.step, body.round) or not old.pages
