@@ -18,6 +18,7 @@ from ipwatchd.config import IncidentSettings
 from ipwatchd.config.settings import EscalationSettings
 from ipwatchd.incidents import Incidents
 from ipwatchd.pager import Pager
+from ipwatchd.records.exchange import Acknowledged
 from ipwatchd.records.finding import Finding
 from tests.incidents.plans import PLAN
 
@@ -215,6 +216,33 @@ async def test_a_bad_plan_keeps_the_last_good_one(tmp_path: Path, box: Box) -> N
         assert re.search(r"escalation.toml:\d+", pager.note)
         await site.log.finding(finding(), site.now)
         await box.arrived.wait()
+
+
+async def test_what_was_answered_at_the_centre_is_taken_once(tmp_path: Path, box: Box) -> None:
+    """It answers the run that goes on, or the first that never began; older ones answer nothing."""
+    site = Site(tmp_path, box)
+    site.log = await Incidents.open(tmp_path, "manila", IncidentSettings())
+    pager = Pager(site.settings, site.log, tmp_path, lambda: site.now)
+    pager.hush(hushed=True)
+    pager.lease = lambda _: True
+    await site.log.finding(finding(), site.now)
+    await pager.look(site.now)
+    told = [Acknowledged("MANILA-000001", "cho", NOW + 5), Acknowledged("MANILA-000009", "x", NOW)]
+    await pager.take_acks(told)
+    await pager.take_acks(told)
+    events = await site.log.after(0, 100)
+    assert [event.kind for event in events].count("acked") == 1
+    pager.lease = lambda _: False
+    await pager.look(site.now)
+    assert not [event for event in await site.log.after(0, 100) if event.kind == "paged"]
+    site.now += 1800
+    await pager.look(site.now)
+    await pager.take_acks(told)
+    kinds = [event.kind for event in await site.log.after(0, 100)]
+    assert kinds.count("paged") == 1
+    assert kinds.count("acked") == 1
+    await pager.outbox.close()
+    await site.log.close()
 
 
 async def test_a_storm_of_incidents_is_joined_and_loses_none(tmp_path: Path, box: Box) -> None:
