@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 __all__ = ["SECTIONS", "box", "casefile"]
 
 _DONE: Final = "✓"
+_DUTY: Final = {
+    "pending": "warn", "possible": "warn", "late": "bad", "met": "good", "met-late": "bad",
+}  # fmt: skip
+"""State of a duty → what it means; the others are quiet."""
 _HASH: Final = 16
 """Digits of a hash that are shown: enough to tell two exhibits apart."""
 
@@ -64,16 +68,37 @@ def _steps(incident: Mapping[str, Any], cells: int, context: Context) -> Iterato
 def _duties(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
     for duty in incident.get("obligations", ()):
         due, done = duty.get("due", 0.0), duty.get("done", 0.0)
-        late = bool(due) and (done or context.now) > due
-        state = "met" if done else "late" if late else "due"
-        moment = quantity.moment(done or due, context.zone) if done or due else "at once"
-        left = "" if done or not due or late else f" (in {quantity.age(context.now, due)})"
-        meaning = "bad" if late else "good" if done else "warn"
+        state = said(duty.get("state")) or ("met" if done else "pending")
+        if state == "pending" and due and context.now > due:
+            state = "late"
+        meaning = _DUTY.get(state, "quiet")
+        moment = quantity.moment(done or due, context.zone) if done or due else "no time set"
+        left = f" (in {quantity.age(context.now, due)})" if state == "pending" and due else ""
+        sign = CROSS if meaning == "bad" else _DONE if meaning == "good" else "·"
         yield [
-            Piece(f" {CROSS if late else _DONE if done else '·'} {fit(state, 5)}", meaning),
+            Piece(f" {sign} {fit(state, 9)} ", meaning),
             Piece(fit(said(duty.get("title") or duty.get("id")), max(cells // 2, 20))),
-            Piece(f"{moment}{left}", "quiet"),
+            Piece(f" {moment}{left}", "quiet"),
         ]
+
+
+def _pages(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
+    del cells
+    paging = incident.get("paging") or {}
+    for page in paging.get("pages", ()):
+        state = said(page.get("state")) or "on its way"
+        meaning = {"delivered": "good", "failed": "bad"}.get(state, "warn")
+        why = f"  {said(page.get('why'))}" if page.get("why") else ""
+        yield [
+            Piece(f" {fit(state, 10)} ", meaning),
+            Piece(f"{said(page.get('person'))} by {said(page.get('channel'))}"),
+            Piece(f"  {quantity.moment(page.get('time'), context.zone)}{why}", "quiet"),
+        ]
+    if paging.get("acks"):
+        names = ", ".join(said(name) for name in paging["acks"])
+        yield [Piece(f" acknowledged by {names}", "good")]
+    elif paging.get("pages") and not paging.get("over"):
+        yield [Piece(" nobody has acknowledged it yet", "warn")]
 
 
 def _responses(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
@@ -102,6 +127,7 @@ def _taken(incident: Mapping[str, Any], cells: int, context: Context) -> Iterato
 
 SECTIONS: Final[Mapping[str, Callable[[Mapping[str, Any], int, Context], Iterator[Line]]]] = {
     "what is known": _judged, "steps": _steps, "duties and their clocks": _duties,
+    "pages": _pages,
     "responses": _responses, "evidence taken": _taken,
 }  # fmt: skip
 """Title → what writes it, in the order of the page."""

@@ -153,6 +153,25 @@ def test_late_duties_are_told_from_those_that_are_due() -> None:
     lines = casefile(incident, 100, Context(now, UTC))
     text = ["".join(piece.text for piece in line) for line in lines]
     assert "late" in text[2]
-    assert "due" in text[3]
+    assert "pending" in text[3]
     assert "(in 2h)" in text[3]
     assert "met" in text[4]
+
+
+def test_pages_say_how_they_stand() -> None:
+    """A page that failed says why; without an acknowledgement that is said too."""
+    paging: dict[str, Any] = {
+        "pages": [
+            {"number": 1, "time": 5.0, "person": "ana", "channel": "mail", "state": "failed",
+             "why": "refused"},
+            {"number": 2, "time": 6.0, "person": "ben", "channel": "hook"},
+        ],
+    }  # fmt: skip
+    waiting = casefile({"paging": paging}, 100, Context(10.0, UTC))
+    text = ["".join(piece.text for piece in line) for line in waiting]
+    assert "failed" in text[2]
+    assert "refused" in text[2]
+    assert "on its way" in text[3]
+    assert "nobody has acknowledged" in text[4]
+    acked = casefile({"paging": {**paging, "acks": ["ana"]}}, 100, Context(10.0, UTC))
+    assert "acknowledged by ana" in "".join(piece.text for piece in acked[-1])
