@@ -40,6 +40,8 @@ from ipwatchd.records.finding import Finding
 from ipwatchd.stores import Stores
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import numpy as np
 
 
@@ -64,9 +66,9 @@ class Timed:
         self._enforcement.hasten(address, now)
         self.held = time.perf_counter()
 
-    def recall(self, now: float) -> None:
+    def recall(self, addresses: Iterable[str], now: float) -> None:
         """Take back."""
-        self._enforcement.recall(now)
+        self._enforcement.recall(addresses, now)
 
 
 def finding(address: str, now: float) -> Finding:

@@ -23,7 +23,7 @@ from ipwatchd.pace import Pace
 from ipwatchd.records.entry import MODES
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
     from pathlib import Path
 
     from ipwatchd.bindings import Bindings
@@ -238,11 +238,11 @@ class Enforcement:
             with contextlib.suppress(OSError):  # the entry comes by the way of all entries
                 self._firewall.hasten(network_ranges([address]), now)
 
-    def recall(self, now: float) -> None:
+    def recall(self, addresses: Iterable[str], now: float) -> None:
         """Take back what was hastened and became no entry."""
         if not self._busy.locked():
             with contextlib.suppress(OSError):  # it ends by itself
-                self._firewall.recall(now)
+                self._firewall.recall(network_ranges(addresses), now)
 
     def notes(self) -> dict[str, str]:
         """Return what is wrong now, a sentence a part."""

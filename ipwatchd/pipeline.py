@@ -61,7 +61,7 @@ class Pipeline:
         self.roster_fault = ""
         """Why the roster can't be used; empty when it can."""
         self.detectors = self._build()
-        self.presence = Presence(self._roster)
+        self.presence = stores.presence = Presence(self._roster)
         self.silenced = Silenced(stores.config.detect.expected)
         self._baselines = stores.state_dir / "baselines.bin"
         self.unlearned = load_baselines(self._baselines, self.detectors)
@@ -76,6 +76,8 @@ class Pipeline:
         self.responses_shed = 0
         self.enforcement: Enforcement | None = None
         """Who denies in the kernel while an entry is on its way to the disk; None: nobody."""
+        self._foreseen: set[str] = set()
+        """Whom the kernel denies without an entry, in this step."""
         self._denials: dict[str, deque[float]] = {}
         self.echoes = 0
         """Contacts with an address that were but the answer to our denying it."""
@@ -189,6 +191,7 @@ class Pipeline:
         """Hand the findings that wait to the incidents, each exactly once."""
         while self._waiting:
             finding = self._waiting[0]
+            await self._foresee(finding, now)
             try:
                 incident = await self.stores.incidents.finding(finding, now)
             except OSError:
@@ -208,6 +211,30 @@ class Pipeline:
         while self._unanswered:
             await self._respond(*self._unanswered[0], now, outcome)
             self._unanswered.popleft()
+        if self._foreseen and self.enforcement:
+            self.enforcement.recall(self._foreseen, now)
+        self._foreseen.clear()
+
+    async def _foresee(self, finding: Finding, now: float) -> None:
+        """Deny in the kernel whom the response to a new incident will deny, before the disk has it.
+
+        What becomes no entry after all is taken back; while nothing can be written it stands for
+        the kernel's minute.
+        """
+        settings = self.stores.config.incidents
+        if self.enforcement is None or finding.rule not in settings.auto_deny:
+            return
+        waiting = len(self._foreseen)
+        if not self._deniable(finding.subject) or not self._room(finding.rule, now, waiting):
+            return
+        if await self.stores.incidents.opens(finding, now):
+            self.enforcement.hasten(finding.subject, now)
+            self._foreseen.add(finding.subject)
+
+    def _deniable(self, subject: str) -> bool:
+        """Tell whether a response may deny an address: abroad, and not denied yet."""
+        place = self.stores.enricher.place(subject)
+        return place is not None and place.zone == "internet" and not self._denied(subject)
 
     def _is_an_echo(self, finding: Finding, now: float) -> bool:
         """Tell whether a contact with a denied address is only the answer to our own denying it.
@@ -233,8 +260,7 @@ class Pipeline:
         settings = self.stores.config.incidents
         if incident.state not in OPEN_STATES:
             return
-        place = self.stores.enricher.place(finding.subject)
-        if place is None or place.zone != "internet" or self._denied(finding.subject):
+        if not self._deniable(finding.subject):
             return
         if not self._may_deny(finding.rule, now):
             self.responses_shed += 1
@@ -243,8 +269,9 @@ class Pipeline:
                 incident.id, "note", actor="ipwatchd", reason=reason, now=now
             )
             return
-        if self.enforcement:
+        if self.enforcement and finding.subject not in self._foreseen:
             self.enforcement.hasten(finding.subject, now)
+            self._foreseen.add(finding.subject)
         before = await self.stores.lists.denied_before(
             finding.subject, now - settings.deny_memory_seconds
         )
@@ -256,12 +283,11 @@ class Pipeline:
                 expires=now + seconds,
             )  # fmt: skip
         except ValueError as error:
-            if self.enforcement:
-                self.enforcement.recall(now)
             await self.stores.incidents.act(
                 incident.id, "note", actor="ipwatchd", reason=f"not denied: {error}", now=now
             )
             return
+        self._foreseen.discard(finding.subject)
         outcome.denied.append(change.entry.network)
         self.note_change(change.entry, "add", "ipwatchd", now)
         note = f"denied {finding.subject} for {duration_text(seconds)}"
@@ -277,14 +303,18 @@ class Pipeline:
         )  # fmt: skip
 
     def _may_deny(self, rule: str, now: float) -> bool:
-        """Tell whether a rule may deny one more now: a storm of findings must not fill the list."""
+        """Tell whether a rule may deny one more now, and count it as done."""
+        room = self._room(rule, now)
+        if room:
+            self._denials[rule].append(now)
+        return room
+
+    def _room(self, rule: str, now: float, waiting: int = 0) -> bool:
+        """Tell whether a rule has denies left: a storm of findings must not fill the list."""
         times = self._denials.setdefault(rule, deque(maxlen=10_000))
         while times and not now - 60 < times[0] <= now:
             times.popleft()
-        if len(times) >= self.stores.config.incidents.denies_per_minute:
-            return False
-        times.append(now)
-        return True
+        return len(times) + waiting < self.stores.config.incidents.denies_per_minute
 
     def note_change(self, entry: ListEntry, action: str, author: str, now: float) -> None:
         """Put a change of a list on record: action is add, remove or expire."""

@@ -52,11 +52,22 @@ class Early:
             parts += set_change(self._table, spec, of_family(self._rows, spec.family), now)
         return parts
 
+    def dropped(self, kernel: KernelTable, rows: NDArray[np.void], now: float) -> list[Message]:
+        """Let go of some; return the messages that take them out."""
+        names = ["first_hi", "first_lo"]
+        mine = np.isin(self._rows[names], rows[names])
+        parts = self._out(kernel, self._rows[mine], now)
+        self._rows = self._rows[~mine]
+        return parts
+
     def gone(self, kernel: KernelTable, now: float) -> list[Message]:
         """Return the messages that take out those that have not ended by themselves."""
+        return self._out(kernel, self._rows, now)
+
+    def _out(self, kernel: KernelTable, early: NDArray[np.void], now: float) -> list[Message]:
         parts: list[Message] = []
-        for spec in _SPECS if len(self._rows) else ():
-            rows = of_family(self._rows, spec.family)
+        for spec in _SPECS if len(early) else ():
+            rows = of_family(early, spec.family)
             if len(rows):
                 there = kernel.present(spec, columns(rows, spec.family, now).first)
                 parts += set_change(self._table, spec, rows[there], now, delete=True)

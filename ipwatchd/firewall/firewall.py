@@ -149,13 +149,12 @@ class Firewall:
             self._ledger.early = len(self._early)
             return sent
 
-    def recall(self, now: float) -> None:
+    def recall(self, addresses: NDArray[np.void], now: float) -> None:
         """Take back what was hastened and is on no list after all."""
         with self._turn:
-            parts = self._early.gone(self._kernel, now)
-            self._early.forget()
+            parts = self._early.dropped(self._kernel, addresses, now) if len(self._early) else []
             if parts and self._sent(parts):
-                self._ledger.early = 0
+                self._ledger.early = len(self._early)
 
     def weight(self, policy: Policy) -> int:
         """Return about how many rows a `put` of this policy will have to read, without a lock.

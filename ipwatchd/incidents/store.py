@@ -132,6 +132,12 @@ class Incidents(IncidentQueries):
                 return None
             return await self.incident(group.id)
 
+    async def opens(self, f: Finding, now: float) -> bool:
+        """Tell whether a finding would open an incident; nothing is written."""
+        async with self._lock:
+            group = await self._group(f.key or f"{f.rule}|{f.subject}")
+            return group is None or group.over(now, self._settings.reopen_seconds)
+
     def holds(self, f: Finding, now: float) -> bool:
         """Tell whether a finding that was refused is kept all the same, as growth in memory."""
         group = self._living(f.key or f"{f.rule}|{f.subject}")

@@ -388,7 +388,9 @@ def test_a_hastened_deny_is_there_before_its_entry(site: Any, policy: Make) -> N
             assert not firewall.diff(wanted, now)
             assert site.connects(site.outside, outside, site.GATEWAY[4]) == (not entries)
         firewall.hasten(early, now)
-        firewall.recall(now)
+        firewall.recall(early[:1], now)
+        assert firewall.diff(wanted, now).extra_count == 1
+        firewall.recall(early, now)
         assert firewall.apply(wanted, now).messages == 0
         assert not firewall.diff(wanted, now)
         assert firewall.check(now)
