@@ -104,7 +104,7 @@ class Reader:
                 continue
             try:
                 item, note = _item(row, self._now)
-                if not self._selectors and is_selector(item.network):
+                if not self._selectors and ":" in item.network and is_selector(item.network):
                     raise ValueError(_CHOOSES.format(item.network[:80]))  # noqa: TRY301 (as any other)
             except ValueError as error:
                 if not self._told(row.line, str(error)):

@@ -40,6 +40,7 @@ NETWORK_NAMES: Final = (
 )  # fmt: skip
 _HOLDERS: Final = ("list", "data", "new", "prefixes", "ipv6_prefixes")
 """Under which name an object holds its list: MISP warning lists, CrowdSec's stream, clouds."""
+_ALONE: Final = re.compile(r"([0-9a-fA-F.:]{2,45}(?:/\d{1,3})?)\n?", re.ASCII)
 _QUAD: Final = re.compile(r"\d{1,3}(?:\.\d{1,3}){3}", re.ASCII)
 _HEAD: Final = 1 << 16
 _GZIP: Final = b"\x1f\x8b"
@@ -109,6 +110,9 @@ def _header(text: str) -> tuple[list[str], int]:
 def _plain_rows(text: str) -> Iterator[Row]:
     """Yield what each line names; #, ;, // and ! begin a comment, taken as the reason."""
     for number, line in enumerate(io.StringIO(text, newline=None), 1):
+        if alone := _ALONE.fullmatch(line):  # most lines of most feeds
+            yield Row(number, {"network": alone[1], "reason": ""})
+            continue
         if len(line) > LINE:
             yield Row(number, {"problem": f"the line is over {LINE} characters"})
             continue
