@@ -81,4 +81,9 @@ class Bindings:
             )][:_MOST]  # fmt: skip
         else:
             addresses = await history.addresses_of(key, word, now - _SEEN, _MOST)
+            if presence := self._stores.presence:
+                # What was handed on to somebody else is theirs, whoever is denied.
+                addresses = [
+                    one for one in addresses if not presence.handed_on(one.partition("/")[0], word)
+                ]
         return merge(network_ranges(ipaddress.ip_network(one) for one in addresses))

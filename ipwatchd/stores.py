@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from ipwatchd.enrich.presence import Presence
+
 __all__ = ["StateInUseError", "Stores", "load_effective"]
 
 
@@ -50,6 +52,8 @@ class Stores:
         self.audit: Audit
         self.casework = Casework(self)
         self.read_only = False
+        self.presence: Presence | None = None
+        """Who is where now, of a running pipeline."""
 
     @classmethod
     async def open(cls, config: Config, state_dir: Path, *, read_only: bool = False) -> Self:

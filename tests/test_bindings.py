@@ -8,8 +8,9 @@ import msgspec
 
 from ipwatchd.bindings import Bindings
 from ipwatchd.config import Config, GeoSettings
+from ipwatchd.pipeline import Pipeline
 from ipwatchd.records.address import address_array
-from ipwatchd.records.event import Dns
+from ipwatchd.records.event import Auth, Dhcp, Dns
 from ipwatchd.stores import Stores
 
 if TYPE_CHECKING:
@@ -75,3 +76,26 @@ async def test_a_name_is_what_dns_says_and_no_longer(tmp_path: Path) -> None:
         assert _denied(stores, "::5") == [False]
     finally:
         await stores.close(100_000.0)
+
+
+async def test_an_address_that_was_handed_on_is_not_the_agents_any_more(tmp_path: Path) -> None:
+    """A deny of an agent follows them, and lets go of an address that another card leased."""
+    stores = await Stores.open(Config(), tmp_path)
+    try:
+        pipeline, bindings = Pipeline(stores), Bindings(stores)
+        await stores.lists.add("deny", "agent:maria", reason="x", author="m", now=1.0)
+        first = [
+            Dhcp(ts=10.0, message="ACK", mac="02:00:00:00:00:01", address="10.20.0.5"),
+            Auth(ts=11.0, orig="10.20.0.5", user="maria", result="success", service="ssh"),
+            Auth(ts=11.0, orig="10.20.0.6", user="maria", result="success", service="ssh"),
+        ]
+        await pipeline.take_events(first, 11.0)
+        await stores.history.flush(11.0)
+        await bindings.refresh(12.0)
+        assert _denied(stores, "10.20.0.5", "10.20.0.6") == [True, True]
+        lease = Dhcp(ts=20.0, message="ACK", mac="02:00:00:00:00:99", address="10.20.0.5")
+        await pipeline.take_events([lease], 20.0)
+        assert await bindings.refresh(21.0)
+        assert _denied(stores, "10.20.0.5", "10.20.0.6") == [False, True]
+    finally:
+        await stores.close(30.0)

@@ -65,6 +65,8 @@ class _Place(msgspec.Struct):
     mac_seen: float = 0.0
     latest: float = 0.0
     bindings: list[Binding] = []
+    gone: list[str] = []
+    """agents who were here before the address was handed on, the last ones"""
 
 
 class Presence:
@@ -123,6 +125,13 @@ class Presence:
         place = self._places.get(address)
         there = [one for one in place.bindings if one.since <= now < one.until] if place else []
         return tuple(sorted(there, key=lambda one: (-one.confidence, -one.since)))
+
+    def handed_on(self, address: str, agent: str) -> bool:
+        """Tell whether an address was an agent's and is somebody else's, or nobody's, now."""
+        place, name = self._places.get(address), agent_name(agent)
+        if place is None or any(one.agent.lower() == name for one in place.bindings):
+            return False
+        return name in place.gone
 
     def now(self, now: float) -> tuple[Binding, ...]:
         """Return everybody who is anywhere now."""
@@ -280,6 +289,7 @@ def _let_go(place: _Place, over: list[Binding]) -> list[Binding]:
 
 def _end(place: _Place, over: list[Binding], ts: float) -> list[Bound]:
     """Let bindings end now, or when they had ended by themselves."""
+    place.gone = [*place.gone, *(one.agent.lower() for one in over)][-_MOST:]
     ended = [
         msgspec.structs.replace(one, until=max(min(one.until, ts), one.since))
         for one in _let_go(place, over)
