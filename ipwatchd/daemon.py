@@ -340,7 +340,7 @@ class Daemon:
             self.stores.history.rename(zones=self.stores.enricher.zones)
             if first:
                 self.pipeline.retune()
-            _LOG.info("zones from the kernel", zones={name: list(one) for name, one in zones.items()})
+            _LOG.info("zones from the kernel", zones={name: [*one] for name, one in zones.items()})
 
     def _zones(self, config: Config) -> Mapping[str, Sequence[str]]:
         """Return the zones of a configuration, or where it names none those of the kernel."""

@@ -6,9 +6,11 @@ rest, so that nothing is shed.
 
 from __future__ import annotations
 
+import os
 import queue
 import subprocess
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -19,7 +21,7 @@ from ipwatchd.logs.syslog import Head
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-__all__ = ["Journal", "entry_of"]
+__all__ = ["Journal", "entry_of", "unreadable"]
 
 WAITING: Final = 10_000
 """Entries that wait: a flood of messages fills the journal on disk, not our memory."""
@@ -31,6 +33,7 @@ _FIELDS: Final = (
     "_SOURCE_REALTIME_TIMESTAMP",
 )  # fmt: skip
 _LONGEST: Final = 1 << 20
+FOLDERS: Final = ("/var/log/journal", "/run/log/journal")
 
 
 class Entry(msgspec.Struct):
@@ -75,6 +78,24 @@ def _text(value: object) -> str:
         except (TypeError, ValueError):
             return ""
     return ""
+
+
+def unreadable(folders: Sequence[str] = FOLDERS) -> str:
+    """Return why the journal can't be read, "" where it can: journalctl itself says nothing."""
+    there = [one for folder in folders if Path(folder).is_dir() for one in _journals(folder)]
+    if not there:
+        return "there is no journal on this machine: set [logs] journal = false"
+    if any(os.access(one, os.R_OK | os.X_OK) for one in there):
+        return ""
+    return f"{there[0]} may not be read: put this user into the group systemd-journal"
+
+
+def _journals(folder: str) -> list[Path]:
+    """Return the folders of the machines whose journals are in a folder, or it, if closed."""
+    try:
+        return [one for one in Path(folder).iterdir() if one.is_dir()]
+    except PermissionError:
+        return [Path(folder)]
 
 
 class Journal:
@@ -126,6 +147,11 @@ class Journal:
     def _run(self) -> None:
         after = self.cursor
         while not self._stopping.is_set():
+            why = "" if self._options else unreadable()
+            if why:
+                self.problem = why
+                self._stopping.wait(_AGAIN_SECONDS)
+                continue
             try:
                 after = self._follow(after) or after
             except OSError as error:

@@ -149,6 +149,18 @@ def test_a_restart_forgets_nothing() -> None:
     assert who(after, 4.0) == who(before, 4.0) == [("jose", "login"), ("maria", "device")]
 
 
+def test_who_is_erased_is_forgotten() -> None:
+    """What names an agent or their card goes, the others' stays."""
+    presence = Presence(ROSTER)
+    presence.take([login(1.0, "maria"), login(1.0, "jose", OTHER)])
+
+    def without(rows: list[list[str]]) -> list[list[str]]:
+        return [row for row in rows if "maria" not in row]
+
+    presence.forget(without)
+    assert [one.agent for one in presence.now(2.0)] == ["jose"]
+
+
 def test_names() -> None:
     """One person has one name, however a system writes it."""
     assert {agent_name(one) for one in ("maria", "MARIA@ACME.EXAMPLE", "ACME\\maria")} == {"maria"}

@@ -20,7 +20,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipwatchd.logs import Reader
-from ipwatchd.logs.journal import Journal, entry_of
+from ipwatchd.logs.journal import Journal, entry_of, unreadable
 from ipwatchd.logs.rules import MAX_LINE
 
 if TYPE_CHECKING:
@@ -102,6 +102,13 @@ def test_a_child_that_dies_is_started_again(folder: Path, monkeypatch: pytest.Mo
         assert journal.take(100) == []
     finally:
         journal.stop()
+
+
+def test_a_journal_that_can_not_be_read_is_a_problem(tmp_path: Path) -> None:
+    """No journal, and one that is closed to us, are told with the mend."""
+    assert "there is no journal" in unreadable([str(tmp_path / "none"), str(tmp_path)])
+    (tmp_path / "machine").mkdir()
+    assert unreadable([str(tmp_path)]) == ""
 
 
 @given(
