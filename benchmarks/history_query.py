@@ -111,7 +111,7 @@ def cold(folder: Path, what: str, repeats: int) -> dict[str, Any]:
     """Ask in new processes with the files' pages dropped; return the median."""
     found = []
     for _ in range(repeats):
-        forget(folder)
+        forget(folder / "state")
         command = [sys.executable, __file__, "--ask", what, "--keep", str(folder)]
         found.append(json.loads(subprocess.run(command, capture_output=True, check=True).stdout))
     return {"seconds": statistics.median(one[0] for one in found), "rows": found[0][1]}
@@ -164,7 +164,7 @@ def run(asked: argparse.Namespace, folder: Path) -> None:
     answer["archive_bytes_per_flow"] = archive / asked.flows
     answer["database_bytes_per_flow"] = (state / "history.db").stat().st_size / asked.flows
     for what in QUESTIONS:
-        answer[what] = cold(state, what, asked.repeats)
+        answer[what] = cold(folder, what, asked.repeats)
     for what in ("activity", "all_flows"):
         answer[what]["times_faster"] = answer["nfdump"]["scaled"] / answer[what]["seconds"]
     if asked.json:

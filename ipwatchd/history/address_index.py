@@ -11,6 +11,7 @@ segment, number of addresses), the IPv4 addresses in order (32-bit), their masks
 
 from __future__ import annotations
 
+import json
 import os
 import struct
 from typing import TYPE_CHECKING, Any, Final
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["MOST_GROUPS", "beside", "holds", "pick", "write_index"]
+__all__ = ["MOST_GROUPS", "beside", "constants", "holds", "pick", "write_index"]
 
 Host = tuple[int, int]
 """An address as its two halves."""
 
 MAGIC: Final = b"IPWINDX1"
 MOST_GROUPS: Final = 64
+CONSTANT: Final = b"ipwatchd.constant"
 _HEAD: Final = 5 * 8
 _ENDS: Final = ("orig_hi", "orig_lo", "resp_hi", "resp_lo")
 
@@ -134,14 +136,55 @@ def pick(segment: Path, hosts: Sequence[Host]) -> pa.Table | None:
     groups = [group for group in range(index.groups) if mask >> group & 1]
     if not groups:
         return None
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(segment) as file:
+    with pq.ParquetFile(segment, memory_map=True) as file:
         if (file.metadata.num_rows, file.metadata.num_row_groups) != (index.rows, index.groups):
             raise ValueError(f"{beside(segment)} is of another segment")
-        ends = file.read_row_groups(groups, columns=list(_ENDS), use_threads=False)
-        chosen = _with_any({name: ends[name].to_numpy() for name in _ENDS}, hosts)
-        return file.read_row_groups(groups, use_threads=False).filter(chosen)
+        schema = file.schema_arrow
+        same = json.loads((schema.metadata or {}).get(CONSTANT, b"{}"))
+        columns = [name for name in schema.names if name not in same or name in _ENDS]
+        # One by one: a call for several joins them first, which takes longer than reading them.
+        found = []
+        for group in groups:
+            rows = file.read_row_group(group, columns=columns, use_threads=False)
+            chosen = _with_any({name: rows[name].to_numpy() for name in _ENDS}, hosts)
+            found.append(rows.filter(chosen))
+    rows = pa.concat_tables(found)
+    return pa.table([
+        rows[field.name] if field.name in columns else _repeat(field, same[field.name], len(rows))
+        for field in schema
+    ], names=schema.names)  # fmt: skip
+
+
+def constants(rows: pa.Table) -> dict[bytes, bytes]:
+    """Return the metadata that says which columns of a segment hold one value throughout.
+
+    Reading a row group costs by the column, and half of them are often of one value.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    same = {}
+    for name in rows.column_names if len(rows) else ():
+        column = rows[name]
+        if pa.types.is_timestamp(column.type):
+            continue
+        if pa.types.is_dictionary(column.type):
+            column = column.cast(pa.string())
+        if pc.all(pc.equal(column, column[0])).as_py():
+            same[name] = column[0].as_py()
+    return {CONSTANT: json.dumps(same).encode()}
+
+
+def _repeat(field: pa.Field, value: object, rows: int) -> pa.Array:
+    import pyarrow as pa
+
+    if pa.types.is_dictionary(field.type):
+        places = pa.array(np.zeros(rows, np.int32))
+        return pa.DictionaryArray.from_arrays(places, pa.array([value], pa.string()))
+    return pa.repeat(pa.scalar(value, field.type), rows)
 
 
 def _with_any(ends: Mapping[str, NDArray[np.uint64]], hosts: Sequence[Host]) -> NDArray[np.bool_]:

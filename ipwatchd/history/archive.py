@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.history.address_index import beside, write_index
+from ipwatchd.history.address_index import beside, constants, write_index
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.groups import factorise, keys
 from ipwatchd.records.address import unique_addresses
@@ -384,6 +384,8 @@ def _write(
     import pyarrow.parquet as pq
 
     level, few = (_MERGED_LEVEL, _FEW) if merged else (_LEVEL, [])
+    if merged:
+        rows = rows.replace_schema_metadata(constants(rows))
     with path.open("wb") as file:
         writer = pq.ParquetWriter(
             file, rows.schema, version="2.6",
