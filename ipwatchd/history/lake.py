@@ -27,7 +27,8 @@ from ipwatchd.history.sql import (
 )
 from ipwatchd.records.address import address_text, address_texts
 from ipwatchd.records.community import community_ids_of
-from ipwatchd.records.flow import protocol_number
+from ipwatchd.records.filter import FilterError
+from ipwatchd.records.flow import STATES, protocol_number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.history.sql import Matcher, Where
+    from ipwatchd.records.filter import Value
 
 __all__ = [
     "CLEAR", "FLOWS", "Answer", "Conditions", "FlowQuery", "FlowReader", "Running", "Segment",
@@ -66,12 +68,23 @@ _NAMES: Final = (*(column.rpartition(" ")[2].strip('"') for column in (
 _FIRST_STEP: Final = 16
 _MOST_AT_ONCE: Final = 1024
 
+
+def _of_flows(values: Sequence[Value]) -> Where:
+    """Match connection states; an incident's, which the language knows too, is refused."""
+    for value in values:
+        if value not in STATES:
+            raise FilterError(
+                f"state: {value} is an incident's, flows have {', '.join(STATES)}", 0, str(value)
+            )
+    return word("state")(values)
+
+
 _BOTH: Final = halves("orig", "resp")
 FLOWS: Final[Mapping[str, Matcher]] = {
     "addr": _BOTH, "agent": _BOTH, "list": _BOTH, "name": _BOTH, "src": halves("orig"),
     "dst": halves("resp"), "port": number("resp_port"), "sport": number("orig_port"),
     "vlan": number("vlan"), "proto": protocol("proto"), "service": word("service"),
-    "state": word("state"), "direction": word("direction"), "zone": text("orig_zone", "resp_zone"),
+    "state": _of_flows, "direction": word("direction"), "zone": text("orig_zone", "resp_zone"),
     "country": word("orig_country", "resp_country"), "asn": number("orig_asn", "resp_asn"),
     "nat": halves("nat"), "since": since_flow('"end"'), "until": until_flow('"start"'),
 }  # fmt: skip

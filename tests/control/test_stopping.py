@@ -18,6 +18,7 @@ from ipwatchd.stores import Stores
 from tests.history.made import T0, flow
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
     from pathlib import Path
 
 # A question of minutes, were it let run: every key of a large archive in turn, or a cross product.
@@ -25,12 +26,13 @@ ENDLESS = "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELE
 
 
 @pytest.fixture
-async def house(tmp_path: Path) -> House:
+async def house(tmp_path: Path) -> AsyncIterator[House]:
     """Return a house with some flows."""
     stores = await Stores.open(Config(history=HistorySettings(free_bytes=1)), tmp_path / "state")
     stores.history.add_flows(np.concatenate([flow(start=T0 + n) for n in range(50)]), T0)
     await stores.history.flush(T0 + 100)
-    return House(stores)
+    yield House(stores)
+    await stores.close(T0 + 400)
 
 
 async def test_ctrl_c_stops_the_question_in_the_daemon(
@@ -66,7 +68,6 @@ async def test_ctrl_c_stops_the_question_in_the_daemon(
         await history.flush(T0 + 300)  # nothing holds the writer up either
     finally:
         await server.stop()
-        await house.stores.close(T0 + 400)
 
 
 async def test_a_question_to_duckdb_stops(house: House) -> None:
@@ -89,7 +90,6 @@ async def test_a_question_to_duckdb_stops(house: House) -> None:
     with pytest.raises(asyncio.CancelledError):
         await asyncio.wait_for(work, 30)
     assert (await house.stores.history.held())["flows"] == 50
-    await house.stores.close(T0 + 400)
 
 
 async def test_one_long_question_holds_up_no_other(house: House) -> None:
@@ -105,4 +105,3 @@ async def test_one_long_question_holds_up_no_other(house: House) -> None:
     assert all(isinstance(one, asyncio.CancelledError) for one in done)
     with pytest.raises(sqlite3.OperationalError):
         await readers.rows("SELECT nonsense")
-    await house.stores.close(T0 + 400)

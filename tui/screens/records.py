@@ -192,11 +192,12 @@ class Records(Frame):
     def on_input_changed(self, event: Input.Changed) -> None:
         """Say what is wrong with the filter while it is written."""
         try:
-            parse(event.value, self.house.now())
+            query = parse(event.value, self.house.now())
         except FilterError as error:
             self.query_one(Trouble).say(str(error))
         else:
-            self.query_one(Trouble).say("")
+            sums = "sums (by: every: count:) are for `ipwatchctl flows` and `top`, not for this list"
+            self.query_one(Trouble).say(sums if query.shape() else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Ask with this filter."""
