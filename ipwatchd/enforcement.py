@@ -187,8 +187,12 @@ class Enforcement:
         )
 
     def _hear(self) -> None:
-        """Take what the kernel told of commits."""
-        if self.watch and self.watch.hear():
+        """Take what the kernel told of commits; what can't be read is news all the same."""
+        try:
+            news = self.watch is not None and self.watch.hear()
+        except OSError:
+            news = True
+        if news:
             self._news.set()
 
     async def guard(
