@@ -196,7 +196,7 @@ class Records(Frame):
         except FilterError as error:
             self.query_one(Trouble).say(str(error))
         else:
-            sums = "sums (by: every: count:) are for `ipwatchctl flows` and `top`, not for this list"
+            sums = "sums (by: every: count:) are for ipwatchctl flows and top, not this list"
             self.query_one(Trouble).say(sums if query.shape() else "")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
