@@ -21,7 +21,7 @@ def warnings(config: Config) -> Iterator[str]:
     """Yield a sentence for each thing that is allowed and probably not meant."""
     yield from _interfaces(config)
     if not config.zones:
-        yield "zones: none is named: what is private counts as inside, all else as the internet"
+        yield "zones: none is named: they follow from the kernel's networks (ipwatchctl zones)"
     for name, path in msgspec.structs.asdict(config.geo).items():
         if isinstance(path, str) and path and not Path(path).is_file():
             yield f"geo.{name}: {path} is not there: addresses will have no place"
