@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import TYPE_CHECKING
 from ipwatchd.cli.progress import Progress
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
     from ipwatchd.config import Config
@@ -25,10 +25,12 @@ def add_geo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
     command = commands.add_parser(
         "geo",
         help="install a database that says where addresses are and whose",
-        description="Install an mmdb file of MaxMind, DB-IP, IPinfo or iptoasn (.gz or not), from "
-        "a file or an https address, into the state folder. It is tried first; a running agent "
-        "takes it by itself. [geo] of the configuration, where it names a file, goes before it.",
-        epilog="example: ipwatchd geo install "
+        # An address must stay in one piece.
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Install an mmdb file of MaxMind, DB-IP, IPinfo or iptoasn (.gz or not) from a\n"
+        "file or an https address into the state folder. It is tried first; a running agent takes\n"
+        "it by itself. [geo] of the configuration, where it names a file, goes before it.",
+        epilog="example:\n  ipwatchd geo install "
         "https://download.db-ip.com/free/dbip-country-lite-2026-11.mmdb.gz",
     )
     command.add_argument("action", choices=("install",))
