@@ -27,9 +27,9 @@ def add_geo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         help="install a database that says where addresses are and whose",
         # An address must stay in one piece.
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Install an mmdb file of MaxMind, DB-IP, IPinfo or iptoasn (.gz or not) from a\n"
-        "file or an https address into the state folder. It is tried first; a running agent takes\n"
-        "it by itself. [geo] of the configuration, where it names a file, goes before it.",
+        description="Install an mmdb file of MaxMind, DB-IP, IPinfo or iptoasn (.gz or not), from\n"
+        "a file or an https address, into the state folder. It is tried first; a running agent\n"
+        "takes it by itself. [geo] of the configuration, where it names a file, goes before it.",
         epilog="example:\n  ipwatchd geo install "
         "https://download.db-ip.com/free/dbip-country-lite-2026-11.mmdb.gz",
     )

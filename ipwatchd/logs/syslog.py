@@ -62,7 +62,7 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
     text = line[found.end() :]
     extra = _SOLARIS.match(text)
     program = found[3] or found[4]
-    text = text[extra.end() :] if extra else text
+    text = (text[extra.end() :] if extra else text).lstrip(" ")
     return Head(now if ts is None else ts, program, text, found[5] or "")
 
 

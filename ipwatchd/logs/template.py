@@ -179,6 +179,7 @@ class Template:
         parts = self._sequence(closing)
         if any(part.kind in _FREE or part.kind == "rest" for part in parts):
             raise self._fail("some, text and rest can't stand in an optional part or a choice")
+        _check(self.source, parts)
         return parts
 
     def _group(self, choices: list[str], suffix: str) -> _Part:
@@ -221,6 +222,11 @@ def _check(source: str, parts: list[_Part]) -> None:
     for part, after in pairwise(parts):
         if part.kind == "rest":
             raise TemplateError(f"{source!r} goes on behind a hole of rest")
+        kept = " " if part.kind == "word" else part.kind[1:] if part.kind.startswith("^") else ""
+        if kept and after.literal and after.literal[0] not in kept:
+            raise TemplateError(
+                f"{source!r} never fits: a hole of {part.kind} takes {after.literal[0]!r} too"
+            )
         if part.kind in _FREE and len(after.literal) < _LITERAL:
             raise TemplateError(
                 f"{source!r}: behind a hole of {part.kind} have to be {_LITERAL} literal characters"

@@ -207,3 +207,18 @@ def test_a_site_names_its_own_fields() -> None:
     reader = Reader(fields={"key": ("tenant.id",), "client": ("peer",)})
     event: Any = reader.line(line, now=NOW, source="")
     assert (event.key, event.orig) == ("acme", "192.0.2.1")
+
+
+def test_lines_as_the_sources_write_them() -> None:
+    """Lines of programs that are not run here, as their sources' format strings write them."""
+    text = Path(__file__).with_name("written.jsonl").read_text(encoding="utf-8")
+    rows = [json.loads(line) for line in text.splitlines()]
+    assert len(rows) == 23
+    for row in rows:
+        event: Any = parse_line(row["line"], now=NOW, source="")
+        kind, result, user, where = row["event"]
+        assert event.__struct_config__.tag == kind, row["line"]
+        assert getattr(event, "result", getattr(event, "message", "")) == result, row["line"]
+        assert getattr(event, "user", "") == user, row["line"]
+        told = (event.orig, getattr(event, "host", ""), getattr(event, "address", ""))
+        assert where in told, row["line"]

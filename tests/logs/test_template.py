@@ -42,6 +42,8 @@ def test_templates(source: str, text: str, facts: dict[str, str]) -> None:
         ("{user}{from}", "literal characters"),
         ("{? {user} x} ", "optional part or a choice"),
         ("{:rest} x", "goes on behind"),
+        ("{:word}: x", "never fits"),
+        ("{:^,}; x", "never fits"),
         ("{nobody}", "is no kind"),
         ("{nobody:word}", "is no name"),
         ("{from} {from}", "stands there twice"),
