@@ -18,6 +18,7 @@ from ipwatchd.incidents.bodies import Checked, Collected, Suggested
 from ipwatchd.incidents.chain import plain
 from ipwatchd.incidents.duplicates import COMPARED, duplicates
 from ipwatchd.incidents.keep import Keep
+from ipwatchd.incidents.notices import local
 from ipwatchd.incidents.scripts import claims
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.filter import parse
@@ -145,14 +146,17 @@ class Casework:
         seen = float(rows[0].get("last_seen") or 0.0)
         where = rows[0].get("zone") or rows[0].get("address") or ""
         ago = f"last seen {duration_text(max(0.0, now - seen))} before" if seen else "known"
-        return {"claim": kind, "said": word, "known": True, "fact": f"{ago} {where}".strip(),
+        place = f" ({where})" if where and where != word else ""
+        return {"claim": kind, "said": word, "known": True, "fact": f"{ago}{place}",
                 "last_seen": seen}  # fmt: skip
 
     async def _recorded_span(self) -> str:
         status = await self._stores.history.status()
         if not status.get("oldest"):
             return "nothing is recorded yet"
-        return f"our records go from {status['oldest']:.0f} to {status['newest']:.0f}"
+        zone = self._stores.incidents.policy.seat.zone
+        oldest, newest = (local(float(status[end]), zone) for end in ("oldest", "newest"))
+        return f"our records go from {oldest} to {newest}"
 
     async def collect(self, incident: Incident, now: float) -> Incident:
         """Take evidence on an incident's subject; what can't be had is named on the timeline."""

@@ -19,6 +19,9 @@ ENOUGH: Final = 0.5
 NEAR_SECONDS: Final = 24 * 3600.0
 WORDS: Final = 200
 _WORD: Final = re.compile(r"\w{3,}")
+_NUMBER: Final = re.compile(r"\b(?=[\w-]*\d[\w-]*\d)[A-Za-z0-9][\w-]{3,30}\b")
+"""What names one thing in the world: an inventory, ticket, policy or telephone number."""
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Likeness(NamedTuple):
@@ -44,6 +47,10 @@ def likeness(one: Incident, other: Incident) -> Likeness:
     if abs(one.first_seen - other.last_seen) <= NEAR_SECONDS:
         score += 0.1
         why.append("same day")
+    shared = _numbers(one.title) & _numbers(other.title)
+    if shared:
+        score += 0.4
+        why.append(f"both name {min(shared)}")
     alike = _text(one.title, other.title)
     if alike >= 0.3:
         score += 0.5 * alike
@@ -56,6 +63,10 @@ def duplicates(one: Incident, others: Iterable[Incident]) -> list[Likeness]:
     found = [likeness(one, other) for other in others if other.id != one.id]
     found = [each for each in found if each.score >= ENOUGH]
     return sorted(found, key=lambda each: (-each.score, each.id))[:SHOWN]
+
+
+def _numbers(text: str) -> set[str]:
+    return {word for word in _NUMBER.findall(text.upper()) if not _DATE.fullmatch(word)}
 
 
 def _text(one: str, other: str) -> float:

@@ -31,12 +31,21 @@ def unfit_to_confirm(incident: Incident, policy: Policy) -> str:
 def unfit_to_close(incident: Incident) -> str:
     """Return what keeps an incident from being CLOSED; "" for nothing."""
     tasks = [f"{one.sop}/{one.step}" for one in incident.tasks if one.mandatory and not one.done]
-    duties = [one.title or one.id for one in incident.obligations if not one.settled]
+    owed = [one for one in incident.obligations if not one.settled]
+    duties = [one.title or one.id for one in owed if one.state != "possible"]
+    possible = [one for one in owed if one.state == "possible"]
+    asks = list(dict.fromkeys(name for one in possible for name in one.asks))
     lacks = []
     if tasks:
         lacks.append(f"the mandatory steps {_some(tasks)} (incidents tick)")
     if duties:
         lacks.append(f"the pending obligations {_some(duties)} (incidents clocks)")
+    if possible:
+        laws = list(dict.fromkeys(one.id.partition(".")[0] for one in possible))
+        lacks.append(
+            f"answers to {_some(asks)}, which decide on duties under {_some(laws)} "
+            "(incidents assess)"
+        )
     if not incident.feedback:
         lacks.append("feedback to who raised it (incidents feedback)")
     return f"closing {incident.id} needs {' and '.join(lacks)}" if lacks else ""

@@ -160,7 +160,8 @@ def words(
 ) -> dict[str, Any]:
     """Return word → what it says of an incident; `shown` is how the audience sees an address."""
     facts = incident.facts
-    due = [one.due for one in incident.obligations if one.due and not one.done]
+    owed = [one for one in incident.obligations if not one.settled and one.state != "possible"]
+    due = [one.due for one in owed if one.due]
     standing = [one.text for one in incident.receipts if not one.undone]
 
     def moment(seconds: float) -> str:
@@ -181,7 +182,7 @@ def words(
         "now": moment(now), "done": hidden("; ".join(standing)),
         "resolution": hidden(incident.resolution),
         "steps_open": sum(1 for one in incident.tasks if one.mandatory and not one.done),
-        "duties_open": sum(1 for one in incident.obligations if not one.done),
+        "duties_open": len(owed),
         "next_duty": moment(min(due)) if due else "", "contact": contact,
         "subject_shown": hidden(incident.subject),
     }  # fmt: skip

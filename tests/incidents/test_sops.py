@@ -147,6 +147,25 @@ async def test_duplicates_are_told_by_subject_kind_time_and_text(opened: Open) -
     assert "same kind" in found[0].why
 
 
+async def test_a_number_that_both_name_makes_a_mail_and_a_call_alike(opened: Open) -> None:
+    """The same laptop by mail and by telephone, in other words; a date alone is no such number."""
+
+    def told(number: int, channel: str, text: str) -> Report:
+        return Report(
+            id=f"r{number}", received=1000.0 + number, channel=channel, reporter="jose", text=text
+        )
+
+    async with opened() as incidents:
+        mail = await incidents.report(told(1, "e-mail", "Lost: my machine lt-0342"), 1.0)
+        call = await incidents.report(told(2, "call", "Jose left LT-0342 in a taxi"), 2.0)
+        day = await incidents.report(told(3, "call", "Noise on 2026-11-21"), 3.0)
+        also = await incidents.report(told(4, "call", "The lift stands since 2026-11-21"), 4.0)
+        found = duplicates(call, [mail, call, day, also])
+        none = duplicates(also, [mail, call, day])
+    assert [(one.id, "both name LT-0342" in one.why) for one in found] == [(mail.id, True)]
+    assert none == []
+
+
 SOP = (shipped() / "sops" / "phishing-call.es.md").read_text()
 SCRIPT = (shipped() / "intake" / "phishing-call.toml").read_text()
 

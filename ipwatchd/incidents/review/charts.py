@@ -97,7 +97,11 @@ def bars(groups: Sequence[Group], most: int = 12) -> tuple[Row, ...]:
 def moments(course: Course) -> tuple[Moment, ...]:
     """Return the points of an incident's course in order, along a line that is `WIDTH` long."""
     names = ("happened", "detected", "acknowledged", "confirmed", "contained", "resolved", "closed")
-    held = sorted((getattr(course, name), name) for name in names if getattr(course, name))
+    # Sorted by time alone: what came at the same time stays in the order of the names.
+    held = sorted(
+        ((getattr(course, name), name) for name in names if getattr(course, name)),
+        key=lambda one: one[0],
+    )
     if not held:
         return ()
     first, span = held[0][0], max(held[-1][0] - held[0][0], 1.0)

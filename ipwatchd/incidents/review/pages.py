@@ -8,10 +8,11 @@ from __future__ import annotations
 import datetime as dt
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipwatchd.incidents.policy import shipped
 from ipwatchd.incidents.review import charts
+from ipwatchd.incidents.review.said import duty_of, is_told, said_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,8 +28,6 @@ __all__ = ["Ends", "case_page", "period_page"]
 
 EVENTS: Final = 1000
 """Events of a timeline that are written out: a flood of growth makes no book."""
-_QUIET: Final = frozenset({"grown", "collected", "suggested", "checked", "signed"})
-"""Kinds of events that a reader of the case can do without; the archive of the case has all."""
 _UNITS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 
@@ -58,10 +57,16 @@ def case_page(
     def moment(seconds: float) -> str:
         return _moment(seconds, zone)
 
-    told = [one for one in events if one.kind not in _QUIET]
+    told = [one for one in events if is_told(one)]
+    measures = [
+        (one.time, one.actor, str(one.body["text"])) for one in events
+        if one.kind == "response" and not one.body.get("receipt")
+    ]  # fmt: skip
     return _environment(own).get_template("case.html").render(
         incident=incident, course=course, events=told[-EVENTS:], left=max(len(told) - EVENTS, 0),
-        said=said_of, ends=ends, marking=marking, made=moment(now), moment=moment, zone=str(zone),
+        said=lambda one: said_of(one, moment), duty=lambda one: duty_of(one, moment),
+        measures=measures, ends=ends, marking=marking, made=moment(now), moment=moment,
+        zone=str(zone),
         moments=charts.moments(course), width=charts.WIDTH, duration=duration,
     )  # fmt: skip
 
@@ -86,22 +91,6 @@ def short(seconds: float) -> str:
             count = seconds / length
             return f"{count:.1f} {unit}" if count < 10 and length > 60 else f"{count:.0f} {unit}"
     return "0 s"
-
-
-def said_of(event: IncidentEvent) -> str:
-    """Return in words what an event says."""
-    body = event.body
-    parts = [str(body[key]) for key in ("reason", "resolution", "text", "title") if body.get(key)]
-    if body.get("action"):
-        parts.insert(0, f"{body['action']}: {body.get('before')} → {body.get('after')}")
-    parts += [f"{key}: {body[key]}" for key in ("classification", "priority") if body.get(key)]
-    if body.get("step"):
-        parts.append(f"{'done' if body.get('done', True) else 'not done'}: {body['step']}")
-    for name in ("obligation", "receipt", "report"):
-        one: Any = body.get(name)
-        if isinstance(one, dict):
-            parts.append(str(one.get("title") or one.get("text") or one.get("id") or ""))
-    return "; ".join(dict.fromkeys(part for part in parts if part))
 
 
 @lru_cache(maxsize=4)

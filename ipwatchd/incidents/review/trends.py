@@ -85,7 +85,11 @@ DIVISIONS: Final[dict[str, Callable[[Course], str]]] = {
 
 
 def trends(courses: Sequence[Course], since: float, until: float, zone: ZoneInfo) -> Trends:
-    """Return the numbers of the incidents detected in a period (since ≤ t < until)."""
+    """Return the numbers of the incidents detected in a period (since ≤ t < until).
+
+    What was merged is counted with what it was merged into.
+    """
+    courses = [one for one in courses if one.state != "MERGED"]
     known = [one for one in courses if since <= one.detected < until]
     return Trends(
         since=since, until=until, total=_group("all", known),
