@@ -17,12 +17,16 @@ from ipwatchd.records.flow import STATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["ICMP", "ICMP6", "TCP", "UDP", "probes", "successes", "to_many"]
+__all__ = [
+    "ICMP", "ICMP6", "SCTP", "TCP", "UDP", "odd_protocols", "probes", "strays", "successes",
+    "to_many",
+]  # fmt: skip
 
 ICMP: Final = 1
 TCP: Final = 6
 UDP: Final = 17
 ICMP6: Final = 58
+SCTP: Final = 132
 
 _FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
 
@@ -43,6 +47,11 @@ _PROBE_PACKETS: Final = 4  # a first packet and its retries; more is a stream no
 _TRACEROUTE: Final = (33434, 33689)  # traceroute(8): one port up for each of 256 probes
 _EPHEMERAL: Final = 32768
 _QUIC: Final = 443
+_WELL_KNOWN: Final = 1024
+_ABORT_BYTES: Final = 60  # an IP header and an ABORT (RFC 9260, 3.3.7); an INIT ACK is larger
+_ASKING: Final = np.array([8, 13, 17])  # echo (RFC 792), timestamp, address mask (RFC 950)
+_USUAL: Final = np.array([ICMP, 2, 4, TCP, UDP, 41, 47, 50, 51, ICMP6, 89, 103, 112, SCTP])
+"""IP protocols that a site has; IGMP, tunnels, IPsec, OSPF, PIM and VRRP among them."""
 
 
 def probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
@@ -52,8 +61,37 @@ def probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     found: NDArray[np.bool_] = whole & (
         ((proto == TCP) & _tcp_probes(flows))
         | ((proto == UDP) & _udp_probes(flows))
+        | ((proto == SCTP) & _sctp_probes(flows))
         | (_echo(flows) & (flows["resp_packets"] == 0) & (flows["orig_packets"] <= _PROBE_PACKETS))
     )
+    return found
+
+
+def strays(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell ACK, window and Maimon probes (nmap(1)): segments of no connection to a service's port.
+
+    Whoever wakes from sleep sends such segments too, one each to many servers, and a server's late
+    ones go to clients' ports: these are a scan only where they go to many services of one host.
+    """
+    flags = flows["orig_flags"]
+    found: NDArray[np.bool_] = (
+        (flows["proto"] == TCP) & (flows["partial"] == 0)
+        & ((flags & (_SYN | _ACK | _RST)) == _ACK)
+        & (flows["orig_packets"] > 0) & (flows["orig_packets"] <= 2)
+        & (flows["resp_packets"] <= 1)
+        & (flows["resp_port"] < _WELL_KNOWN) & (flows["orig_port"] >= _WELL_KNOWN)
+        & ~_payload(flows, "orig") & ~_payload(flows, "resp")
+    )  # fmt: skip
+    return found
+
+
+def odd_protocols(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell packets of IP protocols that hardly any site has, without an answer."""
+    found: NDArray[np.bool_] = (
+        ~np.isin(flows["proto"], _USUAL) & (flows["partial"] == 0)
+        & (flows["resp_packets"] == 0) & (flows["orig_packets"] > 0)
+        & (flows["orig_packets"] <= _PROBE_PACKETS) & ~to_many(flows)
+    )  # fmt: skip
     return found
 
 
@@ -62,6 +100,7 @@ def successes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     talked = _payload(flows, "orig") | _payload(flows, "resp")
     answered = (flows["proto"] != TCP) & (flows["resp_packets"] > 0)
     found: NDArray[np.bool_] = answered & ((flows["proto"] == UDP) | _echo(flows))
+    found |= answered & (flows["proto"] == SCTP) & ~_sctp_probes(flows)
     found |= (flows["proto"] == TCP) & _ESTABLISHED[flows["state"]] & talked
     return found
 
@@ -104,10 +143,19 @@ def _udp_probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     return probing
 
 
+def _sctp_probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell associations asked for and refused (ABORT), left, or never answered (RFC 9260, 5.1)."""
+    refused = (flows["resp_packets"] <= 1) & (flows["resp_bytes"] <= _ABORT_BYTES)
+    found: NDArray[np.bool_] = (
+        (flows["orig_packets"] > 0) & (flows["orig_packets"] <= _PROBE_PACKETS) & refused
+    )
+    return found
+
+
 def _echo(flows: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Tell echo requests (RFC 792 type 8, RFC 4443 type 128)."""
+    """Tell what asks by ICMP whether a host is there (RFC 792, RFC 950, RFC 4443 type 128)."""
     kind = flows["icmp_type"]
-    found: NDArray[np.bool_] = ((flows["proto"] == ICMP) & (kind == 8)) | (
+    found: NDArray[np.bool_] = ((flows["proto"] == ICMP) & np.isin(kind, _ASKING)) | (
         (flows["proto"] == ICMP6) & (kind == 128)
     )
     return found & ~to_many(flows)

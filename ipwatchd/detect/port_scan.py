@@ -14,7 +14,7 @@ from ipwatchd.detect.batch import Groups, direction_name, slices
 from ipwatchd.detect.contact import probes, successes
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.names import Named
-from ipwatchd.detect.shape import Shape, shape, targets
+from ipwatchd.detect.shape import Shape, probed, shape, targets
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.event import Dns
@@ -113,8 +113,8 @@ class PortScan(Rule):
         """Take ended flows; a finding for each source whose failed contacts make a scan."""
         found: list[Finding] = []
         for part in slices(flows, self._window // 2):
-            failed, talked = probes(part), successes(part)
-            numbers = targets(part)
+            talked, numbers = successes(part), targets(part)
+            failed, numbers = probed(part, numbers, probes(part))
             tried, aimed = part[failed], numbers[failed]
             let = self._doorstep.let(tried, aimed)
             tried, aimed = tried[let.rows], aimed[let.rows]
@@ -281,6 +281,8 @@ def _title(subject: str, scan: Shape, *, full: bool) -> str:
     about = "at least " if full else ""
     if scan.proto in {1, 58}:
         return f"{subject} pinged {about}{scan.hosts} hosts that did not answer"
+    if not scan.proto:
+        return f"{subject} probed {about}{len(scan.ports)} IP protocols of one host"
     if scan.kind == "vertical":
         return f"{subject} probed {about}{len(scan.ports)} {proto} ports of one host"
     if scan.kind == "horizontal":

@@ -13,20 +13,25 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 
 from ipwatchd.detect.batch import address_hash
-from ipwatchd.detect.contact import UDP
+from ipwatchd.detect.contact import TCP, UDP, odd_protocols, strays
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
-__all__ = ["Shape", "host_of", "port_of", "proto_of", "shape", "targets"]
+__all__ = ["Shape", "host_of", "port_of", "probed", "proto_of", "shape", "targets"]
 
 # Jung et al. take 0.8 for the share of first contacts that succeed for the benign and 0.2 for
 # scanners: two failures for one success lie clearly on the scanner's side of the middle.
 _FAILURES_A_SUCCESS: Final = 2
 _UDP_FACTOR: Final = 2  # silence is a usual answer in UDP: it takes twice as many
 _BLOCK_FACTOR: Final = 3  # targets for each of the fewer of hosts and ports; a scatter has one
+
+
+# Pseudo protocols (RFC 3692 sets both numbers aside), for what makes a scan of one host alone:
+_STRAY: Final = 254  # TCP segments of no connection
+_ODD: Final = 253  # IP protocols, in the place of the port
 
 
 class Shape(NamedTuple):
@@ -49,6 +54,22 @@ def targets(flows: NDArray[np.void]) -> NDArray[np.uint64]:
     port = flows["resp_port"].astype(np.uint64)
     proto = flows["proto"].astype(np.uint64)
     return host + proto * np.uint64(1 << 16) + port
+
+
+def probed(
+    flows: NDArray[np.void], numbers: NDArray[np.uint64], failed: NDArray[np.bool_]
+) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+    """Return what failed with strays and odd protocols added, and the targets with these apart."""
+    stray, odd = strays(flows), odd_protocols(flows)
+    stray &= ~failed
+    if not (stray.any() or odd.any()):
+        return failed, numbers
+    host = numbers & np.uint64(0xFFFF_FFFF_FF00_0000)
+    port = numbers & np.uint64(0xFFFF)
+    proto = flows["proto"].astype(np.uint64)
+    numbers = np.where(stray, host + np.uint64(_STRAY << 16) + port, numbers)
+    numbers = np.where(odd, host + np.uint64(_ODD << 16) + proto, numbers)
+    return failed | stray | odd, numbers
 
 
 def host_of(target: int) -> int:
@@ -94,7 +115,8 @@ def _vertical(failed: AbstractSet[int], succeeded: AbstractSet[int], least: int)
             return None
         if _enough(count, talked[line], least, line & 0xFF):
             found = sorted(port_of(target) for target in failed if target >> 16 == line)
-            return Shape("vertical", line & 0xFF, 1, tuple(found), count, talked[line])
+            proto = {_STRAY: TCP, _ODD: 0}.get(line & 0xFF, line & 0xFF)
+            return Shape("vertical", proto, 1, tuple(found), count, talked[line])
     return None
 
 
@@ -102,7 +124,11 @@ def _horizontal(
     failed: AbstractSet[int], succeeded: AbstractSet[int], named: AbstractSet[int], least: int
 ) -> Shape | None:
     """One port of many hosts (target without its host)."""
-    hosts = Counter(target & 0xFF_FFFF for target in failed if host_of(target) not in named)
+    hosts = Counter(
+        target & 0xFF_FFFF
+        for target in failed
+        if host_of(target) not in named and proto_of(target) < _ODD
+    )
     talked = Counter(target & 0xFF_FFFF for target in succeeded)
     for line, count in hosts.most_common():
         if count < least:
@@ -117,7 +143,9 @@ def _block(
 ) -> Shape | None:
     """Several ports of several hosts, most of them tried on most."""
     unnamed = [
-        target for target in failed if host_of(target) not in named and proto_of(target) != UDP
+        target
+        for target in failed
+        if host_of(target) not in named and proto_of(target) != UDP and proto_of(target) < _ODD
     ]
     hosts = {host_of(target) for target in unnamed}
     ports = {target & 0xFF_FFFF for target in unnamed}
