@@ -9,8 +9,8 @@ import msgspec
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import Page
-from ipwatchd.enrich.hints import hints
 from ipwatchd.control.timeline import beside
+from ipwatchd.enrich.hints import hints
 from ipwatchd.records.filter import parse
 
 if TYPE_CHECKING:
