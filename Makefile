@@ -10,9 +10,9 @@ BENCHES ?= capture_files capture_ring capture_flood capture_conntrack memory sta
 help: ## this list
 	@awk -F':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-lab: ## a BPO site in namespaces, a working day in fast motion (LAB=once: no UI, summary, exit status)
+lab: ## a BPO site in namespaces, a working day in fast motion (LAB=once: no UI, summary; LAB=cases: the desk's day)
 	@tools/setup lab
-	@LAB="$(LAB)" $(PY) -m ipwatchd.cli.ipwatchd lab $(if $(filter once,$(LAB)),--once) $(LAB_ARGS)
+	@LAB="$(LAB)" $(PY) -m ipwatchd.cli.ipwatchd lab $(addprefix --,$(filter once cases,$(LAB))) $(LAB_ARGS)
 
 test: ## every test
 	@tools/setup dev

@@ -46,6 +46,7 @@ class Cast:
             "browse": self._browse, "visit": self._browse, "register": self._register,
             "call": self._call, "api": self._request, "request": self._request,
             "scan": self._scan, "guess": self._guess, "login": self._login,
+            "enumerate": self._enumerate,
             "knock": self._knock, "reach": self._knock,
         }  # fmt: skip
 
@@ -150,6 +151,19 @@ class Cast:
             sock = await self._connect(host, address, 80, step.action, step.target)
             if sock:
                 await web.get(sock, step.target, f"/v1/tickets/{number}", body=b'{"state":"open"}')
+
+    async def _enumerate(self, host: Host, step: Step) -> None:
+        """Ask an API for one customer's number after the other, as a stolen key is tried out."""
+        address = await self._resolve(host, step.target)
+        window = asyncio.Semaphore(_AT_ONCE // 4)
+
+        async def ask(number: int) -> None:
+            async with window:
+                sock = await self._connect(host, address, 80, step.action, step.target)
+                if sock:
+                    await web.get(sock, step.target, f"{web.NOBODYS}{number}")
+
+        await asyncio.gather(*(ask(number) for number in range(step.times)))
 
     def _dialog(self, host: Host, callee: Host, domain: str) -> sip.Dialog:
         return sip.Dialog(

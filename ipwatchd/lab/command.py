@@ -20,8 +20,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="no UI: print what happens and a summary; exit 0 if all that was expected happened",
     )  # fmt: skip
     parser.add_argument(
+        "--cases", action="store_true",
+        help="the desk's day: twelve incidents from intake to closing, pages, clocks, the centre "
+        "away; prints what happens and a summary; exit 0 if all that was expected happened",
+    )  # fmt: skip
+    parser.add_argument(
         "--keep", metavar="DIR", type=Path, default=None,
-        help="keep the state (databases, archive, logs, truth) in this empty or new folder",
+        help="keep the state (databases, archive, logs, papers) in this empty or new folder",
     )  # fmt: skip
 
 
@@ -36,8 +41,7 @@ def main(args: argparse.Namespace) -> int:
         import asyncssh  # noqa: F401 - only whether it is there
     except ImportError:
         return _refuse("asyncssh is needed: pip install 'ipwatchd[lab]'")
-    once = args.once or os.environ.get("LAB") == "once" or not sys.stdout.isatty()
-    arguments = ["--once"] if once else []
+    arguments = ["--play", _play(args)]
     if args.keep is not None:
         try:
             args.keep.mkdir(parents=True, exist_ok=True)
@@ -47,10 +51,18 @@ def main(args: argparse.Namespace) -> int:
             return _refuse(f"{args.keep} can't be used for --keep: {error.strerror}")
         arguments += ["--keep", str(args.keep.resolve())]
     try:
-        flags = shelter.flags()
+        flags = shelter.flags(several=_play(args) == "cases")
     except shelter.NoShelterError as error:
         return _refuse(str(error))
     return shelter.hold(flags, "ipwatchd.lab.inside", arguments)
+
+
+def _play(args: argparse.Namespace) -> str:
+    """Return what is to be played: the desk's cases, the day once, or days behind the TUI."""
+    wish = os.environ.get("LAB")
+    if args.cases or wish == "cases":
+        return "cases"
+    return "once" if args.once or wish == "once" or not sys.stdout.isatty() else "tui"
 
 
 def _refuse(sentence: str) -> int:

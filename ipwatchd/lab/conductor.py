@@ -78,12 +78,13 @@ class Conductor:
                 for step in DAY:
                     await asyncio.sleep(max(begun + step.at * pace - time.monotonic(), 0))
                     self._say(step.text, step.clock)
-                    group.create_task(self._step(step))
+                    group.create_task(self.step(step))
                 await asyncio.sleep(max(begun + LENGTH * pace - time.monotonic(), 0))
         except BaseExceptionGroup as failed:
             raise failed.exceptions[0] from failed
 
-    async def _step(self, step: Step) -> None:
+    async def step(self, step: Step) -> None:
+        """Play one step, the admin's ones by the command line."""
         if step.action == "deny":
             await self._gateway.ctl(
                 "deny", "add", named(step.target).ipv4, "--reason", "named by the police",

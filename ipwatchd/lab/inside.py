@@ -16,18 +16,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.control.client import RefusedError, UnreachableError
 from ipwatchd.lab import shelter
-from ipwatchd.lab.actors import Cast
-from ipwatchd.lab.certificates import Authority
-from ipwatchd.lab.conductor import Conductor
+from ipwatchd.lab.case_day import play_cases
+from ipwatchd.lab.case_expect import judge_cases
+from ipwatchd.lab.case_stage import open_cases, prepare
 from ipwatchd.lab.expect import judge_scene, pending
-from ipwatchd.lab.programs import Centre, Gateway, ProgramError
-from ipwatchd.lab.site import HOSTS, Site, build, named
+from ipwatchd.lab.programs import ProgramError
+from ipwatchd.lab.site import HOSTS, Site, build
+from ipwatchd.lab.stage import Stage
 from ipwatchd.lab.summary import Narrator, incident_lines, played, verdict_lines
-from ipwatchd.lab.truth import Truth
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from ipwatchd.lab.case_scene import Scene
     from ipwatchd.lab.expect import Seen, Verdict
 
 __all__ = ["main"]
@@ -38,41 +39,7 @@ _DAYS: Final = 10
 _STOPPED: Final = 130
 
 
-class _Stage:
-    """Everything that is built and started, and how it ends."""
-
-    def __init__(self, site: Site, state: Path, narrator: Narrator) -> None:
-        self.narrator = narrator
-        logs = state / "logs"
-        pki = state / "pki"
-        for folder in (logs, pki, state / "gateway", state / "centre"):
-            folder.mkdir()
-        authority = Authority(pki)
-        self._logs = logs
-        self._authority = authority
-        self.truth = Truth(state / "truth.jsonl")
-        self.gateway = Gateway(site.gateway, state / "gateway")
-        pair = authority.issue([named("centre").ipv4])
-        self.centre = Centre(site.hosts["centre"], state / "centre", pair)
-        self.cast = Cast(site, self.truth, authority, logs)
-        self.conductor = Conductor(site, self.cast, self.truth, self.gateway, self.centre, narrator)
-
-    async def open(self, stack: AsyncExitStack) -> None:
-        """Start the servers, the collector and the daemon; they stop with the stack."""
-        stack.callback(self.truth.close)
-        await self.cast.open(stack)
-        self.gateway.configure(
-            url=self.centre.url, token=await self.centre.token(),
-            authority=self._authority.certificate,
-            logs=(self._logs / "auth.log", self._logs / "access.log"),
-        )  # fmt: skip
-        stack.push_async_callback(self.centre.program.stop)
-        self.centre.program.start()
-        stack.push_async_callback(self.gateway.program.stop)
-        await self.conductor.start_daemon()
-
-
-async def _once(stage: _Stage) -> int:
+async def _once(stage: Stage) -> int:
     """Play the day and the night once and sum up; 0 where everything expected happened."""
     watcher = asyncio.create_task(stage.conductor.watch())
     try:
@@ -87,14 +54,19 @@ async def _once(stage: _Stage) -> int:
     return 1 if pending(verdicts) else 0
 
 
-def _sum_up(stage: _Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> None:
-    line, paint = stage.narrator.line, stage.narrator.paint
+def _sum_up(stage: Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> None:
+    line = stage.narrator.line
     stage.narrator.heading("Summary")
     line(f"played: {played(stage.truth.deeds)}")
     line(f"seen:   {len(seen.flows)} flows, {len(seen.events)} events")
     stage.narrator.heading("Incidents of the site")
     for text in incident_lines(seen.incidents[::-1]):
         line(text)
+    _judged(stage, verdicts)
+
+
+def _judged(stage: Stage, verdicts: dict[str, list[Verdict]]) -> None:
+    line, paint = stage.narrator.line, stage.narrator.paint
     for part, ones in verdicts.items():
         stage.narrator.heading(part.capitalize())
         for text in verdict_lines(ones, paint):
@@ -106,6 +78,21 @@ def _sum_up(stage: _Stage, seen: Seen, verdicts: dict[str, list[Verdict]]) -> No
     else:
         verdict = paint(f"All {total} expected things happened.", "green")
     stage.narrator.heading(verdict)
+
+
+async def _cases(stage: Stage, scene: Scene) -> int:
+    """Play the day of cases and sum up; 0 where everything expected happened."""
+    story = await play_cases(scene)
+    verdicts = judge_cases(story)
+    rows = list(story.incidents.values())
+    stage.narrator.heading("Summary")
+    stage.narrator.line(
+        f"played: {len(rows)} cases by {story.commands} commands of ipwatchctl; pages: "
+        f"{len(story.mails)} mails and {len(story.hooks)} web hooks of the site, "
+        f"{len(story.far_mails)} mails of the centre"
+    )
+    _judged(stage, verdicts)
+    return 1 if pending(verdicts) else 0
 
 
 def _terminal_state() -> list[Any]:
@@ -121,7 +108,7 @@ def _restore(state: list[Any]) -> None:
     print("".join(f"\033[{mode}" for mode in modes), end="", flush=True)
 
 
-async def _terminal(stage: _Stage) -> int:
+async def _terminal(stage: Stage) -> int:
     """Play days slowly behind the TUI until it is left; then say shortly what happened."""
 
     async def days() -> None:
@@ -149,7 +136,7 @@ async def _terminal(stage: _Stage) -> int:
     return status
 
 
-async def _lab(site: Site, state: Path, leash: int, *, once: bool) -> int:
+async def _lab(site: Site, state: Path, leash: int, play: str) -> int:
     loop = asyncio.get_running_loop()
     mine = asyncio.current_task()
     loop.add_reader(leash, lambda: (loop.remove_reader(leash), mine.cancel() if mine else None))
@@ -158,19 +145,27 @@ async def _lab(site: Site, state: Path, leash: int, *, once: bool) -> int:
         loop.add_signal_handler(number, lambda: None)
     async with AsyncExitStack() as stack:
         log = stack.enter_context((state / "day.log").open("a", encoding="utf-8", buffering=1))
-        out = sys.stdout if once else log
+        out = log if play == "tui" else sys.stdout
         narrator = Narrator(lambda line: print(line, file=out, flush=True), colours=out.isatty())
         begun = time.monotonic()
-        stage = _Stage(site, state, narrator)
-        if not once:
+        props = prepare(state) if play == "cases" else None
+        stage = Stage(site, state, narrator, props.options if props else ())
+        if play == "tui":
             print("starting the site, its gateway and the centre …", flush=True)
-        await stage.open(stack)
-        narrator.say(
-            f"{len(HOSTS)} hosts, a gateway with ipwatchd and a centre are up "
-            f"({time.monotonic() - begun:.1f} s)"
-        )
         try:
-            return await (_once(stage) if once else _terminal(stage))
+            scene = await open_cases(site, stage, stack, props) if props else None
+            if scene is None:
+                await stage.open(stack)
+            narrator.say(
+                f"{len(HOSTS)} hosts, a gateway with ipwatchd and a centre are up "
+                f"({time.monotonic() - begun:.1f} s)"
+            )
+            if scene is not None:
+                return await _cases(stage, scene)
+            return await (_once(stage) if play == "once" else _terminal(stage))
+        except BaseExceptionGroup as failed:
+            # the first is why; the others were ended because of it
+            raise failed.exceptions[0] from failed
         except (UnreachableError, RefusedError) as error:
             words = stage.gateway.program.last_words()
             raise ProgramError(f"{error}; the daemon's last words:\n{words}") from error
@@ -180,7 +175,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the lab inside its namespaces; 130 where the leash was let go."""
     parser = argparse.ArgumentParser(prog="ipwatchd.lab.inside", description=__doc__)
     parser.add_argument("--leash", type=int, required=True)
-    parser.add_argument("--once", action="store_true")
+    parser.add_argument("--play", choices=("tui", "once", "cases"), default="tui")
     parser.add_argument("--keep", type=Path)
     args = parser.parse_args(arguments)
     try:
@@ -188,7 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with ExitStack() as namespaces:
             # before the event loop runs: pyroute2 brings its own
             site = build(namespaces)
-            return asyncio.run(_lab(site, state, args.leash, once=args.once))
+            return asyncio.run(_lab(site, state, args.leash, args.play))
     except asyncio.CancelledError:
         return _STOPPED
     except (ProgramError, shelter.NoShelterError) as error:

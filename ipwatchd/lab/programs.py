@@ -91,7 +91,9 @@ async def _output(namespace: Namespace, command: Sequence[str]) -> str:
 class Centre:
     """The collector on its own host of the internet side."""
 
-    def __init__(self, namespace: Namespace, folder: Path, pair: KeyPair) -> None:
+    def __init__(
+        self, namespace: Namespace, folder: Path, pair: KeyPair, options: Sequence[str] = ()
+    ) -> None:
         self._namespace = namespace
         self._state = folder / "state"
         self._state.mkdir(parents=True)
@@ -101,7 +103,7 @@ class Centre:
             [
                 f"{_CLI}.central", "run", "--state", str(self._state),
                 "--host", named("centre").ipv4, "--port", str(PORT),
-                "--certificate", str(pair.certificate), "--key", str(pair.key),
+                "--certificate", str(pair.certificate), "--key", str(pair.key), *options,
             ],
             folder / "log",
         )  # fmt: skip
@@ -113,8 +115,12 @@ class Centre:
 
     async def incidents(self) -> list[dict[str, Any]]:
         """Return the incidents that its own store holds."""
-        command = [f"{_CLI}.central", "incidents", "--state", str(self._state), "--json"]
-        return _rows(await _output(self._namespace, command))
+        return _rows(await self.ctl("incidents", "--json"))
+
+    async def ctl(self, *words: str) -> str:
+        """Run ipwatch-central there and return what it printed; ProgramError where it fails."""
+        command = [f"{_CLI}.central", *words, "--state", str(self._state)]
+        return await _output(self._namespace, command)
 
 
 def _rows(text: str) -> list[dict[str, Any]]:
@@ -158,20 +164,20 @@ management = {management}
 [incidents]
 auto_deny = ["port-scan", "password-guessing"]
 deny_seconds = 3600.0
-
+{incidents}
 [uplink]
 url = "{url}"
 token_file = "{token}"
 ca_file = "{ca}"
 retry_seconds = 0.5
-poll_seconds = 2.0
+poll_seconds = {poll}
 
 [control]
 socket = "{socket}"
 
 [logs]
 files = {logs}
-"""
+{more}"""
 
 
 class Gateway:
@@ -188,8 +194,14 @@ class Gateway:
             namespace, [f"{_CLI}.ipwatchd", "run", "--config", str(self._config)], folder / "log"
         )
 
-    def configure(self, *, url: str, token: str, authority: Path, logs: Sequence[Path]) -> None:
-        """Write the configuration file and the token."""
+    def configure(
+        self, *, url: str, token: str, authority: Path, logs: Sequence[Path],
+        incidents: str = "", more: str = "", poll: float = 2.0,
+    ) -> None:  # fmt: skip
+        """Write the configuration file and the token.
+
+        `incidents` are more lines of that section, `more` are more sections.
+        """
         token_file = self._folder / "token"
         token_file.touch(mode=0o600)
         token_file.write_text(token + "\n", "ascii")
@@ -198,7 +210,8 @@ class Gateway:
             _CONFIG.format(
                 site=SITE, state=self.state, zones=zones, management=json.dumps(MANAGEMENT),
                 url=url, token=token_file, ca=authority, socket=self.socket,
-                logs=json.dumps([str(path) for path in logs]),
+                logs=json.dumps([str(path) for path in logs]), incidents=incidents, more=more,
+                poll=poll,
             ),
             "utf-8",
         )  # fmt: skip

@@ -24,6 +24,8 @@ _GRACE: Final = 15.0
 """Seconds the inner process has for cleaning up before it is killed."""
 _ALWAYS: Final = ("--net", "--mount", "--pid", "--fork", "--kill-child")
 _AS_USER: Final = ("--user", "--map-root-user")
+_AS_SEVERAL: Final = ("--user", "--map-root-user", "--map-auto")
+"""unshare(1), util-linux 2.38: further users out of /etc/subuid."""
 _PATH: Final = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
 _TOOLS: Final = {"nft": "nftables", "unshare": "util-linux", "setpriv": "util-linux"}
 _MOUNT_POINTS: Final = ("/media", "/srv", "/mnt", "/opt")
@@ -46,12 +48,14 @@ def missing() -> str:
     return f"{' and '.join(packages)} {verb} needed: sudo apt-get install {' '.join(packages)}"
 
 
-def flags() -> tuple[str, ...]:
+def flags(*, several: bool = False) -> tuple[str, ...]:
     """Return unshare's flags that work here, tried out; NoShelterError where none do.
 
-    A container may forbid a fresh /proc: then the outer one is used.
+    A container may forbid a fresh /proc: then the outer one is used. `several` users are needed
+    where people act: an ordinary user has them by /etc/subuid.
     """
-    ways = [_AS_USER] if os.geteuid() else [(), _AS_USER]
+    mine = _AS_SEVERAL if several else _AS_USER
+    ways: list[tuple[str, ...]] = [mine] if os.geteuid() else [(), mine]
     said = ""
     for way in ways:
         for proc in (("--mount-proc",), ()):
@@ -63,6 +67,11 @@ def flags() -> tuple[str, ...]:
             if done.returncode == 0:
                 return tried
             said = said or done.stderr.strip()
+    if os.geteuid() and several:
+        raise NoShelterError(
+            f"several people act in it, which an ordinary user may not here ({said}): run it with "
+            "sudo, or install uidmap"
+        )
     if os.geteuid():
         raise NoShelterError(
             f"this kernel forbids namespaces to ordinary users ({said}): run sudo make lab"

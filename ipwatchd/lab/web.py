@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable
 
-__all__ = ["Server", "access_line", "get", "serve"]
+__all__ = ["NOBODYS", "Server", "access_line", "get", "serve"]
+
+NOBODYS: Final = "/v1/customers/"
 
 _BODY: Final = b"<!doctype html><title>the lab</title>" + b"." * 1500
 _MONTHS: Final = (
@@ -31,7 +33,10 @@ def access_line(address: str, method: str, path: str, status: int, now: float) -
 
 
 class Server:
-    """Answers every request with 200 and the same page; `log` gets an access line for each."""
+    """Answers every request with the same page; `log` gets an access line for each.
+
+    The status is 200, and 404 below `NOBODYS`: what belongs to nobody who may ask.
+    """
 
     def __init__(self, log: Callable[[str], None] | None = None) -> None:
         self._log = log
@@ -49,10 +54,13 @@ class Server:
     async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readuntil(b"\r\n\r\n")
         method, path, _ = request.split(b"\r\n", 1)[0].decode("latin-1").split(" ", 2)
+        status = 404 if path.startswith(NOBODYS) else 200
         if self._log:
             peer = str(writer.get_extra_info("peername")[0])
-            self._log(access_line(peer, method, path, 200, time.time()))
-        head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(_BODY)}\r\nConnection: close\r\n\r\n"
+            self._log(access_line(peer, method, path, status, time.time()))
+        word = "OK" if status == 200 else "Not Found"
+        head = f"HTTP/1.1 {status} {word}\r\nContent-Length: {len(_BODY)}\r\n"
+        head += "Connection: close\r\n\r\n"
         writer.write(head.encode("ascii") + _BODY)
         await writer.drain()
 
