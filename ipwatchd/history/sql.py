@@ -35,6 +35,8 @@ class Where(NamedTuple):
 
 
 _NOTHING: Final = Where("0 = 1")
+# Sixteen zero bytes stand for no address: ::/0 does not hold them.
+_SOMEWHERE: Final = (0, 1)
 
 
 def any_of(conditions: Iterable[Where]) -> Where:
@@ -63,7 +65,7 @@ def networks(*columns: str) -> Matcher:
 
     def match(values: Sequence[Value]) -> Where:
         return any_of(
-            Where(f"{column} BETWEEN ? AND ?", (pack(*first), pack(*last)))
+            Where(f"{column} BETWEEN ? AND ?", (pack(*max(first, _SOMEWHERE)), pack(*last)))
             for first, last in _ranges(values)
             for column in columns
         )
@@ -77,7 +79,7 @@ def numbered(*columns: str) -> Matcher:
 
     def match(values: Sequence[Value]) -> Where:
         return any_of(
-            Where(sql.format(column), (pack(*first), pack(*last)))
+            Where(sql.format(column), (pack(*max(first, _SOMEWHERE)), pack(*last)))
             for first, last in _ranges(values)
             for column in columns
         )
