@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from ipwatchd.detect import Silenced, build, load_baselines, save_baselines
+from ipwatchd.detect import (
+    Silenced,
+    build,
+    load_baselines,
+    save_baselines,
+    with_event_examples,
+    with_flow_examples,
+)
 from ipwatchd.detect.baselines import unlearn
 from ipwatchd.enrich.presence import Presence
 from ipwatchd.enrich.roster import load_roster
@@ -110,6 +117,7 @@ class Pipeline:
             self.stores.history.add_flows(capture.flows, capture.now)
             for detector in self.detectors:
                 found += detector.flows(capture.flows, capture.now)
+            found = with_flow_examples(found, capture.flows)
         if capture.events:
             found += self._events(capture.events, capture.now)
         return await self.settle(found, capture.now)
@@ -132,7 +140,8 @@ class Pipeline:
 
     def _events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         self.stores.history.add_events([*events, *self.presence.take(events)], now)
-        return [finding for detector in self.detectors for finding in detector.events(events, now)]
+        found = [finding for one in self.detectors for finding in one.events(events, now)]
+        return with_event_examples(found, events)
 
     def unlearn(self, without: Callable[[Any], Any]) -> int:
         """Forget somebody; return how many detectors knew them. What they counted begins anew."""

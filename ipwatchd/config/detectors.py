@@ -15,6 +15,24 @@ class PortScanSettings(Section, frozen=True):
     window: Seconds = 300.0
 
 
+class SlowScanSettings(Section, frozen=True):
+    """[slow_scan] distinct (address, port) pairs of one source over hours, unanswered."""
+
+    enabled: bool = True
+    targets: Count = 40
+    hours: Count = 4
+    window: Seconds = 86_400.0
+
+
+class DistributedScanSettings(Section, frozen=True):
+    """[distributed_scan] distinct ports of one host that many sources fail at together."""
+
+    enabled: bool = True
+    ports: Count = 60
+    sources: Count = 20
+    window: Seconds = 600.0
+
+
 class PasswordGuessingSettings(Section, frozen=True):
     """[password_guessing] failed logins of one source."""
 
@@ -239,6 +257,8 @@ class DetectSettings(Section, frozen=True):
     sources: Count = 65_536
     quiet: Seconds = 900.0
     port_scan: PortScanSettings = PortScanSettings()
+    slow_scan: SlowScanSettings = SlowScanSettings()
+    distributed_scan: DistributedScanSettings = DistributedScanSettings()
     password_guessing: PasswordGuessingSettings = PasswordGuessingSettings()
     denied_contact: DeniedContactSettings = DeniedContactSettings()
     password_spraying: PasswordSprayingSettings = PasswordSprayingSettings()

@@ -17,7 +17,9 @@ from ipwatchd.detect.bypass import Bypass
 from ipwatchd.detect.certificate import CertificateWatch
 from ipwatchd.detect.denied_contact import DeniedContact
 from ipwatchd.detect.detector import Detector
+from ipwatchd.detect.distributed_scan import DistributedScan
 from ipwatchd.detect.dns_tunnel import DnsTunnel
+from ipwatchd.detect.examples import with_event_examples, with_flow_examples
 from ipwatchd.detect.expected import Silenced
 from ipwatchd.detect.exposed_service import ExposedService
 from ipwatchd.detect.flood import Flood
@@ -29,6 +31,7 @@ from ipwatchd.detect.password_spraying import PasswordSpraying
 from ipwatchd.detect.port_scan import PortScan
 from ipwatchd.detect.rogue_dhcp import RogueDhcp
 from ipwatchd.detect.silence import Silence
+from ipwatchd.detect.slow_scan import SlowScan
 from ipwatchd.detect.toll_fraud import TollFraud
 from ipwatchd.detect.unfamiliar_login import UnfamiliarLogin
 from ipwatchd.detect.unknown_device import UnknownDevice
@@ -42,10 +45,14 @@ if TYPE_CHECKING:
     from ipwatchd.records.agent import Agent
     from ipwatchd.records.place import Place
 
-__all__ = ["RULES", "Detector", "Silenced", "build", "load_baselines", "save_baselines"]
+__all__ = [
+    "RULES", "Detector", "Silenced", "build", "load_baselines", "save_baselines",
+    "with_event_examples", "with_flow_examples",
+]  # fmt: skip
 
 RULES: Final[tuple[type[Rule], ...]] = (
-    PortScan, PasswordGuessing, DeniedContact, Flood, DnsTunnel, Beaconing, Upload, Bypass,
+    PortScan, SlowScan, DistributedScan, PasswordGuessing, DeniedContact, Flood, DnsTunnel,
+    Beaconing, Upload, Bypass,
     ExposedService, LanSpoofing, UnknownDevice, RogueDhcp, NeighbourSweep,
     PasswordSpraying, UnfamiliarLogin, ImpossibleTravel, AgentPlace, ApiAbuse, TollFraud,
     CertificateWatch, Silence,

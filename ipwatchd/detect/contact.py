@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ipwatchd.records.address import is_v4
+from ipwatchd.records.address import V4_PREFIX, is_v4
 from ipwatchd.records.flow import STATES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = [
-    "ICMP", "ICMP6", "SCTP", "TCP", "UDP", "odd_protocols", "probes", "strays", "successes",
-    "to_many",
+    "ICMP", "ICMP6", "SCTP", "TCP", "UDP", "odd_protocols", "of_nobody", "probes", "strays",
+    "successes", "to_many",
 ]  # fmt: skip
 
 ICMP: Final = 1
@@ -57,7 +57,7 @@ _USUAL: Final = np.array([ICMP, 2, 4, TCP, UDP, 41, 47, 50, 51, ICMP6, 89, 103, 
 def probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell which flows are first contacts that came to nothing."""
     proto = flows["proto"]
-    whole = flows["partial"] == 0
+    whole = (flows["partial"] == 0) & ~of_nobody(flows, "orig")
     found: NDArray[np.bool_] = whole & (
         ((proto == TCP) & _tcp_probes(flows))
         | ((proto == UDP) & _udp_probes(flows))
@@ -159,6 +159,15 @@ def _echo(flows: NDArray[np.void]) -> NDArray[np.bool_]:
         (flows["proto"] == ICMP6) & (kind == 128)
     )
     return found & ~to_many(flows)
+
+
+def of_nobody(flows: NDArray[np.void], side: str) -> NDArray[np.bool_]:
+    """Tell records whose end is unspecified (0.0.0.0, ::): capture summed a flood in them."""
+    lo = flows[f"{side}_lo"]
+    found: NDArray[np.bool_] = (flows[f"{side}_hi"] == 0) & (
+        (lo == 0) | (lo == np.uint64(V4_PREFIX))
+    )
+    return found
 
 
 def to_many(flows: NDArray[np.void]) -> NDArray[np.bool_]:

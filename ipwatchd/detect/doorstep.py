@@ -44,14 +44,16 @@ class Doorstep:
         self.waiting = 0
         """Rows that were the first of their source and went no further."""
 
-    def let(self, flows: NDArray[np.void], targets: NDArray[np.uint64]) -> Let:
+    def let(self, flows: NDArray[np.void], targets: NDArray[np.uint64], side: str = "orig") -> Let:
         """Return the rows (FLOW) of sources that have tried a second target by now.
 
-        `held` has flows = 0 where the doorstep had nothing to hand on.
+        `held` has flows = 0 where the doorstep had nothing to hand on. With the `side` "resp" it
+        keeps responders, and whoever tried them.
         """
+        other = "resp" if side == "orig" else "orig"
         if not len(flows):
             return Let(np.zeros(0, np.bool_), np.zeros(0, SLOT))
-        tags = address_hash(flows["orig_hi"], flows["orig_lo"])
+        tags = address_hash(flows[f"{side}_hi"], flows[f"{side}_lo"])
         order = np.argsort(tags, kind="stable")
         sorted_tags, sorted_targets = tags[order], targets[order]
         starts = np.flatnonzero(np.r_[True, sorted_tags[1:] != sorted_tags[:-1]])
@@ -59,7 +61,7 @@ class Doorstep:
         first = order[starts]
         group = np.zeros(len(starts), SLOT)
         group["tag"], group["target"] = sorted_tags[starts], sorted_targets[starts]
-        group["hi"], group["lo"] = flows["resp_hi"][first], flows["resp_lo"][first]
+        group["hi"], group["lo"] = flows[f"{other}_hi"][first], flows[f"{other}_lo"][first]
         group["last"] = np.maximum.reduceat(flows["end"][order], starts)
         group["started"] = np.minimum.reduceat(flows["start"][order], starts)
         group["flows"] = counts

@@ -8,10 +8,10 @@ import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import address_hash, slices
-from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, to_many
+from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, of_nobody, to_many
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import V4_PREFIX, address_text
-from ipwatchd.records.flow import Direction
+from ipwatchd.records.flow import DIRECTIONS, Direction
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -191,35 +191,48 @@ class Flood(Rule):
 
     def _found(self, kind: str, load: _Load, flows: NDArray[np.void], port: int) -> Finding:
         target = address_text(int(flows[0]["resp_hi"]), int(flows[0]["resp_lo"]))
+        everywhere = bool(of_nobody(flows[:1], "resp")[0])
         direction = int(np.bincount(flows["direction"], minlength=5).argmax())
         top = max(load.sources, key=lambda one: load.sources[one])
         source = address_text(top >> 64, top & ((1 << 64) - 1))
-        single = 2 * load.sources[top] > sum(load.sources.values())
+        # A sum has no source, and a sum over many targets has no victim either: nobody is named.
+        single = top not in _NOBODY and 2 * load.sources[top] > sum(load.sources.values())
         ours = single and direction in {Direction.OUTGOING, Direction.INTERNAL}
         count = f"at least {len(load.sources)}" if len(load.sources) >= 64 else len(load.sources)
-        what, unit = _WORDS[kind]
-        at = f"{target} port {port}" if port else target
-        title = f"{at} is flooded: {load.now:,} {what} within {self._window / 1e9:g} s"
-        if kind == "amplifier":
-            title = f"{target} answers the internet {load.now:,} bytes: it amplifies"
-        elif ours:
-            title = f"{source} floods {at}: {load.now:,} {what} within {self._window / 1e9:g} s"
+        subject = source if ours else "site" if everywhere else target
         kinds = {"amplifier": "ddos-amplifier", "syn": "dos" if single else "ddos"}
         return self.finding(
-            source if ours else target, title, detail=f"{kind}|{port}" if port else kind,
+            subject, self._title(
+                kind, load, source if ours else "", target, port, everywhere=everywhere
+            ),
+            detail=f"{kind}|{port}" if port else kind,
             seen=(load.started / 1e9, load.last / 1e9), count=load.seen,
             severity="high" if ours or kind != "amplifier" else "medium", value=load.now,
             threshold=self._least[kind], classification=kinds.get(kind, "ddos"),
-            targets=(target,),
+            targets=() if everywhere else (target,),
             evidence={
-                "kind": kind, "unit": unit, "sources": count, "port": port,
-                "finished": load.finished, "window": self._window / 1e9, "before": load.then,
+                "kind": kind, "unit": _WORDS[kind][1],
+                "sources": "summed" if top in _NOBODY else count, "port": port,
+                "finished": load.finished, "window": self._window / 1e9,
+                "before": load.then, "many_targets": everywhere,
                 "source": source if single else "many, perhaps forged",
-                "direction": ("unknown", "incoming", "outgoing", "internal", "transit")[direction],
+                "direction": DIRECTIONS[direction],
             },
         )  # fmt: skip
 
+    def _title(
+        self, kind: str, load: _Load, ours: str, target: str, port: int, *, everywhere: bool
+    ) -> str:
+        at = "many addresses" if everywhere else f"{target} port {port}" if port else target
+        amount = f"{load.now:,} {_WORDS[kind][0]} within {self._window / 1e9:g} s"
+        if kind == "amplifier":
+            return f"{target} answers the internet {load.now:,} bytes: it amplifies"
+        if ours:
+            return f"{ours} floods {at}: {amount}"
+        return f"{at} {'are' if everywhere else 'is'} flooded: {amount}"
 
+
+_NOBODY: Final = frozenset({0, V4_PREFIX})
 _WORDS: Final = {
     "syn": ("half-open connections", "connections"),
     "packet": ("packets without an answer", "packets"),
@@ -230,8 +243,9 @@ _WORDS: Final = {
 
 def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:
     """Return how many connections each row opened: a flood comes summed, from no one address."""
-    nobody = (flows["orig_hi"] == 0) & np.isin(flows["orig_lo"], (0, V4_PREFIX))
-    openings: NDArray[np.int64] = np.where(nobody, flows["orig_packets"], 1).astype(np.int64)
+    openings: NDArray[np.int64] = np.where(
+        of_nobody(flows, "orig"), flows["orig_packets"], 1
+    ).astype(np.int64)
     return openings
 
 

@@ -207,3 +207,24 @@ def test_tables_are_bounded(batch: Batch, syn: Row, kind: Any) -> None:
         "targets", "pairs", "senders", "uses", "services"}) <= 50  # fmt: skip
     if kind is not Flood:
         assert sum(value for name, value in counts.items() if name.endswith("shed")) >= 350
+
+
+def test_a_flood_over_many_targets_blames_nobody(batch: Batch, syn: Row) -> None:
+    """Capture's sum over all targets: the site is the subject, no source and no target is named."""
+    rows = [syn(orig="0.0.0.0", resp="0.0.0.0", resp_port=0, orig_packets=9000)]  # noqa: S104  the unspecified address
+    [finding] = Flood(DetectSettings()).flows(batch(rows), 1000.0)
+    assert (finding.subject, finding.targets) == ("site", ())
+    assert finding.title == "many addresses are flooded: 9,000 half-open connections within 10 s"
+    assert finding.evidence["source"] == "many, perhaps forged"
+
+
+def test_datagrams_that_a_machine_of_ours_floods_with_are_its_own(batch: Batch) -> None:
+    """UDP out of the house: the sender is the subject; a call's stream that is answered is none."""
+    stream = {
+        **OUT, "proto": 17, "resp_port": 4500, "orig_packets": 60_000, "orig_bytes": 6_000_000,
+        "start": 1000.0, "end": 1010.0,
+    }  # fmt: skip
+    silent = stream | {"resp_packets": 0, "resp_bytes": 0}
+    [finding] = Flood(DetectSettings()).flows(batch([silent]), 1010.0)
+    assert (finding.subject, finding.evidence["kind"]) == (OURS, "packet")
+    assert Flood(DetectSettings()).flows(batch([stream]), 1010.0) == []

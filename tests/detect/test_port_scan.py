@@ -244,7 +244,7 @@ def test_tables_keep_their_bounds_and_replay_repeats(
 def forged(count: int, port: int) -> NDArray[np.void]:
     """Return a SYN each of so many sources to one port."""
     flows = empty_flows(count)
-    flows["orig_lo"] = V4_PREFIX + np.arange(count)
+    flows["orig_lo"] = V4_PREFIX + 1 + np.arange(count)
     flows["resp_lo"] = V4_PREFIX | 1
     flows["proto"], flows["state"], flows["orig_packets"] = 6, STATES.index("S0"), 1
     flows["resp_port"] = port

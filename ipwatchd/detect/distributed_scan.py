@@ -1,0 +1,155 @@
+"""Distributed scans: many sources that each try few ports of one host, and together a great many.
+
+Counts, for each responder, the distinct ports that failed and who tried them. The noise of the
+internet also comes from everywhere, yet to few ports at a time; a dead server is asked for one.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.batch import address_hash, direction_name, slices
+from ipwatchd.detect.contact import TCP, of_nobody, probes, to_many
+from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.finding import Finding
+
+__all__ = ["DistributedScan"]
+
+_KEPT: Final = 512  # ports, and sources, of one host in a window
+_KEPT_A_HOST: Final = 32  # in the mean: bounds all together
+_SAMPLE: Final = 20
+_OWN_PORT: Final = 32768  # Linux' first ephemeral port: what comes there may be a late answer
+
+
+class _Host:
+    """Who tried what of one host in this window. Times are epoch ns."""
+
+    __slots__ = ("began", "flows", "growth", "last", "ports", "sources", "started", "weight")
+
+    def __init__(self, time: int) -> None:
+        self.began = self.started = self.last = time
+        self.weight = 0
+        self.flows = 0
+        self.ports: set[int] = set()
+        self.sources: dict[int, int] = {}
+        self.growth = Growth()
+
+
+class DistributedScan(Rule):
+    """Detector of the rule distributed-scan."""
+
+    rule = "distributed-scan"
+    section = "distributed_scan"
+    about = About(
+        "Distributed scan",
+        "scanner",
+        "Many sources tried many ports of one host together, each only a few, so that none of them "
+        "is a port scan by itself: a botnet at work, or one scanner among decoys (nmap -D).",
+        "Nobody is to blame alone: deny what goes on, and see which of the ports answered. The "
+        "host is the subject; the sources in the evidence may be forged.",
+        "`ports` distinct and failed within `window`, from at least `sources`; the internet's "
+        "noise stays far below.",
+    )
+
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
+        one = settings.distributed_scan
+        self._one = one
+        self._few = settings.port_scan.targets
+        self._window = round(one.window * 1e9)
+        self._hosts = Sources(_Host, settings.sources, settings.sources * _KEPT_A_HOST)
+        self._doorstep = Doorstep(settings.sources, self._window)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each host that many sources try together."""
+        found: list[Finding] = []
+        rows = np.flatnonzero(
+            (flows["proto"] == TCP) & probes(flows) & (flows["resp_port"] < _OWN_PORT)
+            & ~to_many(flows) & ~of_nobody(flows, "resp")
+        )  # fmt: skip
+        for part in slices(flows[rows], self._window // 2):
+            # Who tries one host from one address is no news here: the pair is the target.
+            pairs = address_hash(part["orig_hi"], part["orig_lo"]) ^ part["resp_port"].astype("u8")
+            let = self._doorstep.let(part, pairs, "resp")
+            found += self._take(part[let.rows])
+        self._hosts.sweep(round(now * 1e9) - 2 * self._window)
+        return found
+
+    def counters(self) -> dict[str, int]:
+        """Return hosts held, and those that had to make room."""
+        return {"hosts": len(self._hosts), "hosts_shed": self._hosts.shed}
+
+    def _take(self, flows: NDArray[np.void]) -> list[Finding]:
+        found = []
+        order = np.lexsort((flows["resp_lo"], flows["resp_hi"]))
+        high, low = flows["resp_hi"][order], flows["resp_lo"][order]
+        cuts = np.flatnonzero((high[1:] != high[:-1]) | (low[1:] != low[:-1])) + 1
+        for rows in np.split(order, cuts) if len(order) else ():
+            some = flows[rows]
+            host = int(some["resp_hi"][0]) << 64 | int(some["resp_lo"][0])
+            time = int(some["end"].max())
+            record = self._hosts.active(host, time)
+            self._note(record, some, time)
+            self._hosts.weigh(record, len(record.ports) + len(record.sources))
+            finding = self._judge(host, record, some)
+            if finding is not None:
+                found.append(finding)
+        return found
+
+    def _note(self, record: _Host, flows: NDArray[np.void], time: int) -> None:
+        if time - record.began >= self._window:
+            record.began = time
+            record.ports.clear()
+            record.sources.clear()
+            record.flows = 0
+            record.growth = Growth()
+        if not record.flows:
+            record.started = int(flows["start"].min())
+        record.flows += len(flows)
+        for hi, lo, port in zip(
+            flows["orig_hi"][:_KEPT].tolist(), flows["orig_lo"][:_KEPT].tolist(),
+            flows["resp_port"][:_KEPT].tolist(), strict=True,
+        ):  # fmt: skip
+            source = hi << 64 | lo
+            if source not in record.sources and len(record.sources) >= _KEPT:
+                continue
+            tried = record.sources[source] = record.sources.get(source, 0) + 1
+            # A source that tries many is a port scan of its own, and says nothing of the others.
+            if tried < self._few and len(record.ports) < _KEPT:
+                record.ports.add(port)
+
+    def _judge(self, host: int, record: _Host, flows: NDArray[np.void]) -> Finding | None:
+        few = [one for one, tried in record.sources.items() if tried < self._few]
+        ports = len(record.ports)
+        if ports < self._one.ports or len(few) < self._one.sources:
+            return None
+        if not record.growth.due(record.flows, record.last):
+            return None
+        subject = address_text(host >> 64, host & ((1 << 64) - 1))
+        direction = direction_name(flows)
+        return self.finding(
+            subject, f"{len(few)} sources together probed {ports} tcp ports of {subject}",
+            seen=(record.started / 1e9, record.last / 1e9), count=record.flows,
+            severity="medium", value=ports, threshold=self._one.ports,
+            targets=(subject,),
+            evidence={
+                "ports": sorted(record.ports)[:_SAMPLE], "port_count": ports,
+                "at_least": ports >= _KEPT or len(record.sources) >= _KEPT,
+                "source_count": len(few),
+                "sources": [
+                    address_text(one >> 64, one & ((1 << 64) - 1)) for one in few[:_SAMPLE]
+                ],
+                "window": self._one.window, "direction": direction,
+                "note": "sources may be forged",
+            },
+        )  # fmt: skip

@@ -1,0 +1,231 @@
+"""Slow scans: few probes an hour over many hours, each hour of them below what port-scan tells.
+
+Distinct targets that failed, of a day; what `shape` says of them is what it says of fast ones
+(Staniford, Hoagland, McAlerney: Practical Automated Detection of Stealthy Portscans, 2002).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.batch import Groups, direction_name
+from ipwatchd.detect.contact import probes, successes
+from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.names import Named
+from ipwatchd.detect.shape import Shape, probed, shape, targets
+from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.records.address import address_text
+from ipwatchd.records.event import Dns
+from ipwatchd.records.flow import SERVICE_PORTS, protocol_name
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.records.event import AnyEvent
+    from ipwatchd.records.finding import Finding
+
+__all__ = ["SlowScan"]
+
+_TARGETS: Final = 256  # kept of one source, the latest; talked with as many
+_TARGETS_A_SOURCE: Final = 16  # in the mean: bounds all targets together
+_HOUR: Final = 3_600_000_000_000
+_HOURS: Final = 48
+_SAMPLE: Final = 20
+_PEERS: Final = 4  # times as many targets where the port is nobody's service: peers fail there
+_SOUGHT: Final = frozenset({port for _, port in SERVICE_PORTS} | {
+    1080, 1433, 1521, 2049, 2222, 2375, 3128, 5000, 5555, 5985, 6379, 7001, 8000, 8081, 8888, 9000,
+    9200, 10_000, 11_211, 27_017,
+})  # fmt: skip
+"""Ports from 1024 up that scanners look for."""
+_LOOK_AGAIN: Final = 8  # more targets before the shape is judged again
+
+
+class _Day:
+    """What one source failed at within the window: target → last time. Times are epoch ns."""
+
+    __slots__ = (
+        "brisk", "brisk_since", "failed", "fast_at", "flows", "growth", "hosts", "hours", "last",
+        "look_at", "started", "talked", "weight",
+    )  # fmt: skip
+
+    def __init__(self, time: int) -> None:
+        self.started = self.last = self.brisk_since = time
+        self.weight = 0
+        self.failed: dict[int, int] = {}
+        self.talked: dict[int, int] = {}
+        self.hosts: dict[tuple[int, int], None] = {}
+        self.hours: dict[int, None] = {}
+        self.brisk = self.flows = self.look_at = self.fast_at = 0
+        self.growth = Growth()
+
+
+class SlowScan(Rule):
+    """Detector of the rule slow-scan."""
+
+    rule = "slow-scan"
+    section = "slow_scan"
+    about = About(
+        "Slow scan",
+        "scanner",
+        "One source tried many ports or hosts a few at a time over hours, and hardly anybody "
+        "answered: somebody who looks for a way in and wishes not to be seen doing so.",
+        "As for a port scan. From inside it deserves a look at once: malware and people who hide "
+        "scan slowly, no tool of administration does.",
+        "`targets` that failed within `window`, in at least `hours` different hours. A source as "
+        "fast as [port_scan] tells of is left to that rule.",
+    )
+
+    def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
+        del house
+        one = settings.slow_scan
+        self._one = one
+        self._window = round(one.window * 1e9)
+        self._fast = settings.port_scan.targets
+        self._fast_window = round(settings.port_scan.window * 1e9)
+        self._days = Sources(_Day, settings.sources, settings.sources * _TARGETS_A_SOURCE)
+        self._doorstep = Doorstep(settings.sources, self._window)
+        self._named = Named(settings.sources)
+
+    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+        """Take ended flows; a finding for each source whose failures of a day make a scan."""
+        found: list[Finding] = []
+        numbers = targets(flows)
+        talked = successes(flows)
+        failed, numbers = probed(flows, numbers, probes(flows))
+        let = self._doorstep.let(flows[failed], numbers[failed])
+        tried, aimed = flows[failed][let.rows], numbers[failed][let.rows]
+        self._note_successes(flows[talked], numbers[talked])
+        order = np.argsort(tried["end"], kind="stable")
+        spans = tried["end"][order] // self._fast_window
+        for rows in np.split(order, np.flatnonzero(spans[1:] != spans[:-1]) + 1):
+            if len(rows):
+                found += self._take(tried[rows], aimed[rows], let.held[rows])
+        self._days.sweep(round(now * 1e9) - self._window)
+        return found
+
+    def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
+        """Learn which addresses DNS gave: to fail at those is no sweep of hosts."""
+        del now
+        self._named.learn(
+            answer
+            for event in events
+            if isinstance(event, Dns) and event.response
+            for answer in event.answers
+        )
+        return []
+
+    def counters(self) -> dict[str, int]:
+        """Return sources and targets held, and sources that had to make room."""
+        return {
+            "sources": len(self._days), "targets": self._days.weight,
+            "sources_shed": self._days.shed,
+        }  # fmt: skip
+
+    def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
+        """Note whom known sources talked with; who never failed needs no record."""
+        if not len(self._days) or not len(flows):
+            return
+        groups = Groups(flows["orig_hi"], flows["orig_lo"])
+        latest, ordered = groups.latest(flows["end"]), numbers[groups.order]
+        for place, source in enumerate(groups.sources):
+            day = self._days.get(source)
+            if day is not None:
+                some = ordered[groups.bounds[place] : groups.bounds[place + 1]][:_TARGETS].tolist()
+                _note(day.talked, some, latest[place], latest[place] - self._window)
+                self._days.weigh(day, len(day.failed) + len(day.talked))
+
+    def _take(
+        self, flows: NDArray[np.void], numbers: NDArray[np.uint64], held: NDArray[np.void]
+    ) -> list[Finding]:
+        """Add failures that lie within the window of fast scans."""
+        found = []
+        groups = Groups(flows["orig_hi"], flows["orig_lo"])
+        latest, ordered = groups.latest(flows["end"]), numbers[groups.order].tolist()
+        for place, source in enumerate(groups.sources):
+            begin, end = groups.bounds[place], groups.bounds[place + 1]
+            rows = groups.order[begin:end]
+            day = self._days.active(source, latest[place])
+            first = held[rows[0]]
+            if first["flows"]:
+                self._note_failures(day, [int(first["target"])], int(first["last"]))
+                day.hosts[int(first["hi"]), int(first["lo"])] = None
+                day.started = min(day.started, int(first["started"]))
+            self._note_failures(day, ordered[begin:end], latest[place])
+            if len(day.hosts) < _SAMPLE:
+                row = flows[rows[0]]
+                day.hosts[int(row["resp_hi"]), int(row["resp_lo"])] = None
+            self._days.weigh(day, len(day.failed) + len(day.talked))
+            finding = self._judge(source, day, flows[rows])
+            if finding is not None:
+                found.append(finding)
+        return found
+
+    def _note_failures(self, day: _Day, numbers: list[int], time: int) -> None:
+        fresh = _note(day.failed, numbers, time, time - self._window)
+        if time - day.brisk_since > self._fast_window:
+            day.brisk, day.brisk_since = 0, time
+        day.brisk += fresh
+        if day.brisk >= self._fast:
+            day.fast_at = time
+        day.flows += len(numbers)
+        day.hours[time // _HOUR] = None
+        while len(day.hours) > _HOURS or (time // _HOUR - next(iter(day.hours))) > _HOURS:
+            del day.hours[next(iter(day.hours))]
+
+    def _judge(self, source: int, day: _Day, flows: NDArray[np.void]) -> Finding | None:
+        size = len(day.failed)
+        if size < self._one.targets or len(day.hours) < self._one.hours or size < day.look_at:
+            return None
+        # What was fast once, port-scan told of; its leftovers are not another thing.
+        if day.fast_at and day.last - day.fast_at <= self._window:
+            return None
+        if not day.growth.would(day.flows, day.last):
+            return None
+        scan = shape(set(day.failed), set(day.talked), self._named.hosts, self._one.targets)
+        if scan is None or (scan.value < _PEERS * self._one.targets and _among_peers(scan)):
+            day.look_at = min(size + _LOOK_AGAIN, _TARGETS)
+            return None
+        day.growth.due(day.flows, day.last)
+        return self._found(source, day, scan, direction_name(flows))
+
+    def _found(self, source: int, day: _Day, scan: Shape, direction: str) -> Finding:
+        subject = address_text(source >> 64, source & ((1 << 64) - 1))
+        inside = direction in {"outgoing", "internal"}
+        hosts = f"{scan.hosts} host{'s'[: scan.hosts != 1]}"
+        ports = f"{len(scan.ports)} port{'s'[: len(scan.ports) != 1]}"
+        return self.finding(
+            subject, f"{subject} probed {ports} of {hosts} slowly, in {len(day.hours)} hours",
+            seen=(day.started / 1e9, day.last / 1e9), count=day.flows,
+            severity="high" if inside else "low", value=scan.value, threshold=self._one.targets,
+            targets=[address_text(*host) for host in day.hosts],
+            evidence={
+                "shape": scan.kind, "proto": protocol_name(scan.proto), "hosts": scan.hosts,
+                "ports": list(scan.ports[:_SAMPLE]), "port_count": len(scan.ports),
+                "failed_targets": scan.value, "at_least": len(day.failed) >= _TARGETS,
+                "succeeded_targets": scan.succeeded, "hours": len(day.hours),
+                "window": self._one.window, "direction": direction,
+            },
+        )  # fmt: skip
+
+
+def _among_peers(scan: Shape) -> bool:
+    """Tell one high port of many hosts, nobody's service: peers find each other gone there."""
+    [port, *others] = scan.ports
+    return scan.kind == "horizontal" and not others and port >= 1024 and port not in _SOUGHT
+
+
+def _note(known: dict[int, int], numbers: Sequence[int], time: int, before: int) -> int:
+    """Note targets; the oldest beyond the bound or the window go. Return how many are new."""
+    fresh = sum(number not in known for number in numbers)
+    for number in numbers:
+        known.pop(number, None)
+        known[number] = time
+    while known and (len(known) > _TARGETS or known[next(iter(known))] < before):
+        del known[next(iter(known))]
+    return fresh
