@@ -16,7 +16,7 @@ from ipwatchd.history.lake import FLOWS, read_flows
 from ipwatchd.history.sql import Where, any_of, compile_filter, like
 from ipwatchd.history.views import EVENTS, RECORDS
 from ipwatchd.records.event import Auth, Tls
-from ipwatchd.records.filter import FilterError, Span, Term, parse
+from ipwatchd.records.filter import Filter, FilterError, Span, Term, parse
 from tests.history.made import T0, ZONES, flow
 
 if TYPE_CHECKING:
@@ -86,16 +86,24 @@ def holds(term: Term, row: dict[str, Any]) -> bool:
     return found != term.negated
 
 
+def parse_some(terms: list[str]) -> Filter | None:
+    """Return the filter of terms that were drawn; None where no time lies between two of them."""
+    try:
+        return parse(" ".join(terms), T0)
+    except FilterError as error:
+        if "nothing lies between" not in str(error):
+            raise
+        return None
+
+
 @settings(max_examples=60, deadline=None)
 @given(_batches, _terms)
 def test_the_archive_answers_as_the_definition_does(flows: np.ndarray, terms: list[str]) -> None:
     """The rows that DuckDB returns are those for which every term holds."""
     live = table(flows, Names(ZONES, (), {}))
     everything = read_flows([], live, [Where("1 = 1")], 100).rows
-    try:
-        query = parse(" ".join(terms), T0)
-    except FilterError as error:  # since: after until: is told to the person who asks
-        assert "nothing lies between" in str(error)  # noqa: PT017 - one of many drawn
+    query = parse_some(terms)
+    if query is None:
         return
     found = read_flows([], live, [compile_filter(query, FLOWS, "flows")], 100).rows
     expected = [row for row in everything if all(holds(term, row) for term in query.terms)]
@@ -175,7 +183,9 @@ async def test_sqlite_answers_as_the_definition_does(open_history: Open) -> None
         await history.flush(T0)
         everything = await history.events(parse("", T0), 10_000)
         for _, terms in drawn:
-            query = parse(" ".join(terms), T0)
+            query = parse_some(terms)
+            if query is None:
+                continue
             found = await history.events(query, 10_000)
             expected = [
                 row for row in everything if all(event_holds(term, row) for term in query.terms)
