@@ -256,6 +256,17 @@ async def test_a_response_is_carried_out_has_a_receipt_and_is_undone(stores: Sto
     assert (await ask(stores, "POST", "incidents/MANILA-000001/oblige", reason="x"))[0] == 400
 
 
+async def test_a_response_without_an_address_says_what_it_can_do(stores: Stores) -> None:
+    """Nothing is watched that has no address; that the privacy officer was told is written down."""
+    await ask(stores, "POST", "reports", text="a list went to a stranger")
+    one = "incidents/MANILA-000001/respond"
+    status, problem = await ask(stores, "POST", one, kind="watch")
+    assert (status, "no address to watch" in str(problem)) == (400, True)
+    told = await ask(stores, "POST", one, kind="notify")
+    assert told["receipts"][0]["text"] == "told the privacy officer"
+    assert told["receipts"][0]["subject"] == "privacy officer"
+
+
 async def test_old_cases_come_in_closed_where_they_were(stores: Stores) -> None:
     """Rows of a CSV become incidents with their own times; only an admin may."""
     rows = [{"title": "old scan", "opened": 10.0, "closed": True, "resolution": "denied"},

@@ -56,7 +56,7 @@ def _case_lines(
     yield ""
     yield _standing(incident)
     for name, value in incident.get("facts", {}).items():
-        yield f"fact       {name} = {value}"
+        yield f"fact       {name} = {_fact(value)}"
     for event in timeline:
         for one in event["body"].get("facts", ()) if event["kind"] == "checked" else ():
             yield f"checked    {one['claim']} {one['said']}: {one['fact']}"
@@ -88,6 +88,14 @@ def _duty_lines(incident: Mapping[str, Any]) -> Iterator[str]:
         yield f"answered   {', '.join(paging['acks'])}"
 
 
+def _fact(value: Any) -> str:
+    """Return an answer as a person would give it."""
+    if isinstance(value, dict):
+        low, high = value.get("min"), value.get("max")
+        return f"{low}" if low == high else f"{low}-{high}"
+    return ",".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+
+
 def classify(client: Client, arguments: argparse.Namespace) -> int:
     """Name the class of an incident."""
     reason = f"{arguments.type}: {arguments.reason}" if arguments.reason else arguments.type
@@ -117,8 +125,11 @@ def _acted(
 
 def _standing(after: Mapping[str, Any]) -> str:
     parts = [f"{after['id']} is {after['state']}, {after['priority']}"]
-    if after.get("because"):
-        parts.append(f"because {' and '.join(after['because'])}")
+    why = " and ".join(after.get("because", ()))
+    if after.get("override"):
+        parts.append(f"set by hand{f', though {why}' if why else ''}")
+    elif why:
+        parts.append(f"because {why}")
     proposal = after.get("proposal")
     if proposal:
         parts.append(

@@ -13,7 +13,7 @@ from msgspec import Meta
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.lists import changed, effect
 from ipwatchd.incidents.bodies import State
-from ipwatchd.incidents.response import denial, proposals
+from ipwatchd.incidents.response import OFFICER, denial, is_network, proposals
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import Attachment, Receipt, Report
 
@@ -137,13 +137,18 @@ async def respond(house: House, call: Call) -> dict[str, Any]:
     """Answer POST incidents/ID/respond: carry a response out and keep its receipt."""
     asked = msgspec.convert(call.body, _Respond)
     incident = await _there(house, call)
-    subject = asked.subject or incident.subject
+    subject = asked.subject or (OFFICER if asked.kind == "notify" else incident.subject)
+    if asked.kind == "watch" and not is_network(subject):
+        raise ValueError(f"{subject!r} is no address to watch: name one (--subject ADDRESS)")
     receipt = Receipt(
         id=f"r{len(incident.receipts) + 1}-{secrets.token_hex(3)}", kind=asked.kind,
         subject=subject, time=call.now, by=call.peer.name,
         expires=call.now + asked.seconds if asked.seconds else 0.0,
     )  # fmt: skip
-    text = asked.reason or f"{asked.kind} {subject}"
+    # Nothing is sent: it is written down that somebody told them.
+    text = asked.reason or (
+        f"told the {subject}" if asked.kind == "notify" else f"{asked.kind} {subject}"
+    )
     if asked.kind == "deny":
         text = await _deny(house, call, incident, receipt, asked)
     receipt = msgspec.structs.replace(receipt, text=text)

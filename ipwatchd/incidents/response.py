@@ -12,9 +12,10 @@ from ipwatchd.records.incident import OPEN_STATES
 if TYPE_CHECKING:
     from ipwatchd.records.incident import Incident
 
-__all__ = ["Offer", "denial", "proposals"]
+__all__ = ["OFFICER", "Offer", "denial", "is_network", "proposals"]
 
 HOUR: Final = 3600.0
+OFFICER: Final = "privacy officer"
 SPANS: Final = {"P1": 24 * HOUR, "P2": 24 * HOUR, "P3": 4 * HOUR}
 
 
@@ -30,8 +31,13 @@ class Offer(msgspec.Struct, kw_only=True, frozen=True):
 
 def denial(incident: Incident) -> bool:
     """Tell whether an incident's subject is an address, which a list could hold."""
+    return is_network(incident.subject)
+
+
+def is_network(text: str) -> bool:
+    """Tell whether a text is an address or a network."""
     try:
-        ipaddress.ip_network(incident.subject)
+        ipaddress.ip_network(text)
     except ValueError:
         return False
     return True
@@ -56,7 +62,7 @@ def proposals(incident: Incident, zone: str) -> list[Offer]:
         ))  # fmt: skip
     if incident.personal and "notify" not in standing:
         offers.append(Offer(
-            kind="notify", subject="privacy officer", seconds=0.0,
+            kind="notify", subject=OFFICER, seconds=0.0,
             why="personal data is concerned", undo=undo,
         ))  # fmt: skip
     return offers
