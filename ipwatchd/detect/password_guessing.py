@@ -14,10 +14,12 @@ import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import by_address, direction_name, slices
-from ipwatchd.detect.sessions import SMALL, attempts, lasting
+from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
+from ipwatchd.detect.web_logins import WebLogins, WebTries
 from ipwatchd.records.address import address_text, split
+from ipwatchd.records.event import Http
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.flow import SERVICES
 
@@ -35,6 +37,7 @@ _USERS: Final = 64  # user names counted one by one for each source; a dictionar
 _USER_LETTERS: Final = 64
 _SHOWN: Final = 16  # users, services and targets named in a finding
 _SLIPS: Final = 5  # failures of a user that their own success explains
+_UNNAMED: Final = "a user unnamed on the wire"
 _WEIGHT: Final = 64  # user names and times kept of a source in the mean
 
 
@@ -104,11 +107,13 @@ class PasswordGuessing(Rule):
         "Password guessing",
         "brute-force",
         "One source failed to log in again and again: as logs say, as SIP, Kerberos, LDAP and "
-        "RADIUS answers say, or as sessions of the size of refusals show (SSH, FTP, Telnet). "
+        "RADIUS answers and web servers (401, 403) say, as SSH shows, or as sessions of the "
+        "size of refusals make likely (SSH, FTP, Telnet, RDP, VNC; mail, with less confidence). "
         "With a success at the end somebody got in.",
         "Deny the source. After a success: lock the account, end its sessions, see what it did. "
         "A machine of ours as source is infected or has an old password stored.",
-        "`failures` within `window`. A user's own slips are forgiven by their success.",
+        "`failures` within `window`; on the wire three times as many for the web and SMTP, six "
+        "times for IMAP and POP3. A user's own slips are forgiven by their success.",
     )
 
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
@@ -117,6 +122,7 @@ class PasswordGuessing(Rule):
         self._window = round(settings.password_guessing.window * 1e9)
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
         self._sources = Sources(_Attempts, settings.sources, settings.sources * _WEIGHT)
+        self._web = WebLogins(settings.sources, self._least, self._window)
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
         """Take ended flows; a finding for each source with many sessions small as refusals."""
@@ -135,6 +141,11 @@ class PasswordGuessing(Rule):
         """Take logins; a finding for each failure that crosses, grows, or ends in a success."""
         found: list[Finding] = []
         for event in events:
+            if isinstance(event, Http):
+                tries = self._web.take(event) if event.status and event.orig else None
+                if tries is not None:
+                    found.append(self._web_finding(event, tries))
+                continue
             login = verdict(event)
             if login is None or not login.orig:
                 continue
@@ -146,11 +157,15 @@ class PasswordGuessing(Rule):
             if finding is not None:
                 found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)
+        self._web.end(round(now * 1e9) - self._quiet)
         return found
 
     def counters(self) -> dict[str, int]:
         """Return sources held, and sources that had to make room."""
-        return {"sources": len(self._sources), "sources_shed": self._sources.shed}
+        return {
+            "sources": len(self._sources), "web_clients": len(self._web),
+            "sources_shed": self._sources.shed + self._web.shed,
+        }  # fmt: skip
 
     def _active(self, source: int, time: int) -> _Attempts:
         old = self._sources.get(source)
@@ -187,9 +202,10 @@ class PasswordGuessing(Rule):
         slips = record.users.get(user, 0)
         if record.failures_within(self._window) >= self._least:
             # Behind an address that many share, somebody who never failed just logs in.
-            if record.success or (not slips and record.known(self._window)):
+            # So does somebody behind it whom the wire gives no name.
+            if record.success or ((not slips or not user) and record.known(self._window)):
                 return None
-            record.success = user
+            record.success = user or _UNNAMED
             _note(record.services, event.service)
             return self._log_finding(source, record)
         record.known_at = time
@@ -238,7 +254,8 @@ class PasswordGuessing(Rule):
         for place in range(min(len(flows), _SHOWN)):
             row = flows[place]
             _note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
-            _note(record.services, SERVICES[int(row["service"])] or SMALL[int(row["resp_port"])])
+        for service in _services(flows):
+            _note(record.services, service)
         self._sources.weigh(record, len(record.users) + len(record.targets))
         direction = direction_name(flows)
         inside = direction in {"internal", "outgoing"}
@@ -246,7 +263,7 @@ class PasswordGuessing(Rule):
             record.times = deque(maxlen=self._least)
         record.times.extend(flows["end"].tolist())
         value = record.sessions_within(self._window)
-        least = self._least
+        least = self._least * max(map(TIMES.__getitem__, _services(flows)))
         # Inside, scripts and monitors log in all day: there it takes twice as many, or as many in
         # half the time.
         hasty = len(record.times) == least and time - record.times[0] <= self._window // 2
@@ -267,11 +284,29 @@ class PasswordGuessing(Rule):
             "note": "sessions as short and small as refused logins; automation may look the same",
         }
         title = f"{subject} opened {value} {services} sessions as short as refused logins"
-        score = round(0.6 * (1 - math.exp2(-value / least)), 3)
+        score = round(
+            0.6 / max(1, least // self._least) ** 0.5 * (1 - math.exp2(-value / least)), 3
+        )
         return self._finding(
             source, record, evidence, title=title, count=record.wire_seen, value=value,
             threshold=least,
             severity="medium" if not inside else "low", score=score,
+        )  # fmt: skip
+
+    def _web_finding(self, event: Http, tries: WebTries) -> Finding:
+        return self.finding(
+            event.orig,
+            f"{event.orig} was refused {tries.refused} times by the web server {event.resp}",
+            detail=f"web|{event.resp}", seen=(tries.started / 1e9, event.ts), count=tries.seen,
+            severity="medium", value=tries.refused, threshold=self._web.least,
+            score=round(0.5 * (1 - math.exp2(-2 * tries.refused / self._web.least)), 3),
+            targets=(event.resp,),
+            evidence={
+                "from": "wire", "service": "http", "refused": tries.refused,
+                "answers": tries.answers, "last_status": event.status,
+                "name": _readable(event.name), "window": self._window / 1e9,
+                "note": "a program with an old password stored looks the same",
+            },
         )  # fmt: skip
 
     def _finding(
@@ -295,6 +330,13 @@ def _severity(record: _Attempts, users: int) -> str:
 
 def _score(value: int, least: int, *, success: bool) -> float:
     return 0.95 if success else round(0.95 * (1 - math.exp2(-2 * value / least)), 3)
+
+
+def _services(flows: NDArray[np.void]) -> list[str]:
+    """Return the services of a source's sessions, by port where that says more."""
+    pairs = np.unique(flows["service"].astype(np.uint32) << 16 | flows["resp_port"]).tolist()
+    names = (SMALL.get(pair & 0xFFFF) or SERVICES[pair >> 16] for pair in pairs)
+    return sorted({name for name in names if name in TIMES}) or [next(iter(TIMES))]
 
 
 def _note_user(record: _Attempts, user: str) -> None:

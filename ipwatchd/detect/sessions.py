@@ -17,17 +17,23 @@ from ipwatchd.records.flow import SERVICES, STATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SMALL", "attempts", "lasting"]
+__all__ = ["SMALL", "TIMES", "attempts", "lasting"]
 
 
 class _Bounds(NamedTuple):
-    """Of a refused session: the client's packets, bytes each way (IP layer), seconds."""
+    """Of a refused session: the client's packets, bytes each way (IP layer), seconds.
+
+    `times` as many sessions are needed as of others, where ordinary ones may be as short: a mail
+    client that looks for new mail, a server that turns mail away. `other` are more ports.
+    """
 
     port: int
     packets: tuple[int, int]
     orig_bytes: tuple[int, int]
     resp_bytes: tuple[int, int]
     seconds: float
+    times: int = 1
+    other: tuple[int, ...] = ()
 
 
 _BOUNDS: Final = {
@@ -35,8 +41,20 @@ _BOUNDS: Final = {
     # USER, PASS, QUIT and their answers; who got in opens data connections and says more.
     "ftp": _Bounds(21, (6, 20), (300, 1300), (300, 2500), 60.0),
     "telnet": _Bounds(23, (8, 60), (350, 4000), (350, 6000), 60.0),
+    # TLS and CredSSP to the refusal (MS-CSSP, 3.1.5); a desktop sends far more.
+    "rdp": _Bounds(3389, (8, 40), (1300, 6000), (1200, 8000), 30.0),
+    # The DES challenge and its refusal (RFC 6143, 7.2.2).
+    "vnc": _Bounds(5900, (6, 20), (300, 1300), (300, 1800), 30.0),
+    # Greeting, AUTH or LOGIN and the refusal, in clear: within TLS it is as long as a short mail,
+    # or a look for new mail, and nothing is said of it.
+    "smtp": _Bounds(25, (6, 24), (350, 1200), (350, 2500), 60.0, 3, (587,)),
+    "imap": _Bounds(143, (6, 24), (300, 1200), (250, 2000), 60.0, 6),
+    "pop3": _Bounds(110, (6, 24), (300, 1200), (250, 2000), 60.0, 6),
 }
-SMALL: Final = {bounds.port: name for name, bounds in _BOUNDS.items()}
+SMALL: Final = {
+    port: name for name, bounds in _BOUNDS.items() for port in (bounds.port, *bounds.other)
+}
+TIMES: Final = {name: bounds.times for name, bounds in _BOUNDS.items()}
 _ENDED: Final = tuple(STATES.index(name) for name in ("SF", "S2", "S3", "RSTO", "RSTR"))
 
 
@@ -44,7 +62,7 @@ def attempts(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell which flows may be refused logins."""
     found = np.zeros(len(flows), np.bool_)
     for name, bounds in _BOUNDS.items():
-        rows = np.flatnonzero(_of_service(flows, name, bounds.port))
+        rows = np.flatnonzero(_of_service(flows, name, bounds))
         if len(rows):
             found[rows] = _refused(flows[rows], bounds)
     return found
@@ -54,7 +72,7 @@ def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell which flows are sessions that only somebody logged in has: longer, or much larger."""
     found = np.zeros(len(flows), np.bool_)
     for name, bounds in _BOUNDS.items():
-        rows = np.flatnonzero(_of_service(flows, name, bounds.port))
+        rows = np.flatnonzero(_of_service(flows, name, bounds))
         if len(rows):
             some = flows[rows]
             talked = (some["orig_bytes"] >= bounds.orig_bytes[0]) & (
@@ -68,11 +86,11 @@ def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     return found
 
 
-def _of_service(flows: NDArray[np.void], name: str, port: int) -> NDArray[np.bool_]:
+def _of_service(flows: NDArray[np.void], name: str, bounds: _Bounds) -> NDArray[np.bool_]:
     """Tell flows of a service, seen or by port; an index into SERVICES of 0 is not known."""
     service = flows["service"]
     seen = service == SERVICES.index(name)
-    by_port = (service == 0) & (flows["resp_port"] == port)
+    by_port = (service == 0) & np.isin(flows["resp_port"], (bounds.port, *bounds.other))
     mine: NDArray[np.bool_] = (flows["proto"] == 6) & (seen | by_port)
     return mine
 

@@ -1,10 +1,10 @@
-"""Logins and their outcome, whoever tells of them: logs, SIP, Kerberos, RADIUS, LDAP."""
+"""Logins and their outcome, whoever tells of them: logs, SIP, Kerberos, RADIUS, LDAP, SSH."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.records.event import Auth, Kerberos, Ldap, Radius, Sip
+from ipwatchd.records.event import Auth, Kerberos, Ldap, Radius, Sip, Ssh
 
 if TYPE_CHECKING:
     from ipwatchd.records.event import AnyEvent
@@ -22,6 +22,9 @@ _LDAP: Final = {
 }  # fmt: skip
 
 
+_SSH: Final = {"succeeded": "success", "failed": "failure"}
+
+
 def verdict(event: AnyEvent) -> Auth | None:
     """Return the login that an event tells of, with its result; None where it tells of none."""
     if isinstance(event, Auth):
@@ -37,6 +40,8 @@ def verdict(event: AnyEvent) -> Auth | None:
     elif isinstance(event, Radius):
         # The access point asks for everybody: who called is the station.
         result, service, who = _RADIUS.get(event.message, ""), "radius", event.station
+    elif isinstance(event, Ssh):
+        result, service = _SSH.get(event.login, ""), "ssh"
     elif isinstance(event, Ldap):
         result, service = _LDAP.get(event.result.lower(), ""), "ldap"
     return _login(event, user, result, service, who)
