@@ -6,7 +6,8 @@ language = "en"
 tlp = "TLP:AMBER"
 subject = "…"
 +++
-The text, a jinja2 template over the words in WORDS.
+The text, a jinja2 template over the words in WORDS. A table [says] has this language's words for
+states and kinds of data, as in CONFIRMED = "confirmado".
 
 A template that asks for another word is refused when it is loaded, not when somebody waits.
 """
@@ -42,8 +43,10 @@ Marking = Literal["TLP:CLEAR", "TLP:GREEN", "TLP:AMBER", "TLP:AMBER+STRICT", "TL
 WORDS: Final = {
     "id": "the incident's number", "site": "the site", "title": "what it is in a line",
     "type": "its RSIT type", "priority": "P1 to P5", "state": "where it stands",
+    "state_said": "the same in the template's words",
     "closed": "whether it is over", "owner": "who works on it", "client": "the client's name",
-    "because": "what the priority follows from", "data": "kinds of data", "subjects": "how many",
+    "because": "what the priority follows from", "data": "kinds of data",
+    "data_said": "the same in the template's words", "subjects": "how many",
     "countries": "where they live", "first_seen": "when it was first seen",
     "opened": "when it was noticed", "aware": "when we became aware", "now": "the time of writing",
     "done": "what was done against it", "resolution": "how it ended", "tlp": "the marking",
@@ -74,6 +77,7 @@ class Template(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     version: str
     subject: str
     tlp: Marking
+    says: dict[str, str] = {}
     text: str = ""
 
 
@@ -147,7 +151,10 @@ def draft(
             f"{incident.id} is marked {marking}, and the {audience} ({who.title}) may read up to "
             f"{who.may}: mark it otherwise (incidents mark) or leave the {audience} out"
         )
-    filled = {**known, "tlp": marking}
+    filled = {
+        **known, "tlp": marking, "state_said": chosen.says.get(known["state"], known["state"]),
+        "data_said": ", ".join(chosen.says.get(one, one) for one in known["data"].split(", ")),
+    }  # fmt: skip
     text = "\n".join(
         line.rstrip() for line in _environment().from_string(chosen.text).render(filled).split("\n")
     )
@@ -173,9 +180,11 @@ def words(
     return {
         "id": incident.id, "site": incident.site, "title": hidden(incident.title),
         "type": incident.classification or "undetermined", "priority": incident.priority,
-        "state": incident.state, "closed": incident.state in {"CLOSED", "REJECTED", "MERGED"},
+        "state": incident.state, "state_said": incident.state,
+        "closed": incident.state in {"CLOSED", "REJECTED", "MERGED"},
         "owner": incident.owner, "client": str(facts.get("client") or ""),
         "because": hidden(" and ".join(incident.because)), "data": _listed(facts.get("data")),
+        "data_said": _listed(facts.get("data")),
         "subjects": _range(facts.get("subjects")), "countries": _listed(facts.get("countries")),
         "first_seen": moment(incident.first_seen), "opened": moment(incident.opened),
         "aware": moment(float(getattr(incident, "aware", 0.0) or incident.opened)),

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["PAPERS", "Story", "judge_cases", "raised"]
 
 _SECOND: Final = 1.0
+_SPANISH: Final = ("[TLP:AMBER]", "datos de contacto", "240 personas", "está confirmado")
 _RAISES: Final = frozenset({"opened", "assessed", "prioritised", "grown"})
 PAPERS: Final = {
     "case.html": 4000, "case.pdf": 8000, "week.html": 4000, "week.pdf": 8000, "case.zip": 1000,
@@ -213,7 +214,7 @@ def _duties(story: Story) -> list[Verdict]:
     update = texts.get("update", "")
     verdicts.append(Verdict("the client's update is Spanish, under its marking",
                             update.splitlines()[0] if update else "none",
-                            "[TLP:AMBER]" in update and "240 personas" in update))  # fmt: skip
+                            all(one in update for one in _SPANISH)))  # fmt: skip
     told = [body["audience"] for body in _bodies(story, "leak", "updated")]
     verdicts.append(Verdict("who was told stands in the timeline", ", ".join(told) or "nobody",
                             told == ["reporter", "client"]))  # fmt: skip

@@ -137,3 +137,23 @@ def test_front_matter_and_audiences_that_are_wrong() -> None:
         check_templates(theirs, strict, "mine")
     with pytest.raises(ValueError, match="no English text"):
         check_templates([one for one in theirs if one.language == "es"], AUDIENCES, "mine")
+
+
+def test_states_and_data_are_said_in_the_template_s_language() -> None:
+    """A Spanish client reads Spanish words; what the template has none for stands as it is."""
+    from ipwatchd.incidents.impact import parse_assessment
+
+    facts = {"data": ["contact", "identity"], "subjects": {"min": 240, "max": 240}}
+    case = incident(state="CONFIRMED", facts=facts)
+    known = filled(state="CONFIRMED", facts=facts)
+    text = draft(case, TEMPLATES, AUDIENCES, "client", "es", known).text
+    assert "datos de contacto, documentos de identidad, 240 personas" in text
+    assert "está confirmado" in text
+    client = [one for one in TEMPLATES if one.audience == "client"]
+    path = shipped() / "taxonomy/impact.toml"
+    asked = parse_assessment(path.read_bytes(), path.name).questions
+    kinds = {one.id for question in asked if question.id == "data" for one in question.choices}
+    for one in client:
+        assert one.says.keys() == {*STATES, *kinds} - {"none"}
+    bare = tuple(replace(one, says={}) for one in client)
+    assert "contact, identity" in draft(case, bare, AUDIENCES, "client", "es", known).text

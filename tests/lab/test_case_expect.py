@@ -72,7 +72,7 @@ def _story() -> Story:
             "link": "200 True 200 Acknowledged",
             "clocks": "cert-in.report gdpr.controller client-acme.first-call",
             "draft": "measures\n  [MISSING]\nmissing: measures  (--set FIELD=TEXT)",
-            "update": "Subject: [TLP:AMBER] Incidente\n240 personas",
+            "update": "Subject: [TLP:AMBER] x\nestá confirmado: datos de contacto, 240 personas",
             "verify": "258 events hold together",
             "verify at the centre": '[{"site":"lab","first_bad_seq":null}]',
             "trends": "all  11  0", "trends at the centre": "all  11  0",
