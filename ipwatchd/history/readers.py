@@ -47,7 +47,8 @@ class Readers:
     async def _open(self) -> None:
         db = await aiosqlite.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
         db.row_factory = sqlite3.Row
-        await db.execute("PRAGMA busy_timeout = 5000")
+        # Closed: while a statement is open, an interrupt stays in force for the next question too.
+        await (await db.execute("PRAGMA busy_timeout = 5000")).close()
         self._free.append(db)
 
     async def close(self) -> None:
