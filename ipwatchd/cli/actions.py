@@ -5,17 +5,15 @@ from __future__ import annotations
 import re
 import sys
 import time
-from typing import TYPE_CHECKING, Any, Final
-
-import msgspec
+from typing import TYPE_CHECKING, Final
 
 from ipwatchd.cli import views
+from ipwatchd.cli.answer import agreed, as_json, as_rows, as_sentence
 from ipwatchd.cli.table import print_table, say
 from ipwatchd.records.duration import parse_duration
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Sequence
 
     from ipwatchd.control.client import Client
     from ipwatchd.control.messages import Page
@@ -24,23 +22,6 @@ if TYPE_CHECKING:
 _SELECTORS: Final = ("country:", "asn:", "name:", "agent:")
 _SHAPING: Final = re.compile(r"(?i:by|every|count):")
 _TIMED: Final = re.compile(r"(?i:(?:^|\s)(?:since|until):)")
-_STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
-"""What JSON may hold as it is and a terminal would obey."""
-
-
-def _json(value: object) -> int:
-    text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
-    sys.stdout.buffer.write(text.encode() + b"\n")
-    return 0
-
-
-def _rows(arguments: argparse.Namespace, view: str, rows: Sequence[Any]) -> int:
-    plain: list[dict[str, Any]] = msgspec.to_builtins(rows)
-    if arguments.json:
-        return _json(plain)
-    print_table(views.COLUMNS[view], plain)
-    return 0
 
 
 def shaped(words: str) -> bool:
@@ -52,7 +33,7 @@ def _page(arguments: argparse.Namespace, view: str, page: Page) -> int:
     if shaped(" ".join(getattr(arguments, "filter", ()))) and not arguments.json:
         print_table(views.sum_columns(page.rows), page.rows)
     else:
-        _rows(arguments, view, page.rows)
+        as_rows(arguments, view, page.rows)
     if page.note:
         say(f"note: {page.note}", sys.stderr)
     if page.more:
@@ -60,25 +41,11 @@ def _page(arguments: argparse.Namespace, view: str, page: Page) -> int:
     return 0
 
 
-def _sentence(arguments: argparse.Namespace, answer: Any, text: str) -> int:
-    if arguments.json:
-        return _json(answer)
-    say(text)
-    return 0
-
-
-def _agreed(arguments: argparse.Namespace, question: str) -> bool:
-    """Ask on a terminal; scripts are taken at their word."""
-    if arguments.yes or not sys.stdin.isatty():
-        return True
-    return input(f"{question} [y/N] ").strip().lower() in {"y", "yes"}
-
-
 def status(client: Client, arguments: argparse.Namespace) -> int:
     """Show the agent at a glance."""
     answer = client.status()
     if arguments.json:
-        return _json(answer)
+        return as_json(answer)
     views.print_status(answer)
     return 0
 
@@ -87,7 +54,7 @@ def doctor(client: Client, arguments: argparse.Namespace) -> int:
     """Show every check; status 1 where one is not well."""
     checks = client.doctor()
     if arguments.json:
-        _json(checks)
+        as_json(checks)
     else:
         views.print_checks(checks)
     return 0 if all(check.ok for check in checks) else 1
@@ -103,7 +70,7 @@ def top(client: Client, arguments: argparse.Namespace) -> int:
     rows = client.top(
         by=arguments.by, since=arguments.since, limit=arguments.limit, filter=words, exact=True
     )
-    _rows(arguments, "top", rows)
+    as_rows(arguments, "top", rows)
     if rows and not arguments.json:
         what = "each flow" if rows[0].counted == "flows" else "whole hours"
         span = f"{views.when(rows[0].since)} to {views.when(rows[0].until)}"
@@ -113,18 +80,13 @@ def top(client: Client, arguments: argparse.Namespace) -> int:
 
 def zones(client: Client, arguments: argparse.Namespace) -> int:
     """List the zones."""
-    return _rows(arguments, "zones", client.zones())
+    return as_rows(arguments, "zones", client.zones())
 
 
 def agents(client: Client, arguments: argparse.Namespace) -> int:
     """List who is where."""
     found = client.agents(name=arguments.name or "", everybody=arguments.all)
-    return _rows(arguments, "agents", found)
-
-
-def audit(client: Client, arguments: argparse.Namespace) -> int:
-    """Show who looked at what."""
-    return _rows(arguments, "audit", client.audit(limit=arguments.limit))
+    return as_rows(arguments, "agents", found)
 
 
 def records(client: Client, arguments: argparse.Namespace) -> int:
@@ -150,7 +112,7 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
     """Show one address."""
     found = client.address(arguments.address)
     if arguments.json:
-        return _json(found)
+        return as_json(found)
     views.print_address(found, time.time())
     return 0
 
@@ -158,7 +120,7 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
 def feeds(client: Client, arguments: argparse.Namespace) -> int:
     """Show the feeds; status 1 where one is in trouble."""
     rows = client.feeds()
-    _rows(arguments, "feeds", rows)
+    as_rows(arguments, "feeds", rows)
     return 1 if any(row["error"] for row in rows) else 0
 
 
@@ -166,33 +128,33 @@ def refresh_feed(client: Client, arguments: argparse.Namespace) -> int:
     """Look at a feed now."""
     done = client.refresh_feed(arguments.name, force=arguments.force)
     words = "changed" if done["changed"] else "is as it was"
-    return _sentence(arguments, done, f"{done['name']} {words}: {done['entries']} entries")
+    return as_sentence(arguments, done, f"{done['name']} {words}: {done['entries']} entries")
 
 
 def firewall(client: Client, arguments: argparse.Namespace) -> int:
     """Show the kernel's side."""
     state = client.firewall()
     if arguments.json:
-        return _json(state)
+        return as_json(state)
     views.print_firewall(state)
     return 0
 
 
 def firewall_mode(client: Client, arguments: argparse.Namespace) -> int:
     """Switch modes."""
-    if not _agreed(arguments, f"Switch the firewall to {arguments.mode}?"):
+    if not agreed(arguments, f"Switch the firewall to {arguments.mode}?"):
         return 1
     applied = client.firewall_mode(
         arguments.mode, confirm_seconds=parse_duration(arguments.confirm), reason=arguments.reason
     )
-    return _sentence(arguments, applied, applied.note)
+    return as_sentence(arguments, applied, applied.note)
 
 
 def firewall_diff(client: Client, arguments: argparse.Namespace) -> int:
     """Compare; status 1 where they differ."""
     diff = client.firewall_diff()
     if arguments.json:
-        _json(diff)
+        as_json(diff)
     else:
         for word in ("missing", "extra"):
             for item in diff.get(word, ()):
@@ -206,13 +168,13 @@ def firewall_diff(client: Client, arguments: argparse.Namespace) -> int:
 def firewall_confirm(client: Client, arguments: argparse.Namespace) -> int:
     """Keep the change."""
     applied = client.firewall_confirm()
-    return _sentence(arguments, applied, applied.note)
+    return as_sentence(arguments, applied, applied.note)
 
 
 def firewall_rollback(client: Client, arguments: argparse.Namespace) -> int:
     """Take the change back."""
     applied = client.firewall_rollback()
-    return _sentence(arguments, applied, applied.note)
+    return as_sentence(arguments, applied, applied.note)
 
 
 def incidents(client: Client, arguments: argparse.Namespace) -> int:
@@ -225,7 +187,7 @@ def incident(client: Client, arguments: argparse.Namespace) -> int:
     """Show one incident."""
     detail = client.incident(arguments.id)
     if arguments.json:
-        return _json(detail)
+        return as_json(detail)
     views.print_incident(detail)
     return 0
 
@@ -233,7 +195,7 @@ def incident(client: Client, arguments: argparse.Namespace) -> int:
 def act(client: Client, arguments: argparse.Namespace) -> int:
     """Do something about an incident."""
     after = client.act(arguments.id, arguments.act, reason=arguments.reason)
-    return _sentence(arguments, after, f"{after['id']} is {after['state']}")
+    return as_sentence(arguments, after, f"{after['id']} is {after['state']}")
 
 
 def report(client: Client, arguments: argparse.Namespace) -> int:
@@ -243,7 +205,7 @@ def report(client: Client, arguments: argparse.Namespace) -> int:
         text, subject=arguments.subject, reporter=arguments.reporter, channel=arguments.channel,
         language=arguments.language,
     )  # fmt: skip
-    return _sentence(
+    return as_sentence(
         arguments, after, f"kept; incident {after['id']} ({after['priority']}, {after['state']})"
     )
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli import views
-from ipwatchd.cli.actions import _json, _sentence
+from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.table import Column, print_table, say, when
 from ipwatchd.records.duration import parse_duration
 
@@ -42,7 +42,7 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
     """Show an incident: what it is, what is to be done, what was done, its timeline."""
     detail = client.incident(arguments.id)
     if arguments.json:
-        return _json(detail)
+        return as_json(detail)
     views.print_incident(detail)
     for line in _case_lines(detail.incident, detail.timeline):
         say(line)
@@ -120,7 +120,7 @@ def _acted(
     client: Client, arguments: argparse.Namespace, reason: str, details: Mapping[str, Any]
 ) -> int:
     after = client.act(arguments.id, arguments.act, reason=reason, **details)
-    return _sentence(arguments, after, _standing(after))
+    return as_sentence(arguments, after, _standing(after))
 
 
 def _standing(after: Mapping[str, Any]) -> str:
@@ -164,7 +164,7 @@ def verify(client: Client, arguments: argparse.Namespace) -> int:
     found = client.verify()
     bad = found.get("first_bad_seq")
     text = f"{found['events']:,} events hold together, signed with {found['key'] or 'no key'}"
-    _sentence(
+    as_sentence(
         arguments, found, text if bad is None else f"event {bad} does not hold: {found['why']}"
     )
     return 0 if bad is None else 1
@@ -187,7 +187,7 @@ def report(client: Client, arguments: argparse.Namespace) -> int:
     words = f"kept; incident {after['id']} ({after['priority']}, {after['state']})"
     if after.get("sops") and not arguments.json:
         words += f"; what to do: incidents sops {after['id']}"
-    return _sentence(arguments, after, words)
+    return as_sentence(arguments, after, words)
 
 
 def _interviewed(client: Client, kind: str, language: str) -> dict[str, str]:
@@ -217,7 +217,7 @@ def import_cases(client: Client, arguments: argparse.Namespace) -> int:
     with arguments.file.open(newline="", encoding="utf-8-sig", errors="replace") as file:
         rows = [_case(number, row) for number, row in enumerate(csv.DictReader(file), 2)]
     answer = client.import_cases(rows)
-    return _sentence(arguments, answer, f"{answer['imported']} cases imported")
+    return as_sentence(arguments, answer, f"{answer['imported']} cases imported")
 
 
 def _case(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def respond(client: Client, arguments: argparse.Namespace) -> int:
     if not arguments.kind:
         offers = client.proposals(arguments.id)
         if arguments.json:
-            return _json(offers)
+            return as_json(offers)
         columns = [Column("kind", "RESPONSE"), Column("subject", "SUBJECT"),
                    Column("seconds", "SECONDS", right=True), Column("why", "WHY")]  # fmt: skip
         print_table(columns, offers)
@@ -255,21 +255,21 @@ def respond(client: Client, arguments: argparse.Namespace) -> int:
         subject=arguments.subject,
     )  # fmt: skip
     newest = after["receipts"][-1]
-    return _sentence(arguments, after, f"{newest['text']}; undo: incidents undo {after['id']}")
+    return as_sentence(arguments, after, f"{newest['text']}; undo: incidents undo {after['id']}")
 
 
 def undo(client: Client, arguments: argparse.Namespace) -> int:
     """Take the newest response back, or the one named."""
     after = client.act(arguments.id, "undo", reason=arguments.reason, receipt=arguments.receipt)
     gone = max(after["receipts"], key=lambda one: one.get("undone", 0.0))
-    return _sentence(arguments, after, f"taken back: {gone['text']}")
+    return as_sentence(arguments, after, f"taken back: {gone['text']}")
 
 
 def classes(client: Client, arguments: argparse.Namespace) -> int:
     """List the classes and types of the taxonomy."""
     taxonomy = client.policy()["taxonomy"]
     if arguments.json:
-        return _json(taxonomy)
+        return as_json(taxonomy)
     rows = [
         {"type": one["id"], "class": group["name"], "name": one["name"]}
         for group in taxonomy["class"]
@@ -284,7 +284,7 @@ def questions(client: Client, arguments: argparse.Namespace) -> int:
     """List the questions that impact and urgency follow from."""
     assessment = client.policy()["assessment"]
     if arguments.json:
-        return _json(assessment)
+        return as_json(assessment)
     rows = [
         {
             "id": one["id"],
@@ -307,7 +307,7 @@ def sops(client: Client, arguments: argparse.Namespace) -> int:
     every = client.policy()["sops"]
     if not arguments.name:
         if arguments.json:
-            return _json(every)
+            return as_json(every)
         columns = [
             Column("id", "SOP"), Column("language", "LANG"), Column("version", "VERSION"),
             Column("title", "TITLE"),
@@ -324,7 +324,7 @@ def sops(client: Client, arguments: argparse.Namespace) -> int:
     elif arguments.lang:
         held = [one for one in held if one["language"] == arguments.lang] or held[:1]
     if arguments.json:
-        return _json(held)
+        return as_json(held)
     for one in held:
         _print_sop(one, tasks)
     return 0

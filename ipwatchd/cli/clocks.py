@@ -6,7 +6,7 @@ import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli.actions import _json, _sentence
+from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.table import Column, print_table, say, when
 from ipwatchd.records.duration import duration_text
 
@@ -51,7 +51,7 @@ def clocks(client: Client, arguments: argparse.Namespace) -> int:
     if not arguments.id:
         rows = client.all_clocks(limit=arguments.limit)
         if arguments.json:
-            return _json(rows)
+            return as_json(rows)
         print_table(
             [Column("incident", "INCIDENT"), Column("priority", "PRIO"), *_COLUMNS],
             [_shown(row) for row in rows],
@@ -59,7 +59,7 @@ def clocks(client: Client, arguments: argparse.Namespace) -> int:
         return 0
     answer = client.clocks(arguments.id)
     if arguments.json:
-        return _json(answer)
+        return as_json(answer)
     said = "" if answer["stated"] else " (assumed: the opening; incidents aware says otherwise)"
     say(f"{answer['incident']}: aware since {when(answer['aware'])}{said}")
     if answer["on_hold"]:
@@ -72,7 +72,7 @@ def pages(client: Client, arguments: argparse.Namespace) -> int:
     """List the incidents whose pages wait for an answer."""
     rows = client.pages()
     if arguments.json:
-        return _json(rows)
+        return as_json(rows)
     shown = [
         {**row, "whom": ", ".join(
             f"{one['person'] or one['channel']} {one.get('state') or 'on its way'}"
@@ -91,7 +91,7 @@ def regimes(client: Client, arguments: argparse.Namespace) -> int:
     """List the laws, standards and contracts on file."""
     rows = client.regimes()
     if arguments.json:
-        return _json(rows)
+        return as_json(rows)
     shown = [
         {**row, "duties": ", ".join(duty["id"] for duty in row["duty"]),
          "force": row["not_in_force"].partition(": ")[2] or f"since {row['valid_from']}"}
@@ -108,7 +108,7 @@ def regimes(client: Client, arguments: argparse.Namespace) -> int:
 def aware(client: Client, arguments: argparse.Namespace) -> int:
     """State, or with a reason correct, when somebody became aware."""
     after = client.act(arguments.id, "aware", reason=arguments.reason, at=_at(arguments.at))
-    return _sentence(
+    return as_sentence(
         arguments, after,
         f"{after['id']}: aware since {when(after['aware'])}; {_pending(after['obligations'])}"
         if after.get("obligations") else f"{after['id']}: aware since {when(after['aware'])}",
@@ -139,12 +139,12 @@ def notice(client: Client, arguments: argparse.Namespace) -> int:
         one = next(one for one in after["obligations"] if one["id"] == arguments.obligation.lower())
         lacks = f"; still lacks {', '.join(one['open'])}" if one.get("open") else ""
         sent = one["notices"][-1]
-        return _sentence(
+        return as_sentence(
             arguments, after, f"{one['id']}: {sent['stage']} notice of {when(sent['time'])}{lacks}"
         )
     made = client.notice(arguments.id, arguments.obligation)
     if arguments.json:
-        return _json(made)
+        return as_json(made)
     for line in made["text"].splitlines():
         say(line)
     if made["missing"]:
@@ -157,7 +157,7 @@ def request(client: Client, arguments: argparse.Namespace) -> int:
     after = client.act(
         arguments.id, "request", obligation=arguments.obligation, at=_at(arguments.at)
     )
-    return _sentence(arguments, after, _pending(after["obligations"]))
+    return as_sentence(arguments, after, _pending(after["obligations"]))
 
 
 def waive(client: Client, arguments: argparse.Namespace) -> int:
@@ -171,7 +171,7 @@ def waive(client: Client, arguments: argparse.Namespace) -> int:
         f"{one['id']} is waived: {one['note']} ({' and '.join(one['by'])})"
         if done else f"proposed: {one['id']} is waived once a second person agrees"
     )  # fmt: skip
-    return _sentence(arguments, after, text)
+    return as_sentence(arguments, after, text)
 
 
 def _at(text: str) -> float:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from ipwatchd import __version__
-from ipwatchd.cli import actions, list_actions, privacy_actions
-from ipwatchd.cli.case_parser import add_incidents, add_report
-from ipwatchd.cli.clocks import add_clocks
+from ipwatchd.cli.ctl_parser import SOCKET, parser_for
 from ipwatchd.cli.progress import Waiting
 from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
@@ -23,286 +19,10 @@ from ipwatchd.control.client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    import argparse
+    from collections.abc import Sequence
 
 __all__ = ["main"]
-
-SOCKET: Final = "/run/ipwatchd/control.sock"
-_FORMATS: Final = ("plain", "csv", "json", "nft")
-KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
-
-
-class _Commands:
-    """Adds commands; each has help with an example and the function that serves it."""
-
-    def __init__(self, parser: argparse.ArgumentParser) -> None:
-        self._group = parser.add_subparsers(required=True, metavar="COMMAND")
-
-    def add(
-        self, name: str, help_text: str, example: str,
-        action: Callable[[Client, argparse.Namespace], int] | None = None,
-    ) -> argparse.ArgumentParser:  # fmt: skip
-        parser = self._group.add_parser(
-            name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.",
-            epilog=f"example: ipwatchctl {example}",
-        )  # fmt: skip
-        # Also after the command, where people put it.
-        parser.add_argument(
-            "--json", action="store_true", default=argparse.SUPPRESS, help="print JSON"
-        )
-        if action:
-            parser.set_defaults(action=action)
-        return parser
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="ipwatchctl",
-        description="Look at and steer the ipwatchd of this gateway.",
-        epilog="example: ipwatchctl deny add 203.0.113.7 --for 2h --reason 'guessing passwords'",
-    )
-    parser.add_argument("--version", action="version", version=f"ipwatchctl {__version__}")
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    where = parser.add_mutually_exclusive_group()
-    where.add_argument("--socket", type=Path, help=f"default: $IPWATCHD_SOCKET or {SOCKET}")
-    where.add_argument("--state", type=Path, metavar="DIR", help="a state folder, no daemon needed")
-    commands = _Commands(parser)
-    _add_overview(commands)
-    _add_records(commands)
-    _add_privacy(commands)
-    for name in ("deny", "allow"):
-        _add_list(commands, name)
-    _add_feeds(commands)
-    _add_firewall(commands)
-    about = "list and work on incidents"
-    add_incidents(_Commands(commands.add("incidents", about, "incidents list")))
-    add_report(commands)
-    add_clocks(commands)
-    commands.add("tui", "open the terminal UI", "tui", actions.tui)
-    return parser
-
-
-def _add_overview(commands: _Commands) -> None:
-    commands.add("status", "show the agent at a glance", "status", actions.status)
-    commands.add("doctor", "check every part of the installation", "doctor", actions.doctor)
-    top = commands.add(
-        "top", "show the busiest addresses, or what a filter's by: names",
-        "top country:RU by:service every:1h --since 24h", actions.top,
-    )  # fmt: skip
-    top.add_argument("filter", nargs="*", metavar="FILTER", help="such as !port:53 by:country")
-    top.add_argument("--by", choices=("bytes", "packets", "flows"), default="bytes")
-    top.add_argument(
-        "--since", default="1h", metavar="SPAN", help="90s, 15m, 24h, 7d (default: 1h)"
-    )
-    top.add_argument("--limit", type=int, default=20)
-    agents = commands.add(
-        "agents", "list who is at which address, and how sure that is", "agents maria",
-        actions.agents,
-    )  # fmt: skip
-    agents.add_argument("name", nargs="?", metavar="AGENT|ADDRESS")
-    agents.add_argument("--all", action="store_true", help="also those of the roster who are away")
-    commands.add("zones", "list the zones", "zones", actions.zones)
-    audit = commands.add(
-        "audit", "show who looked at what", "audit --limit 20", privacy_actions.audit
-    )
-    audit.add_argument("--limit", type=int, default=100)
-    audit.add_argument("verify", nargs="?", choices=("verify",), help="check the log's chain")
-    audit.add_argument(
-        "--head", default="", metavar="SEQ:HASH", help="what an earlier verify said was the end"
-    )
-
-
-def _add_records(commands: _Commands) -> None:
-    example = "records incoming country:RU since:24h"
-    command = commands.add("records", "list records of one kind", example, actions.records)
-    command.add_argument("kind", choices=KINDS)
-    command.add_argument("--offset", type=int, default=0, help="rows to leave out first")
-    for name, example in (
-        ("flows", "flows src:10.20.0.0/16 port:443"),
-        ("events", "events kind:dns since:1h"),
-    ):
-        _filtered(commands.add(name, f"list {name}, newest first", example, getattr(actions, name)))
-    _filtered(command)
-    show = commands.add(
-        "show", "show all that is known of an address", "show 203.0.113.7", actions.show
-    )
-    show.add_argument("address")
-
-
-def _add_privacy(commands: _Commands) -> None:
-    export = commands.add(
-        "export", "write all rows to a file, under pseudonyms",
-        "export flows since:24h --format parquet -o flows.parquet", privacy_actions.export,
-    )  # fmt: skip
-    export.add_argument("what", choices=(*KINDS, "events", "flows"))
-    export.add_argument("filter", nargs="*", metavar="FILTER", help="such as since:24h")
-    export.add_argument(
-        "--format", choices=("jsonl", "csv", "parquet", "zeek", "ocsf"), default="jsonl"
-    )
-    export.add_argument("-o", "--output", type=Path, metavar="FILE")
-    export.add_argument("--clear", action="store_true", help="true addresses and names")
-    export.add_argument("--reason", default="", metavar="TEXT", help="needed with --clear")
-    subject = commands.add(
-        "subject", "write everything held on an address or agent",
-        "subject 203.0.113.7 -o held.json --html held.html", privacy_actions.subject,
-    )  # fmt: skip
-    subject.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
-    subject.add_argument("-o", "--output", type=Path, metavar="FILE")
-    subject.add_argument("--html", type=Path, metavar="FILE", help="as a page, too")
-    erase = commands.add(
-        "erase", "erase an address, network or agent everywhere, and prove it",
-        "erase 203.0.113.7 --reason 'request 12' --yes", privacy_actions.erase,
-    )  # fmt: skip
-    erase.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
-    erase.add_argument("--reason", required=True, metavar="TEXT")
-    erase.add_argument("--yes", action="store_true", help="do not ask")
-    backup = commands.add(
-        "backup", "write everything the agent keeps into a folder",
-        "backup /srv/backup/2026-03-01", privacy_actions.backup,
-    )  # fmt: skip
-    backup.add_argument("folder", type=Path)
-    reveal = commands.add(
-        "reveal", "say whom a pseudonym stands for",
-        "reveal 151.140.114.167 --reason 'case 7'", privacy_actions.reveal,
-    )  # fmt: skip
-    reveal.add_argument("pseudonym")
-    reveal.add_argument("--reason", required=True, metavar="TEXT")
-    keys = _Commands(
-        commands.add("archive-keys", "show and drop the keys of the archive", "archive-keys list")
-    )
-    keys.add(
-        "list", "list the days of the archive that lie under keys", "archive-keys list",
-        privacy_actions.archive_keys,
-    )  # fmt: skip
-    drop = keys.add(
-        "drop", "destroy a day's key: the day is anonymous at once, for good",
-        "archive-keys drop 2026-03-01 --reason 'end of contract' --yes", privacy_actions.drop_key,
-    )  # fmt: skip
-    drop.add_argument("day", metavar="YYYY-MM-DD")
-    drop.add_argument("--reason", required=True, metavar="TEXT")
-    drop.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _filtered(command: argparse.ArgumentParser) -> None:
-    plain = command.format_help
-
-    def with_keys() -> str:
-        from ipwatchd.records.filter import help_text  # when it is asked for: starting stays fast
-
-        return f"{plain()}\nfilters:\n{help_text()}\n"
-
-    command.format_help = with_keys  # type: ignore[method-assign]  # argparse prints text alone
-    command.add_argument(
-        "filter",
-        nargs="*",
-        metavar="FILTER",
-        help="terms such as src:10.0.0.0/8 !port:53 since:24h; all of them below",
-    )
-    command.add_argument("--limit", type=int, default=100)
-
-
-def _add_list(commands: _Commands, name: str) -> None:
-    parser = commands.add(name, f"edit the {name} list", f"{name} list")
-    inner = _Commands(parser)
-    add = inner.add(
-        "add", f"put a network on the {name} list",
-        f"{name} add 203.0.113.0/24 --for 2h --reason 'ticket 4711'", list_actions.add,
-    )  # fmt: skip
-    add.add_argument("network", help="network, first-last, country:RU, asn:64500, name:H, agent:A")
-    _due(add)
-    add.add_argument("--ticket", default="", help="its number, such as 4711")
-    add.add_argument("--force", action="store_true", help="also what would lock people out")
-    drop = inner.add(
-        "del", f"take a network off the {name} list",
-        f"{name} del 203.0.113.7 --reason 'released'", list_actions.remove,
-    )  # fmt: skip
-    drop.add_argument("network")
-    drop.add_argument("--reason", required=True, metavar="TEXT")
-    listed = inner.add(
-        "list", "list the entries", f"{name} list 203.0.113 --source admin", list_actions.entries
-    )
-    listed.add_argument("match", nargs="?", default="", help="a part of network, reason or ticket")
-    listed.add_argument("--source", default="", help="admin, import, central, feed:NAME …")
-    listed.add_argument("--limit", type=int, default=1000)
-    listed.add_argument("--offset", type=int, default=0, help="entries to leave out first")
-    _add_files(inner, name)
-    look = inner.add(
-        "preview", "show what an entry would have touched",
-        f"{name} preview country:RU --since 7d", list_actions.preview,
-    )  # fmt: skip
-    look.add_argument("network", nargs="?", default="", help="none: whom --service would stop")
-    look.add_argument("--since", default="24h", metavar="SPAN", help="default: 24h")
-    for one in (add, drop, listed, look):
-        one.add_argument("--service", default="", metavar="NAME", help="for this service alone")
-    why = inner.add(
-        "why", "show which entry decides, and every rule in order", f"{name} why 203.0.113.7 vpn",
-        list_actions.why,
-    )  # fmt: skip
-    why.add_argument("address")
-    why.add_argument("service", nargs="?", default="")
-    parser.set_defaults(list=name)
-
-
-def _due(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--reason", required=True, metavar="TEXT")
-    command.add_argument(
-        "--for", dest="span", default="", metavar="SPAN", help="default: until removed"
-    )
-    command.add_argument("--yes", action="store_true", help="do not ask")
-
-
-def _add_files(inner: _Commands, name: str) -> None:
-    taken = inner.add(
-        "import", "put many networks on it", f"{name} import bad.txt --reason 'weekly list'",
-        list_actions.import_entries,
-    )  # fmt: skip
-    taken.add_argument("file", type=Path, help="a file, or - for standard input")
-    _due(taken)
-    taken.add_argument("--format", choices=_FORMATS, default="", help="default: by its look")
-    taken.add_argument("--dry-run", action="store_true", help="only say what would come of it")
-    given = inner.add(
-        "export", "write the entries", f"{name} export --format csv", list_actions.export_entries
-    )
-    given.add_argument("--format", choices=_FORMATS, default="plain")
-    given.add_argument("--all", action="store_true", help="feeds' and the centre's entries too")
-
-
-def _add_feeds(commands: _Commands) -> None:
-    inner = _Commands(commands.add("feeds", "show the lists that others keep", "feeds list"))
-    inner.add("list", "show each feed and its last success", "feeds list", actions.feeds)
-    look = inner.add(
-        "refresh", "look at a feed now", "feeds refresh spamhaus-drop", actions.refresh_feed
-    )
-    look.add_argument("name")
-    look.add_argument("--force", action="store_true", help="take it whatever its size")
-
-
-def _add_firewall(commands: _Commands) -> None:
-    inner = _Commands(
-        commands.add("firewall", "show and steer the kernel's rules", "firewall status")
-    )
-    inner.add(
-        "status", "show mode, counts and what was dropped", "firewall status", actions.firewall
-    )
-    mode = inner.add(
-        "mode",
-        "switch modes; rolls back unless confirmed",
-        "firewall mode enforce --confirm 60s",
-        actions.firewall_mode,
-    )
-    mode.add_argument("mode", choices=("off", "observe", "enforce"))
-    mode.add_argument(
-        "--confirm", default="60s", metavar="SPAN", help="roll back after (default: 60s; 0s: never)"
-    )
-    mode.add_argument("--reason", default="", metavar="TEXT")
-    mode.add_argument("--yes", action="store_true", help="do not ask")
-    inner.add(
-        "diff", "compare the stored lists with the kernel", "firewall diff", actions.firewall_diff
-    )
-    inner.add("confirm", "keep the change of mode", "firewall confirm", actions.firewall_confirm)
-    inner.add(
-        "rollback", "take the change of mode back", "firewall rollback", actions.firewall_rollback
-    )
 
 
 def _transport(arguments: argparse.Namespace) -> Transport:
@@ -316,7 +36,8 @@ def _transport(arguments: argparse.Namespace) -> Transport:
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a status each
     """Run a command; every refusal is one sentence on standard error."""
-    parsed = _parser().parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else arguments
+    parsed = parser_for(words).parse_args(words)
     if not hasattr(parsed, "action"):
         print("ipwatchctl: say what to do: ipwatchctl COMMAND --help", file=sys.stderr)
         return 2
@@ -351,7 +72,7 @@ class _Patient:
 
 
 def _serve(parsed: argparse.Namespace) -> int:
-    quiet = parsed.action is actions.tui  # it has the terminal to itself
+    quiet = getattr(parsed, "terminal", False)  # the UI has it to itself
     client = Client(_transport(parsed) if quiet else _Patient(_transport(parsed)))
     try:
         status: int = parsed.action(client, parsed)

@@ -8,7 +8,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli.actions import _agreed, _json, _rows, _sentence
+from ipwatchd.cli.answer import agreed, as_json, as_rows, as_sentence
 from ipwatchd.cli.table import Column, count, print_table, say, size, when
 from ipwatchd.records.duration import parse_duration
 
@@ -57,9 +57,9 @@ def add(client: Client, arguments: argparse.Namespace) -> int:
         for flag in before["flags"]:
             say(flag, sys.stderr)
         touched = f"{before['addresses']} addresses of the last 24 h would be denied. Go on?"
-        if (before["addresses"] or before["flags"]) and not _agreed(arguments, touched):
+        if (before["addresses"] or before["flags"]) and not agreed(arguments, touched):
             return 1
-    if arguments.force and not _agreed(
+    if arguments.force and not agreed(
         arguments, f"--force denies {arguments.network} even where you come from. Really?"
     ):
         return 1
@@ -68,7 +68,7 @@ def add(client: Client, arguments: argparse.Namespace) -> int:
         ticket=arguments.ticket, force=arguments.force, service=arguments.service,
         session=_session(),
     )  # fmt: skip
-    return _sentence(arguments, change, change.note)
+    return as_sentence(arguments, change, change.note)
 
 
 def remove(client: Client, arguments: argparse.Namespace) -> int:
@@ -76,7 +76,7 @@ def remove(client: Client, arguments: argparse.Namespace) -> int:
     change = client.remove_entry(
         arguments.list, arguments.network, reason=arguments.reason, service=arguments.service
     )
-    return _sentence(arguments, change, change.note)
+    return as_sentence(arguments, change, change.note)
 
 
 def entries(client: Client, arguments: argparse.Namespace) -> int:
@@ -85,7 +85,7 @@ def entries(client: Client, arguments: argparse.Namespace) -> int:
         arguments.list, source=arguments.source, service=arguments.service, match=arguments.match,
         limit=arguments.limit + 1, offset=arguments.offset,
     )  # fmt: skip
-    _rows(arguments, "entries", rows[: arguments.limit])
+    as_rows(arguments, "entries", rows[: arguments.limit])
     if len(rows) > arguments.limit:
         print(
             f"more than {arguments.limit}: use --limit, --offset, --source or a part of the text",
@@ -123,7 +123,7 @@ def import_entries(client: Client, arguments: argparse.Namespace) -> int:
 
     if arguments.dry_run or _asks(arguments):
         answer = send(only_look=True)
-        if not arguments.dry_run and not _agreed(
+        if not arguments.dry_run and not agreed(
             arguments, f"{_counted(answer)}. Put them on the {arguments.list} list?"
         ):
             return 1
@@ -131,7 +131,7 @@ def import_entries(client: Client, arguments: argparse.Namespace) -> int:
         answer = send(only_look=False)
     for line in (*answer["notes"], *answer["problems"]):
         say(line, sys.stderr)
-    _sentence(arguments, answer, _counted(answer))
+    as_sentence(arguments, answer, _counted(answer))
     return 1 if answer["refused"] else 0
 
 
@@ -157,7 +157,7 @@ def preview(client: Client, arguments: argparse.Namespace) -> int:
             session=_session(),
         )  # fmt: skip
     if arguments.json:
-        return _json(answer)
+        return as_json(answer)
     _print_preview(answer, arguments.since)
     return 0
 
@@ -196,7 +196,7 @@ def why(client: Client, arguments: argparse.Namespace) -> int:
     """Show which entry decides, and every rule in the order it is asked."""
     answer = client.why(arguments.address, arguments.service)
     if arguments.json:
-        return _json(answer)
+        return as_json(answer)
     say(answer["text"])
     say("")
     wide = max(len(rule["rule"]) for rule in answer["rules"])

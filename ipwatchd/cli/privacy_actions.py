@@ -7,8 +7,7 @@ import os
 import sys
 from typing import IO, TYPE_CHECKING, Any
 
-from ipwatchd.cli import actions
-from ipwatchd.cli.actions import _json as print_json
+from ipwatchd.cli.answer import as_json, as_rows
 from ipwatchd.cli.progress import Progress
 from ipwatchd.cli.table import say
 
@@ -123,17 +122,17 @@ def _section(
 
 def erase(client: Client, arguments: argparse.Namespace) -> int:
     """Erase; status 1 where something is left that nothing names a reason for."""
-    if not _agreed(arguments, f"Erase everything held on {arguments.subject}, for good?"):
+    if not agreed(arguments, f"Erase everything held on {arguments.subject}, for good?"):
         return 1
     answer = client.erase(arguments.subject, reason=arguments.reason)
     if arguments.json:
-        print_json(answer)
+        as_json(answer)
     else:
         _tell(answer)
     return 1 if _unexplained(answer) else 0
 
 
-def _agreed(arguments: argparse.Namespace, question: str) -> bool:
+def agreed(arguments: argparse.Namespace, question: str) -> bool:
     """Ask on a terminal; a script has to say --yes, there is no way back."""
     if arguments.yes:
         return True
@@ -175,7 +174,10 @@ def _tell(answer: dict[str, Any]) -> None:
         say(f"stays: {name}, a mail as it was received: evidence of its incident")
     if answer["centre"]:
         centre = answer["centre"]
-        say(f"{centre['url']} has its own copy of {', '.join(centre['incidents'])}: ask there")
+        say(
+            f"{centre['url']} has its own copy of {', '.join(centre['incidents'])}: have "
+            f"`ipwatch-central erase {answer['subject']} --reason …` run there"
+        )
     if days := answer["anonymous"]:
         say(f"anonymous before: {len(days)} days of the archive ({days[0]} … {days[-1]})")
     for name in answer["unreadable"]:
@@ -188,7 +190,7 @@ def backup(client: Client, arguments: argparse.Namespace) -> int:
     """Back the whole state folder up."""
     answer = client.backup(str(arguments.folder.absolute()))
     if arguments.json:
-        return print_json(answer)
+        return as_json(answer)
     say(f"{answer['files']} files, {answer['bytes']} bytes in {arguments.folder}")
     return 0
 
@@ -197,7 +199,7 @@ def reveal(client: Client, arguments: argparse.Namespace) -> int:
     """Say whom a pseudonym stands for."""
     answer = client.reveal(arguments.pseudonym, reason=arguments.reason)
     if arguments.json:
-        return print_json(answer)
+        return as_json(answer)
     say(answer["stands_for"])
     return 0
 
@@ -205,10 +207,10 @@ def reveal(client: Client, arguments: argparse.Namespace) -> int:
 def audit(client: Client, arguments: argparse.Namespace) -> int:
     """Show the audit log, or follow its chain; status 1 where that is broken."""
     if not arguments.verify:
-        return actions.audit(client, arguments)
+        return as_rows(arguments, "audit", client.audit(limit=arguments.limit))
     answer = client.verify_audit(arguments.head)
     if arguments.json:
-        print_json(answer)
+        as_json(answer)
     elif answer["broken"]:
         say(f"line {answer['broken']} of the audit log was changed, removed or put in", sys.stderr)
     elif answer["missing"]:
@@ -221,17 +223,17 @@ def audit(client: Client, arguments: argparse.Namespace) -> int:
 
 def archive_keys(client: Client, arguments: argparse.Namespace) -> int:
     """List the keyed days."""
-    return actions._rows(arguments, "archive-keys", client.archive_keys())  # noqa: SLF001 - the one way rows are shown
+    return as_rows(arguments, "archive-keys", client.archive_keys())
 
 
 def drop_key(client: Client, arguments: argparse.Namespace) -> int:
     """Destroy a key; status 1 where a file still holds it."""
     question = f"Make {arguments.day} anonymous, for good?"
-    if not _agreed(arguments, question):
+    if not agreed(arguments, question):
         return 1
     answer = client.drop_key(arguments.day, reason=arguments.reason)
     if arguments.json:
-        print_json(answer)
+        as_json(answer)
     else:
         searched = answer["searched"]
         say(

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli.actions import _json, _sentence
+from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.table import Column, print_table, say
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def trends(client: Client, arguments: argparse.Namespace) -> int:
     """Print a period's numbers and what to tune."""
     found = client.trends(**_period(arguments))
     if arguments.json:
-        return _json(found)
+        return as_json(found)
     print_trends(found, arguments.by)
     return 0
 
@@ -75,7 +75,7 @@ def report(client: Client, arguments: argparse.Namespace) -> int:
     asked = {"tlp": arguments.tlp} if arguments.id else _period(arguments)
     html = client.page(arguments.id, **asked)
     size = write_page(html, path)
-    return _sentence(arguments, {"file": str(path), "bytes": size}, f"{path}: {size:,} bytes")
+    return as_sentence(arguments, {"file": str(path), "bytes": size}, f"{path}: {size:,} bytes")
 
 
 def write_page(html: str, path: Path) -> int:
@@ -114,7 +114,7 @@ def export(client: Client, arguments: argparse.Namespace) -> int:
         print(text, end="")
         return 0
     path.write_text(text, encoding="utf-8")
-    return _sentence(arguments, {"file": str(path), "rows": len(rows)}, f"{path}: {len(rows):,}")
+    return as_sentence(arguments, {"file": str(path), "rows": len(rows)}, f"{path}: {len(rows):,}")
 
 
 def _form(path: Path | None, identity: str) -> str:
@@ -129,7 +129,7 @@ def _archive(client: Client, arguments: argparse.Namespace) -> int:
     path = arguments.output or Path(answer["name"])
     data = base64.b64decode(answer["data"])
     path.write_bytes(data)
-    return _sentence(
+    return as_sentence(
         arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
     )
 

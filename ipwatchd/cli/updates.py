@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.cli.actions import _json, _sentence
+from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.table import say
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def update(client: Client, arguments: argparse.Namespace) -> int:
         return _given(client, arguments)
     made = client.update(arguments.id, arguments.audience, arguments.lang)
     if arguments.json:
-        return _json(made)
+        return as_json(made)
     say(f"Subject: {made['subject']}")
     say(
         f"({made['tlp']}, {made['language']}; a draft: --way and --to write down that it was given)"
@@ -44,4 +44,4 @@ def _given(client: Client, arguments: argparse.Namespace) -> int:
         language=arguments.lang, text=text,
     )  # fmt: skip
     words = f"{arguments.to} was told ({arguments.way}); it stands in the timeline of {after['id']}"
-    return _sentence(arguments, after, words)
+    return as_sentence(arguments, after, words)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from ipwatchd.cli import central, ipwatchctl, ipwatchd
+from ipwatchd.cli import central, ipwatchd
+from ipwatchd.cli.ctl_parser import KINDS, parser_for
 from tests.test_walls import HEAVY
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ READS = (
     "events kind:tls", f"show {SCANNER}", "deny list", "allow list",
     "deny preview 172.16.0.0/16 --since 7d", f"deny why {SCANNER}", "firewall status",
     "incidents list --state all", "incidents show SITE-000001",
-    *(f"records {kind}" for kind in ipwatchctl.KINDS),
+    *(f"records {kind}" for kind in KINDS),
 )  # fmt: skip
 CHANGES = (
     "deny add 203.0.113.7 --for 2h --reason scan", "allow add 198.51.100.0/24 --reason partner",
@@ -333,14 +334,14 @@ def _leaves(
 
 
 PARSERS: dict[str, Any] = {
-    "ipwatchctl": ipwatchctl,
-    "ipwatchd": ipwatchd,
-    "ipwatch-central": central,
+    "ipwatchctl": parser_for,
+    "ipwatchd": ipwatchd._parser,
+    "ipwatch-central": central._parser,
 }
 HELP = [
     (program, path, parser)
-    for program, module in PARSERS.items()
-    for path, parser in _leaves(module._parser(), ())
+    for program, build in PARSERS.items()
+    for path, parser in _leaves(build(), ())
 ]
 
 
@@ -355,11 +356,11 @@ def test_every_help_has_an_example_that_works(
     """`--help` of each command ends with an example of that command, which the parser takes."""
     del path
     assert parser.epilog, "no example"
-    assert parser.epilog.startswith("example: ")
-    for line in parser.epilog.removeprefix("example: ").split("; "):
+    assert parser.epilog.startswith("example:")
+    for line in parser.epilog.removeprefix("example:").strip().split("; "):
         words = shlex.split(line.partition("|")[0].partition(">")[0])
         assert words[0] in PARSERS
-        PARSERS[words[0]]._parser().parse_args(words[1:])
+        PARSERS[words[0]]().parse_args(words[1:])
     assert program in parser.format_help()
 
 
@@ -376,3 +377,20 @@ def test_status_over_a_socket_loads_nothing_heavy(
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "heavy:"
+
+
+@pytest.mark.parametrize("path", [path for program, path, _ in HELP if program == "ipwatchctl"])
+def test_a_command_alone_is_built_as_among_all(path: tuple[str, ...]) -> None:
+    """What is built for one command, whatever options stand before it, has the same help."""
+    every = dict(_leaves(parser_for(), ()))
+    for before in ((), ("--json",), ("--socket", "deny"), ("--state=flows",)):
+        alone = dict(_leaves(parser_for((*before, *path)), ()))
+        assert alone[path].format_help() == every[path].format_help() or not path
+
+
+def test_only_the_command_that_is_meant_is_built() -> None:
+    """`deny add` builds no incidents; help, a wrong word and no word name every command."""
+    names = {path[0] for path in dict(_leaves(parser_for(), ())) if path}
+    assert {path[0] for path, _ in _leaves(parser_for(("deny", "add")), ()) if path} == {"deny"}
+    for words in ((), ("-h",), ("--help", "deny"), ("--json", "denny"), ("--state",)):
+        assert {path[0] for path, _ in _leaves(parser_for(words), ()) if path} == names
