@@ -33,7 +33,7 @@ from ipwatchd.records.incident import OPEN_STATES, Incident
 from ipwatchd.sqlite import connect, transaction
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Sequence
+    from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 
     import aiosqlite
 
@@ -245,6 +245,28 @@ class Store:
             "AND (? IS NULL OR site IN ('', ?)) ORDER BY id"
         )
         return [entry_of(row) for row in await _rows(self._reader, query, (now, site, site))]
+
+    async def all_entries(self) -> list[Entry]:
+        """Return every entry that is kept, ended ones too."""
+        return [entry_of(row) for row in await _rows(self._reader, "SELECT * FROM entries")]
+
+    async def erase_entries(self, chosen: Callable[[str], bool]) -> list[Entry]:
+        """Remove the entries of chosen networks for good, ended ones too; return them.
+
+        What is deleted is overwritten, and the write-ahead log cut to nothing. Raises OSError where
+        another reader holds the log.
+        """
+        await self._writer.execute("PRAGMA secure_delete = ON")
+        async with self._write() as db:
+            rows = [entry_of(row) for row in await _rows(db, "SELECT * FROM entries")]
+            gone = [one for one in rows if chosen(one.entry.network)]
+            await db.executemany(
+                "DELETE FROM entries WHERE id = ?", [(one.entry.id,) for one in gone]
+            )
+        (cut,) = await _rows(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+        if cut[0]:
+            raise OSError(f"another reader holds the log of {self._path} open: erase again")
+        return gone
 
     async def expire(self, now: float) -> None:
         """Forget the entries whose time is over."""

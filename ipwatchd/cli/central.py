@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ipwatchd.cli import central_actions, central_pages
+from ipwatchd.cli import central_actions, central_erasure, central_pages
 from ipwatchd.cli.refusal import refusal
 from ipwatchd.cli.reviews import DIVISIONS
 
@@ -42,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     _question_parsers(commands)
     _lists_parser(commands)
     _pages_parser(commands)
+    _erase_parser(commands)
     return parser
 
 
@@ -133,6 +134,17 @@ def _pages_parser(commands: Any) -> None:
     text = "acknowledge a page of the centre"
     ack = _command(commands, "ack", central_pages.ack, text, "ack CENTRE-000001")
     ack.add_argument("id")
+
+
+def _erase_parser(commands: Any) -> None:
+    text = "take an address, network or name out of the centre; what is evidence stays and is named"
+    one = _command(
+        commands, "erase", central_erasure.erase, text,
+        "erase 203.0.113.7 --reason 'request 12' --yes", json=True,
+    )  # fmt: skip
+    one.add_argument("subject", metavar="SUBJECT", help="address, network or name")
+    one.add_argument("--reason", required=True, help="why, without naming whom: it is kept")
+    one.add_argument("--yes", action="store_true", help="do not ask")
 
 
 def _lists_parser(commands: Any) -> None:

@@ -143,7 +143,8 @@ def test_erase_reaches_a_network_and_what_was_learned(
     assert left == {"new-service": {"began": 1, "services": []}, "lan-spoofing": []}
     assert not [name for name in answer["found"] if name.startswith(("history", "archive", "base"))]
     told = ctl("--state", state, "erase", SCANNER, "--reason", "12", "--yes").out
-    assert "https://centre.example has its own copy of SITE-000001: ask there" in told
+    assert "https://centre.example has its own copy of SITE-000001: have" in told
+    assert f"`ipwatch-central erase {SCANNER} --reason" in told
     assert "a mail as it was received" in told
 
 
