@@ -10,11 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 from ipwatchd.control.messages import Export, ExportBatch
 from ipwatchd.control.open_exports import OpenExport
+from ipwatchd.control.timeline import BESIDE, beside
 from ipwatchd.history.secret import pseudonyms
-from ipwatchd.history.streams import STREAMS
+from ipwatchd.history.streams import BATCH, STREAMS, Batch
 from ipwatchd.records.filter import parse
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
 
@@ -33,9 +36,26 @@ async def begin(house: House, call: Call) -> Export:
     query = parse(str(call.body.get("filter", "")), call.now)
     names = None if clear else pseudonyms(house.stores.state_dir, make=True)
     batches = house.stores.history.stream(what, query)
+    if what == "activity":
+        batches = _timeline(batches, await beside(house, call.peer, query, BESIDE))
     name = await house.exports.begin(OpenExport(call.peer.name, batches, names))
     call.names["export"] = f"{what} {call.body.get('filter', '')}".strip()
     return Export(id=name, pseudonyms=not clear)
+
+
+async def _timeline(
+    batches: AsyncIterator[Batch], rows: list[dict[str, Any]]
+) -> AsyncIterator[Batch]:
+    """Yield what history holds of a timeline, then what other rooms do."""
+    done = total = 1
+    try:
+        async for batch in batches:
+            done, total = batch.done, batch.total
+            yield batch
+        for at in range(0, len(rows), BATCH):
+            yield Batch(rows[at : at + BATCH], done, total)
+    finally:
+        await batches.aclose()  # type: ignore[attr-defined]  # it is a generator
 
 
 async def read(house: House, call: Call) -> ExportBatch:

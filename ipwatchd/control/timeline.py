@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     from ipwatchd.records.filter import Filter
     from ipwatchd.records.incident import Incident, IncidentEvent
 
-__all__ = ["beside"]
+__all__ = ["BESIDE", "beside"]
 
 _KEYS: Final = frozenset({"addr", "src", "since", "until"})
 _LOOKED: Final = 10_000
 """Incidents, and lines of the audit log, that are looked through: the newest."""
 _STEPS: Final = 10_000
 """Steps of incidents that are taken up: one incident may have grown for weeks."""
+BESIDE: Final = 1_000_000
+"""More than other rooms ever add: two kinds, each within its bound and one incident's steps."""
 
 
 async def beside(house: House, peer: Peer, query: Filter, limit: int) -> list[dict[str, Any]]:

@@ -40,7 +40,7 @@ CLEAR: Final = frozenset({
     "kind", "proto", "service", "services", "state", "direction", "zone", "orig_zone", "resp_zone",
     "country", "orig_country", "resp_country", "city", "operator", "time_zone", "method", "result",
     "action", "list", "source", "rcode", "qtype", "version", "iface", "message", "alpn", "cipher",
-    "operation", "exchange", "error",
+    "operation", "exchange", "error", "incident", "rule",
 })  # fmt: skip
 """Keys whose words are of a fixed set or tell of a region: every other text becomes a pseudonym."""
 _NAMING: Final = re.compile(r"[/@\\]")

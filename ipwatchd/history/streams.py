@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ipwatchd.history.lake import Conditions, Segment
     from ipwatchd.records.filter import Filter
 
-__all__ = ["STREAMS", "Batch", "Streams"]
+__all__ = ["BATCH", "STREAMS", "Batch", "Streams"]
 
 BATCH: Final = 5_000
 MOST_SUMS: Final = 1_000_000

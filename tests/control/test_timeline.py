@@ -122,6 +122,38 @@ async def test_the_timeline_has_incidents_and_looks(house: House) -> None:
     assert len(page["rows"]) == 2 and page["more"] and len(again) > 3  # noqa: PT018 - one thing
 
 
+async def exported(house: House, peer: Peer, *, clear: bool) -> list[dict[str, Any]]:
+    """Return the rows of an export of one address's timeline."""
+    asked = {"what": "activity", "filter": "addr:10.20.0.5", "clear": clear, "reason": "case 7"}
+    status, body = await dispatch(
+        house, peer, "POST", "/v1/exports", json.dumps(asked).encode(), T0 + 900
+    )
+    assert status == 200, body
+    name, rows = json.loads(body)["id"], []
+    while True:
+        status, body = await dispatch(house, peer, "GET", f"/v1/exports/{name}", b"", T0 + 900)
+        batch = json.loads(body)
+        if batch.get("last"):
+            return rows
+        rows += batch["rows"]
+
+
+async def test_an_export_of_the_timeline_has_every_row(house: House) -> None:
+    """As `records activity` shows it: steps of incidents, and to an admin who looked."""
+    await ask(house, "addresses/10.20.0.5")
+    shown = (await ask(house, "records/activity?filter=addr:10.20.0.5"))["rows"]
+    rows = await exported(house, ADMIN, clear=True)
+    for row in shown:
+        assert row in rows
+    assert {row["kind"] for row in rows} >= {"traffic", "auth", "incident", "audit"}
+    operator = await exported(house, Peer("cid", "operator"), clear=False)
+    assert {row["kind"] for row in operator} >= {"traffic", "incident"}
+    assert "audit" not in {row["kind"] for row in operator}
+    (step, *_) = [row for row in operator if row["kind"] == "incident"]
+    assert (step["incident"], step["rule"], step["text"]) == ("MANILA-000001", "port-scan", "")
+    assert "10.20.0.5" not in json.dumps(operator)
+
+
 async def test_top_says_what_it_counted(house: House) -> None:
     """Exact: flows that went on since then, each; else whole hours; a filter is always exact."""
     plain = await ask(house, "top?since=10m")
