@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pyarrow.parquet as pq
 import pytest
 
@@ -13,6 +14,7 @@ from ipwatchd.history import archive as archives
 from ipwatchd.history.address_index import holds
 from ipwatchd.history.archive import Segment
 from ipwatchd.history.compaction import MOST_ROWS, due
+from ipwatchd.history.lake import FlowQuery
 from ipwatchd.history.rollup import pack
 from ipwatchd.history.subject import subject_of
 from ipwatchd.records.address import split
@@ -155,15 +157,31 @@ async def test_old_list_changes_go_but_not_what_is_on_a_list(open_history: Open)
     assert [(row["network"], row["action"]) for row in rows] == [("198.51.100.7/32", "add")]
 
 
-async def test_a_question_can_be_stopped(open_history: Open) -> None:
+async def test_a_question_can_be_stopped(
+    open_history: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Cancelling a question about flows ends the work behind it; the next one is answered."""
+    begun, loop = asyncio.Event(), asyncio.get_running_loop()
+    ended: list[Exception] = []
+
+    def endless(self: FlowQuery, *_: object) -> None:
+        loop.call_soon_threadsafe(begun.set)
+        try:
+            self.db.execute("SELECT count(*) FROM range(100000000) a, range(100000000) b")
+        except duckdb.InterruptException as error:
+            ended.append(error)
+            raise
+
     async with open_history(EACH) as history:
         await fill(history, 20)
-        question = asyncio.ensure_future(history.flows(EVERYTHING, 10))
-        await asyncio.sleep(0.01)
-        question.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await question
+        with monkeypatch.context() as patched:
+            patched.setattr(FlowQuery, "newest", endless)
+            question = asyncio.ensure_future(history.flows(EVERYTHING, 10))
+            await begun.wait()
+            question.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await question
+        assert ended
         assert len(await history.flows(EVERYTHING, 10)) == 10
 
 
