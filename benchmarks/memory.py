@@ -3,7 +3,8 @@
 python benchmarks/memory.py [--json]
 
 Each process reads a capture in which every packet opens a flow and the clock stands still, so that
-all flows are alive at once; the peak of its resident memory is taken. Connection tracking's reader
+all flows are alive at once; the peak of its resident memory is taken. Ours starts as the agent does,
+with its machine code loaded and the compiler's given back. Connection tracking's reader
 is given the kernel's answers about as many connections, made here: how many the kernel itself
 tracks (net.netfilter.nf_conntrack_max) is one number for all of the machine, and not ours to raise.
 """
@@ -24,9 +25,11 @@ COUNTS: Final = (10_000, 1_000_000)
 READER: Final = """
 import sys
 from pathlib import Path
+from ipwatchd.capture.ahead import load_live
 from ipwatchd.capture.blocks import BlockReader
 from ipwatchd.capture.meter import Meter
 from ipwatchd.config import CaptureSettings
+load_live()
 meter = Meter(CaptureSettings(flows=1 << 20))
 for batch in BlockReader(Path(sys.argv[1])).batches():
     done = meter.feed(batch)

@@ -17,7 +17,9 @@ from ipwatchd.records.flow import SERVICES
 if TYPE_CHECKING:
     from ipwatchd.capture.octets import Octets
 
-__all__ = ["DATAGRAM_TRIES", "STREAM_TRIES", "UNWANTED", "chunk", "datagram", "put", "stream"]
+__all__ = [
+    "DATAGRAM_TRIES", "STREAM_TRIES", "UNWANTED", "WHOLE", "chunk", "datagram", "put", "stream",
+]  # fmt: skip
 
 STREAM_TRIES: Final = 12
 """Payload segments of a direction that are looked at for a known beginning: STARTTLS and a
@@ -29,6 +31,13 @@ each 256 octets, at most 8: four whole ones, or sixteen small ones."""
 _DEAREST: Final = 8
 _SSH_SEGMENTS: Final = 48
 """The same of SSH: how long they are tells how a login went (dissect/ssh_login.py)."""
+_TOLD: Final = 0x80
+"""Of a TLS direction's `left`: its hello was handed over whole; the rest is for a certificate."""
+WHOLE: Final = 0x40
+"""Added to a Kind: the payload begins with a record that is a whole hello, and that is wanted."""
+_RETRY: Final = 0xCF21AD74
+"""How the random of a HelloRetryRequest begins (RFC 8446, 4.1.3)."""
+_HEAD_END: Final = 0x0D0A0D0A
 _CHUNKS: Final = 4
 """Chunks of an SCTP packet that are looked at for one with data."""
 UNWANTED: Final = 255
@@ -143,32 +152,87 @@ def _stream_kind(data: Octets, at: int, end: int) -> int:
 
 
 @compiled
+def _no_hello(left: Any, side: int, data: Octets, at: int, end: int) -> bool:
+    """Tell a segment of a TLS stream that is not wanted, and what comes behind the handshake."""
+    first = octet(data, at, end)
+    if first in (0x14, 0x15, 0x17) and octet(data, at + 1, end) == 3:
+        # ChangeCipherSpec, an alert, data (RFC 8446, 5.1): no more is in clear.
+        left[side] = i64(left[side]) & _TOLD
+        return True
+    if left[side] & _TOLD == 0:
+        return left[side] == 0 and first != 0x16
+    return left[side] == _TOLD or (
+        first == 0x16 and octet(data, at + 5, end) in (1, 2) and octet(data, at + 1, end) == 3
+    )
+
+
+@compiled
+def _record(data: Octets, at: int, end: int) -> int:
+    """Return where the record ends that is one whole hello, or 0."""
+    record = at + 5 + be16(data, at + 3, end)
+    if record > end or record != at + 9 + (be32(data, at + 5, end) & 0xFFFFFF):
+        return i64(0)
+    return record
+
+
+@compiled
+def _whole(row: Any, side: int, data: Octets, at: int, end: int, record: int) -> int:
+    """Return how to tap a whole hello, and note what else is wanted of its side."""
+    left = row["left"]
+    if octet(data, at + 5, end) == 2:
+        if be32(data, at + 11, end) == _RETRY:
+            return i64(_NONE)
+        if record < end and octet(data, record, end) == 0x16:
+            left[side] = _BUDGET - min(2 + ((end - at) >> 8), _DEAREST)
+            return i64(_TLS)
+        # What follows in a segment of its own may be a certificate.
+        left[side] = _TOLD if record < end else _TOLD | _BUDGET
+    else:
+        left[side] = _TOLD
+    if left[0] == _TOLD and left[1] == _TOLD:
+        row["tap"] = UNWANTED
+    return i64(_TLS | WHOLE)
+
+
+@compiled
+def _begin(row: Any, side: int, data: Octets, at: int, end: int, seen: int) -> None:
+    """Note that a direction begins a message: what service it shows, how much more is wanted."""
+    left = row["left"]
+    budget = _SSH_SEGMENTS if seen == _SSH else _BUDGET
+    if row["tap"] != seen:
+        row["tap"] = seen
+        row["service"] = _SERVICE_OF_KIND[seen]
+        left[1 - side] = budget
+    left[side] = budget
+    if seen == _HTTP and end - at >= 16 and be32(data, end - 4, end) == _HEAD_END:
+        left[side] = 0  # the next head is known by its own first words
+
+
+@compiled
 def stream(row: Any, side: int, data: Octets, at: int, end: int) -> int:
     """Return the Kind under which to tap this TCP payload, or 0; note what service it shows."""
     kind = i64(row["tap"])
-    if kind == UNWANTED:
-        return i64(_NONE)
     left = row["left"]
-    if kind == _DNS:
-        return kind
+    if kind in (UNWANTED, _DNS) or (kind == _TLS and _no_hello(left, side, data, at, end)):
+        return kind if kind == _DNS else i64(_NONE)
     # SSH's one line a side comes first: what follows is not looked at.
     within = kind == _SSH or (kind != _NONE and end - at < 4)
     seen = i64(_NONE) if within else _stream_kind(data, at, end)
     if seen == _NONE and (kind == _NONE or kind >= _FIRST_FRAMED):
         seen = framed_kind(data, at, end)
     if seen != _NONE:
-        if kind != seen:
-            row["tap"] = seen
-            row["service"] = _SERVICE_OF_KIND[seen]
-            left[1 - side] = _SSH_SEGMENTS if seen == _SSH else _BUDGET
-        left[side] = _SSH_SEGMENTS if seen == _SSH else _BUDGET
         kind = seen
+        _begin(row, side, data, at, end, seen)
+        record = _record(data, at, end) if seen == _TLS else i64(0)
+        if record > 0:
+            return _whole(row, side, data, at, end, record)
     elif left[side] == 0:
         return i64(_NONE)
     cost = i64(1)
     if kind not in (_NONE, _SSH):
         cost = min(2 + ((end - at) >> 8), _DEAREST)
-    left[side] = max(i64(left[side]) - cost, 0)
+    told = i64(left[side]) & _TOLD
+    left[side] = told | max((i64(left[side]) & ~_TOLD) - cost, 0)
     if kind == _NONE and left[side] == 0:
         row["tap"] = UNWANTED
     return kind
@@ -236,6 +300,8 @@ def put(
     state = table.state[0]
     at = i64(header["at"])
     size = min(i64(header["end"]) - at, _LONGEST)
+    if kind & WHOLE:
+        size = min(size, 5 + be16(data, at + 3, at + size))
     if len(table.tap_index) == 0 or size <= 0:
         return
     slot = i64(state["taps"])
@@ -253,8 +319,8 @@ def put(
     tap["length"] = size
     tap["iface"] = packet["iface"]
     tap["vlan"] = header["vlan"]
-    tap["kind"] = kind
-    tap["spare"] = 0
+    tap["kind"] = kind & ~WHOLE
+    tap["whole"] = 1 if kind & WHOLE else 0
     if place < 0:
         _no_flow(tap)
     else:

@@ -8,6 +8,7 @@ from ipwatchd.capture.content import (
     DATAGRAM_TRIES,
     STREAM_TRIES,
     UNWANTED,
+    WHOLE,
     chunk,
     datagram,
     put,
@@ -26,6 +27,7 @@ from ipwatchd.capture.expiry import (
     tick,
 )
 from ipwatchd.capture.flood import opening
+from ipwatchd.capture.hold import hold, release
 from ipwatchd.capture.jit import compiled, i64, inlined, u64
 from ipwatchd.capture.network import ICMP, ICMP6, SCTP, TCP, UDP
 from ipwatchd.capture.ports import KNOWN_TCP, KNOWN_UDP
@@ -57,6 +59,9 @@ __all__ = ["EXPORTS_A_PACKET", "run"]
 EXPORTS_A_PACKET: Final = 4
 """A packet may end the flow it finds, continue a long one, drive another out and take the place of
 a flood's sums."""
+
+TAPS_A_PACKET: Final = 5
+"""A segment, and those held that follow it (hold.py)."""
 
 _MANY_BYTES: Final = 1 << 31
 """A row's bytes are told by then. One packet is cut to half of it: a length that lies."""
@@ -201,6 +206,20 @@ def _count(table: Table, place: int, packet: Any, header: Any, side: int) -> Non
 
 
 @inlined
+def _stream(table: Table, packet: Any, header: Any, place: int, side: int, data: Octets) -> None:
+    """Hand a segment to the tap where it is wanted; one that may come too early is held."""
+    row = table.rows[place]
+    known = row["tap"] != 0
+    kind = stream(row, side, data, i64(header["at"]), i64(header["end"]))
+    if kind != 0:
+        put(table, packet, header, place, side, kind, data)
+        if not known and kind & WHOLE == 0:
+            release(table, packet, header, place, side, kind)
+    elif not known:
+        hold(table, row, side, header, data)
+
+
+@inlined
 def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Octets) -> None:
     """Hand the payload to the tap where a dissector wants it."""
     row = table.rows[place]
@@ -212,10 +231,10 @@ def _tap(table: Table, place: int, packet: Any, header: Any, side: int, data: Oc
     kind = i64(0)
     if proto == TCP:
         row["bits"] = row["bits"] | PAYLOAD
-        if row["tap"] == UNWANTED:
-            return
-        kind = stream(row, side, data, at, end)
-    elif proto == UDP:
+        if row["tap"] != UNWANTED:
+            _stream(table, packet, header, place, side, data)
+        return
+    if proto == UDP:
         kind = i64(table.tap_by_port[header["dst_port"]])
         if kind == 0:
             kind = i64(table.tap_by_port[header["src_port"]])
@@ -294,7 +313,8 @@ def run(
         if state["sweep_at"] >= 0 and not sweep(table):
             return i
         if room > 0 and (
-            state["taps"] >= len(table.tap_index) or state["tap_bytes"] + room > len(table.tap_data)
+            state["taps"] + TAPS_A_PACKET > len(table.tap_index)
+            or state["tap_bytes"] + room > len(table.tap_data)
         ):
             return i
         packet = packets[i]

@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from ipwatchd.config import CaptureSettings
 
 __all__ = [
-    "FLOOD", "FLOODED", "ORIG_B", "PARTIAL", "PAYLOAD", "RESUMED", "ROW", "SEEN_A", "SEEN_B",
-    "SPREAD", "STATE", "WHOLES", "Table", "coarse", "export", "find", "flow_hash", "insert",
-    "make_table", "remove",
+    "FLOOD", "FLOODED", "HELD", "HELD_OCTETS", "HELD_PLACES", "ORIG_B", "PARTIAL", "PAYLOAD",
+    "RESUMED", "ROW", "SEEN_A", "SEEN_B", "SPREAD", "STATE", "WHOLES", "Table", "coarse", "export",
+    "find", "flow_hash", "insert", "make_table", "remove",
 ]  # fmt: skip
 
 ROW: Final = np.dtype(
@@ -96,6 +96,18 @@ FLOOD: Final = np.dtype(
 """One address that connections are opened to: how many in this second, and the sums of those that
 came to nothing since the last record; side 0 is the originators'."""
 
+HELD: Final = np.dtype(
+    [
+        ("hash", "<u4"),
+        ("seq", "<u4"),
+        ("length", "<u4"),
+        ("a_port", "<u2"),
+        ("b_port", "<u2"),
+        ("side", "u1"),
+    ]
+)
+"""A segment that may have overtaken the one before it (hold.py); `length` 0 is an empty place."""
+
 STATE: Final = np.dtype(
     [
         (name, "<i8")
@@ -109,6 +121,9 @@ STATE: Final = np.dtype(
 )  # fmt: skip
 """The loop's own numbers: cursors first, then counters that only grow."""
 
+HELD_PLACES: Final = 256
+HELD_OCTETS: Final = 2048
+"""Segments that are held, and how long they may be: what finds its place taken takes it over."""
 _WORDS: Final = 11
 WHOLES: Final = 4
 """Behind the targets' counts: one for each of TCP and UDP over IPv4 and IPv6, for all targets."""
@@ -147,6 +162,8 @@ class Table(NamedTuple):
     known_ports: NDArray[np.uint8]
     floods: NDArray[np.void] = np.zeros(0, FLOOD)
     sources: NDArray[np.uint64] = np.zeros(0, np.uint64)
+    held: NDArray[np.void] = np.zeros(0, HELD)
+    held_data: NDArray[np.uint8] = np.zeros(0, np.uint8)
 
 
 def make_table(
@@ -172,6 +189,8 @@ def make_table(
         known_ports=KNOWN_PORTS,
         floods=np.zeros(_FLOODS + WHOLES, FLOOD),
         sources=np.zeros(_SOURCES, np.uint64),
+        held=np.zeros(HELD_PLACES if taps else 0, HELD),
+        held_data=np.zeros(HELD_PLACES * HELD_OCTETS if taps else 0, np.uint8),
     )
 
 

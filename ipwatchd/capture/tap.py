@@ -33,7 +33,7 @@ TAP: Final = np.dtype(
         ("proto", "u1"),
         ("kind", "u1"),
         ("from_orig", "u1"),
-        ("spare", "u1"),
+        ("whole", "u1"),
     ]
 )
 """One tapped payload. `ts` is epoch ns. The five-tuple is the flow's (addresses as in
@@ -42,6 +42,8 @@ records.address), `from_orig` is 1 where the flow's originator sent this packet.
 proto 6: one TCP segment's payload, `seq` the sequence number of its first byte. The first few
 segments of each direction of a stream whose first bytes looked like `kind`; both directions are
 tapped once either is known. Segments come as captured: repeated, out of order, with gaps.
+`whole` is 1 of the first TLS hello of a side that is one record within a segment: then the payload
+is that record.
 proto 17, 132: one datagram's payload, whole but for the snap length; `seq` is 0.
 proto 0: kind arp or lldp, the payload is what is behind the link header; no five-tuple.
 proto 58: kind ndp, the payload is the ICMPv6 message (RFC 4861).

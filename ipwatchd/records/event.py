@@ -12,12 +12,14 @@ import msgspec
 
 __all__ = [
     "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Bound", "Certificate", "Dhcp", "Dns", "Event",
-    "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
+    "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Logout", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
     "Sip", "Ssh", "Tls", "Vpn", "WireGuard", "event_from_builtins",
 ]  # fmt: skip
 
 
-class Event(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind"):
+class Event(
+    msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True, tag_field="kind", gc=False
+):
     """What every event has. `source` says which sensor or log saw it."""
 
     ts: float
@@ -234,6 +236,13 @@ class Auth(Event, tag="auth", frozen=True):
     host: str = ""
 
 
+class Logout(Event, tag="logout", frozen=True):
+    """The end of a login that a log reports: `user` left `service`, or was cut off."""
+
+    user: str
+    service: str
+
+
 class Vpn(Event, tag="vpn", frozen=True):
     """What a VPN server logs of an inner address: `message` is assigned or released.
 
@@ -283,7 +292,7 @@ class Blocked(Event, tag="blocked", frozen=True):
 AnyEvent = (
     Dns | Tls | Http | Sip | Ssh | Dhcp | Arp | Auth | Api | Blocked | Certificate | Quic | Ndp
     | Lldp | Kerberos | Radius | Ldap | Ntlm | Rdp | Ike | OpenVpn | WireGuard | Vpn
-    | Bound
+    | Bound | Logout
 )  # fmt: skip
 
 KINDS: Final[dict[str, type[Event]]] = {

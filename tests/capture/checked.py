@@ -25,12 +25,26 @@ from scapy.layers.ppp import PPP, PPPoE
 from scapy.layers.vxlan import VXLAN
 
 from ipwatchd.capture import CaptureFileError, read_files
+from ipwatchd.capture.dissect import Dissector
 from ipwatchd.capture.meter import Meter
 from ipwatchd.capture.packet import PACKET, Batch
 from ipwatchd.config import CaptureSettings
 
 SETTINGS = CaptureSettings(flows=1024)
 HELLO = b"\x16\x03\x01\x00\x05\x01\x00\x00\x01\x00"
+CLIENT = bytes.fromhex(
+    "1603010064010000600303" + "11" * 32 + "00" + "0006130213010a0a" + "0100"
+    "0031" "0a0a0000" "000000080006000003612e62" "001000050003026832" "000d0006000404030804"
+    "002b00050403040303" "ff01000100"
+)  # fmt: skip
+SERVER = bytes.fromhex(
+    "160303003f0200003b0303" + "22" * 32 + "00" + "130100"
+    "0013"
+    "002b00020304"
+    "00100005000302"
+    "6832"
+    "0017000000"
+)
 INSIDE = IP(src="10.0.0.1", dst="10.0.0.2") / TCP(sport=1, dport=443, flags="PA") / HELLO
 GTP = b"\x34\xff\0\x10\0\0\0\1\0\0\0\x85\1\0\0\0"
 FRAMES = [
@@ -44,6 +58,8 @@ FRAMES = [
     Ether() / IPv6() / IPv6ExtHdrHopByHop() / IPv6ExtHdrRouting() / IPv6ExtHdrDestOpt() / INSIDE,
     Ether() / IPv6() / IPv6ExtHdrFragment(offset=0, m=1) / UDP() / b"x",
     Ether() / PPPoE() / PPP() / INSIDE,
+    Ether() / IP(dst="10.0.0.3") / TCP(sport=4, dport=443, flags="PA") / CLIENT,
+    Ether() / IP(src="10.0.0.3") / TCP(sport=443, dport=4, flags="PA") / SERVER,
     Ether() / ARP(),
     Ether() / IP() / ICMP(),
     Ether(type=0x8847) / b"\0\0\x11\xff" / INSIDE,
@@ -71,11 +87,12 @@ def batches(rng: np.random.Generator, links: tuple[int, ...]) -> list[Batch]:
     return made
 
 
-def feed(meter: Meter, batch: Batch) -> None:
-    """Meter a batch to its end."""
+def feed(meter: Meter, dissector: Dissector, batch: Batch) -> None:
+    """Meter a batch to its end, and read what it taps."""
     done = 0
     while (done := meter.feed(batch, done)) < len(batch.packets):
-        meter.drain()
+        dissector.feed(meter.drain().taps)
+    dissector.feed(meter.drain().taps)
 
 
 def main() -> int:
@@ -90,10 +107,11 @@ def main() -> int:
         except CaptureFileError:
             continue
     meter = Meter(SETTINGS)
+    dissector = Dissector()
     rng = np.random.default_rng(5)
     with np.errstate(over="ignore"):
         for batch in batches(rng, (1,) if plain else LINKS):
-            feed(meter, batch)
+            feed(meter, dissector, batch)
         while not meter.flush():
             meter.drain()
     return 0

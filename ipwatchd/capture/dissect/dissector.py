@@ -9,13 +9,15 @@ import msgspec
 
 from ipwatchd.capture.dissect import dns, framed, http, rdp, sip, ssh, tls, tls_server, vpn
 from ipwatchd.capture.dissect.datagram import RICH, read
+from ipwatchd.capture.dissect.hellos import Names, hellos
 from ipwatchd.capture.dissect.quic import Connections
 from ipwatchd.capture.dissect.ssh_login import Logins
 from ipwatchd.capture.dissect.step import BAD, DONE, Step
 from ipwatchd.capture.dissect.stream import MAX_SEGMENTS, Streams
 from ipwatchd.capture.tap import KINDS, Kind
 from ipwatchd.records.address import address_text
-from ipwatchd.records.event import Arp, Lldp
+from ipwatchd.records.event import KINDS as EVENT_KINDS
+from ipwatchd.records.event import Arp, Lldp, Tls
 from ipwatchd.records.flow import protocol_name
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from typing import Protocol
 
+    from ipwatchd.capture.dissect.hellos import Hello
     from ipwatchd.capture.dissect.stream import Half, Key, Stream
     from ipwatchd.capture.tap import Taps
     from ipwatchd.records.event import AnyEvent
@@ -42,11 +45,12 @@ if TYPE_CHECKING:
 
 __all__ = ["DissectCounters", "Dissector"]
 
-_FIELDS: Final = [
-    "ts", "orig_hi", "orig_lo", "resp_hi", "resp_lo", "orig_port", "resp_port", "vlan", "iface",
-    "seq", "offset", "length", "proto", "kind", "from_orig",
-]  # fmt: skip
+_KEY: Final = (
+    "orig_hi", "orig_lo", "resp_hi", "resp_lo", "orig_port", "resp_port", "vlan", "iface",
+)  # fmt: skip
+_FIELDS: Final = ("ts", "seq", "offset", "length", "proto", "kind", "from_orig")
 _TCP: Final = 6
+_TAGS: Final = {kind: name for name, kind in EVENT_KINDS.items()}
 Origin = tuple["Key", int, float]
 """The flow, its IP protocol and the time (epoch s) of a message given to the child."""
 _STEPS: Final[dict[int, Callable[[bytes], Step]]] = {
@@ -90,6 +94,7 @@ class Dissector:
         self._logins = Logins(streams // 2)
         self._rich = rich
         self._paths = paths
+        self._names = Names()
         self._silenced = 0
         self._counters = DissectCounters()
 
@@ -111,19 +116,24 @@ class Dissector:
         events: list[AnyEvent] = []
         memory = taps.data.tobytes()
         now = 0.0
-        for row in taps.index[_FIELDS].tolist():
-            ts, offset, length, proto, kind = row[0], row[10], row[11], row[12], row[13]
-            payload = memory[offset : offset + length]
+        keys = zip(*(taps.index[name].tolist() for name in _KEY), strict=True)
+        rows = (taps.index[name].tolist() for name in _FIELDS)
+        for hello, key, ts, seq, offset, length, proto, kind, from_orig in zip(
+            hellos(taps, memory), keys, *rows, strict=True
+        ):
             now = ts / 1_000_000_000
-            key = row[1:9]
+            if hello is not None:
+                self._hello(hello, key, now, events)
+                continue
+            payload = memory[offset : offset + length]
             if proto == _TCP:
-                self._segment(key, now, row[9], kind, row[14] != 0, payload, events)
+                self._segment(key, now, seq, kind, from_orig != 0, payload, events)
             elif kind == Kind.QUIC:
-                self._initial(key, now, row[14] != 0, payload, events)
+                self._initial(key, now, from_orig != 0, payload, events)
             elif kind in RICH:
                 self._give(((RICH[kind], payload),), key, proto, now)
             else:
-                sender = _address(*key[:2]) if row[14] else _address(*key[2:4])
+                sender = _address(*key[:2]) if from_orig else _address(*key[2:4])
                 self._take(read(kind, payload, sender), kind, key, proto, now, events)
         if now:
             self._expire(now, events)
@@ -162,8 +172,35 @@ class Dissector:
             self._count_event(event)
 
     def _count_event(self, event: AnyEvent) -> None:
-        name = str(event.__struct_config__.tag)
+        name = _TAGS[type(event)]
         self._counters.events[name] = self._counters.events.get(name, 0) + 1
+
+    def _hello(self, hello: Hello, key: Key, now: float, events: list[AnyEvent]) -> None:
+        """Tell a TLS hello that came whole; the server's with the name that was asked for."""
+        client, name, version, alpn, last = hello
+        if client:
+            self._names.put(key, name)
+        else:
+            name = self._asked(key)
+        orig_hi, orig_lo, resp_hi, resp_lo, orig_port, resp_port, _vlan, _iface = key
+        events.append(
+            Tls(
+                ts=now, orig=_address(orig_hi, orig_lo), orig_port=orig_port,
+                resp=_address(resp_hi, resp_lo), resp_port=resp_port, proto="tcp", name=name,
+                version=version, alpn=alpn, ja4=last if client else "", response=not client,
+                cipher="" if client else last,
+            )
+        )  # fmt: skip
+        told = self._counters.events
+        told["tls"] = told.get("tls", 0) + 1
+
+    def _asked(self, key: Key) -> str:
+        """Return the server name that the client's hello of a connection asked for."""
+        name = self._names.take(key)
+        if name is None:
+            stream = self._streams.get(key)
+            name = stream.asked[-1][1] if stream is not None and stream.asked else ""
+        return name
 
     def _initial(
         self, key: Key, now: float, from_orig: bool, payload: bytes, events: list[AnyEvent]
@@ -201,6 +238,8 @@ class Dissector:
             half.restart(seq)
         if not payload or half.done or not half.add(seq, payload):
             return
+        if kind == Kind.TLS and not stream.asked and (name := self._names.take(key)) is not None:
+            stream.asked.append(("", name))
         self._read(stream, half, key, from_orig, events)
         if half.segments >= MAX_SEGMENTS and not half.done:
             half.close()
@@ -305,7 +344,7 @@ def _starts(kind: int, payload: bytes) -> bool:
 
 def _tls(data: bytes, asked: deque[http.Asked], *, final: bool) -> Step:
     """Read a hello of either side; the server's is told with the name that the client asked for."""
-    if data[5:6] == b"\x02":
+    if data[5:6] in {b"\x02", b"\x0b"}:
         return tls_server.step(data, asked[-1] if asked else ("", ""), final=final)
     step = tls.step(data, final=final)
     for event in step.events:
@@ -337,6 +376,8 @@ def _filled(
 
 @lru_cache(maxsize=8192)
 def _address(hi: int, lo: int) -> str:
+    if hi == 0 and lo >> 32 == 0xFFFF:
+        return f"{lo >> 24 & 0xFF}.{lo >> 16 & 0xFF}.{lo >> 8 & 0xFF}.{lo & 0xFF}"
     return address_text(hi, lo)
 
 

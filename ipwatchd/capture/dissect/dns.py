@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import socket
 import struct
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.capture.dissect.step import BAD, MORE, Step
@@ -100,7 +101,7 @@ def _questions(data: bytes, count: int) -> tuple[list[tuple[str, str]], int]:
     asked: list[tuple[str, str]] = []
     place = 12
     for _ in range(count):
-        name, place = _name(data, place)
+        name, place = _question_name(data, place)
         kind, family = _PAIR.unpack_from(data, place)
         if family & 0x7FFF not in _CLASSES:
             raise _MalformedError
@@ -135,6 +136,7 @@ def _answers(
     owner = owner_type = ""
     found: list[str] = []
     least = -1
+    size = len(data)
     try:
         for _ in range(min(count, MAX_ANSWERS)):
             if first and data[place : place + 2] == _FIRST_NAME:
@@ -146,16 +148,34 @@ def _answers(
             if not owner:
                 owner, owner_type = name, TYPES.get(kind) or str(kind)
             reader = _DATA.get(kind)
-            if reader is not None and place + length <= len(data):
+            if reader is not None and place + length <= size:
                 text = reader(data, place, length)
                 # Root as a target means "none" (RFC 7505) or "the owner" (RFC 9460, 2.5).
                 if text not in {"", "."}:
                     found.append(text)
-            least = ttl if least < 0 else min(least, ttl)
+            if ttl < least or least < 0:
+                least = ttl
             place += length
     except _BROKEN:
         pass
     return owner, owner_type, tuple(found), max(least, 0)
+
+
+def _question_name(data: bytes, place: int) -> tuple[str, int]:
+    """Return a name that is seldom compressed and comes again in the response."""
+    end = data.find(b"\0", place) + 1
+    name = _whole_name(data[place:end]) if place < end <= place + MAX_NAME else ""
+    return (name, end) if name else _name(data, place)
+
+
+@lru_cache(maxsize=4096)
+def _whole_name(field: bytes) -> str:
+    """Return the name of a field without pointers; "" where it is something else."""
+    try:
+        name, end = _name(field, 0)
+    except _BROKEN:
+        return ""
+    return name if end == len(field) else ""
 
 
 def _name(data: bytes, place: int) -> tuple[str, int]:
@@ -206,7 +226,10 @@ def _label(label: bytes) -> str:
 
 
 def _a(data: bytes, place: int, length: int) -> str:
-    return socket.inet_ntoa(data[place : place + 4]) if length == 4 else ""
+    return _address_4(data[place : place + 4]) if length == 4 else ""
+
+
+_address_4 = lru_cache(maxsize=8192)(socket.inet_ntoa)
 
 
 def _aaaa(data: bytes, place: int, length: int) -> str:

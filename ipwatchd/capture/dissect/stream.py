@@ -52,7 +52,13 @@ class Half:
         """Place a segment; True where the bytes that can be read from the start grew."""
         self.segments += 1
         place = self.distance(seq)
-        before = len(self.ready())
+        if place == 0 and payload and not self.ranges:
+            self.window = bytearray(payload[:MAX_BYTES])
+            self.ranges = [[0, len(self.window)]]
+            return True
+        if place + len(payload) <= 0 and not self.fresh:
+            return False
+        before = self._whole()
         if place < 0:
             if self.fresh and -place + len(self.window) <= MAX_BYTES:
                 self._shift(-place)
@@ -63,7 +69,11 @@ class Half:
         payload = payload[: max(MAX_BYTES - place, 0)]
         if payload:
             self._fill(place, payload)
-        return len(self.ready()) > before
+        return self._whole() > before
+
+    def _whole(self) -> int:
+        """Return how many bytes there are up to the first gap."""
+        return self.ranges[0][1] if self.ranges and not self.ranges[0][0] else 0
 
     def ready(self) -> bytes:
         """Return the bytes from the start up to the first gap."""
@@ -80,9 +90,10 @@ class Half:
         """Let the window start `count` bytes further on, which may be beyond what has come."""
         self.base = (self.base + count) & 0xFFFF_FFFF
         del self.window[:count]
-        self.ranges = [
-            [max(start - count, 0), end - count] for start, end in self.ranges if end > count
-        ]
+        if self.ranges:
+            self.ranges = [
+                [max(start - count, 0), end - count] for start, end in self.ranges if end > count
+            ]
         self.fresh = False
         self.segments = 0
 
@@ -174,6 +185,10 @@ class Streams:
             # The tap saw another protocol begin, as after STARTTLS.
             half = stream.halves[from_orig] = Half(kind, seq)
         return stream, half
+
+    def get(self, key: Key) -> Stream | None:
+        """Return a stream that is held."""
+        return self._streams.get(key)
 
     def idle(self, now: float) -> list[tuple[Key, Stream]]:
         """Remove and return the streams that nothing was added to for IDLE seconds."""

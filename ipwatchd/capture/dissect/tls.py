@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from ipwatchd.capture.dissect.ja4 import GREASE, ja4
@@ -10,7 +11,9 @@ from ipwatchd.capture.dissect.step import BAD, DONE, MORE, Step
 from ipwatchd.capture.dissect.text import printable
 from ipwatchd.records.event import Tls
 
-__all__ = ["VERSIONS", "client_hello", "datagram", "read_extensions", "step"]
+__all__ = [
+    "VERSIONS", "client_hello", "datagram", "protocol_names", "read_extensions", "step",
+]  # fmt: skip
 
 VERSIONS: Final = {
     0x0300: "SSL 3.0", 0x0301: "TLS 1.0", 0x0302: "TLS 1.1", 0x0303: "TLS 1.2", 0x0304: "TLS 1.3",
@@ -20,6 +23,8 @@ VERSIONS: Final = {
 MAX_HELLO: Final = 1 << 14
 """Octets of a hello waited for; the stream's own bound is lower. Stops a length of 16 MiB."""
 MAX_PROTOCOLS: Final = 16
+MAX_KNOWN: Final = 256
+"""Numbers of a hello whose fingerprint is remembered: a client's come again, long ones are odd."""
 
 _HANDSHAKE: Final = 22
 _CLIENT_HELLO: Final = 1
@@ -100,19 +105,18 @@ def client_hello(body: bytes, *, transport: str = "t", whole: bool = True) -> Tl
         return None
     # The first of a kind counts: a hello may hold each extension once (RFC 8446, 4.2).
     first = dict(reversed(hello.extensions))
-    protocols = _protocols(first.get(_ALPN, b""))
+    protocols = protocol_names(first.get(_ALPN, b""))
     offered = [one for one in _shorts(first.get(_VERSIONS, b"")[1:]) if one not in GREASE]
     known = offered or [hello.version]
     version = min(known) if transport == "d" else max(known)
     print_ = ""
     if whole and hello.whole:
-        print_ = ja4(
-            transport,
-            version,
-            hello.ciphers,
-            [kind for kind, _ in hello.extensions],
-            _shorts(first.get(_GROUPS_SIGNED, b"")[2:]),
-            protocols[0] if protocols else b"",
+        kinds = tuple(sorted(kind for kind, _ in hello.extensions if kind not in GREASE))
+        ciphers = tuple(one for one in hello.ciphers if one not in GREASE)
+        signed = _shorts(first.get(_GROUPS_SIGNED, b"")[2:])
+        fingerprint = _known_ja4 if len(kinds) + len(ciphers) + len(signed) <= MAX_KNOWN else ja4
+        print_ = fingerprint(
+            transport, version, ciphers, kinds, signed, protocols[0] if protocols else b""
         )
     return Tls(
         ts=0.0,
@@ -121,6 +125,9 @@ def client_hello(body: bytes, *, transport: str = "t", whole: bool = True) -> Tl
         alpn=tuple(printable(one) for one in protocols),
         ja4=print_,
     )
+
+
+_known_ja4 = lru_cache(maxsize=1024)(ja4)
 
 
 def _read(body: bytes, *, cookie: bool) -> _Hello | None:
@@ -177,7 +184,7 @@ def _server_name(value: bytes) -> str:
     return printable(value[5 : 5 + length])
 
 
-def _protocols(value: bytes) -> list[bytes]:
+def protocol_names(value: bytes) -> list[bytes]:
     """Return the names of a protocol name list (RFC 7301, 3.1)."""
     found: list[bytes] = []
     place = 2

@@ -39,18 +39,24 @@ def step(data: bytes, asked: Asked, *, final: bool = False) -> Step:
     flight = _flight(data)
     if flight is None:
         return BAD
+    over = flight.ended or final
+    if (flight.messages[0] if flight.messages else flight.cut)[0] == _CERTIFICATE:
+        return _rest(flight, (), over=over)
     if not flight.messages:
-        return DONE if flight.ended or final else MORE
+        return DONE if over else MORE
     kind, body = flight.messages[0]
     found = server_hello(body, asked[1]) if kind == _SERVER_HELLO else None
     if found is None:
         return DONE
     event, version = found
     events = (event,) if body[2:34] != _RETRY else ()
-    if version >= _TLS13:
-        return Step(events, done=True)
+    return Step(events, done=True) if version >= _TLS13 else _rest(flight, events, over=over)
+
+
+def _rest(flight: _Flight, events: tuple[Tls, ...], *, over: bool) -> Step:
+    """Add the certificate, whose hello may have come in a segment of its own (hellos.py)."""
     leaf = _leaf(flight)
-    if leaf is None and not (flight.ended or final) and len(flight.messages) < 3:
+    if leaf is None and not over and len(flight.messages) < 3:
         return MORE
     return Step(events, done=True, rich=(("certificate", leaf),) if leaf else ())
 
@@ -104,7 +110,7 @@ def _flight(data: bytes) -> _Flight | None:
 
 def _leaf(flight: _Flight) -> bytes | None:
     """Return the first certificate of the list (RFC 5246, 7.4.2), which is the server's own."""
-    for kind, body in (*flight.messages[1:], flight.cut):
+    for kind, body in (*flight.messages, flight.cut):
         if kind == _CERTIFICATE and len(body) >= 6:
             length = int.from_bytes(body[3:6], "big")
             if length <= MAX_BYTES and len(body) >= 6 + length:
