@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 __all__ = ["Bypass"]
 
 _KINDS: Final = {
-    443: "encrypted DNS", 853: "encrypted DNS", 1194: "OpenVPN", 1723: "PPTP", 9001: "Tor",
-    9030: "Tor", 51820: "WireGuard",
+    443: "encrypted DNS", 853: "encrypted DNS", 1080: "SOCKS proxy", 1194: "OpenVPN", 1723: "PPTP",
+    3128: "proxy", 8118: "proxy", 9001: "Tor", 9030: "Tor", 9050: "Tor", 51820: "WireGuard",
 }  # fmt: skip
 _SERVICES: Final = {
     SERVICES.index(name): kind
@@ -61,7 +61,8 @@ class Bypass(Rule):
         "Encrypted DNS, VPN, Tor or proxy",
         "unauthorised-use-of-resources",
         "A machine of ours was answered by an outside service that hides what it does: DNS over "
-        "TLS, HTTPS or QUIC, a VPN, Tor. Names and lists of the house no longer hold for it.",
+        "TLS, HTTPS or QUIC, a VPN, Tor, a proxy. Names and lists of the house "
+        "no longer hold for it.",
         "Ask whether it is a browser's default (set the policy there), a person's own VPN, or "
         "neither. Put what is right into `allowed`.",
         "`names` (and all below them), `ports`; `allowed` are networks of ours or of services "
@@ -126,6 +127,9 @@ class Bypass(Rule):
         return {"uses": len(self._uses), "uses_shed": self._uses.shed}
 
     def _kind(self, event: AnyEvent) -> str:
+        # RFC 9110, 9.3.6: only a proxy is asked to connect.
+        if isinstance(event, Http) and event.method == "CONNECT":
+            return "proxy"
         if isinstance(event, (Tls, Quic, Http)) and event.name:
             name = event.name.lower().rstrip(".")
             while name:

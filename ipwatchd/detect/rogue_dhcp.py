@@ -21,6 +21,7 @@ __all__ = ["RogueDhcp"]
 _ANSWERS: Final = frozenset({"OFFER", "ACK", "NAK"})
 _VALUES: Final = 512
 _FORGET: Final = 30 * 86_400_000_000_000
+_FORGED: Final = 8  # unknown ones of a kind; more are one sender that forges them (flood_router6)
 _SERVERS: Final = 1024  # a forger may use a new server address in each offer
 
 
@@ -59,6 +60,7 @@ class RogueDhcp(Rule):
         self._one = one
         self._window = round(one.window * 1e9)
         self._servers = Sources(_Server, _SERVERS, _SERVERS)
+        self._floods: dict[str, Growth] = {}
         self._first = {"DHCP server": "", "router": ""}
         self._clients = Tallies(
             settings.sources, _VALUES, self._window, round(settings.quiet * 1e9)
@@ -106,6 +108,9 @@ class RogueDhcp(Rule):
             return None
         one = self._servers.active((kind, server), round(ts * 1e9))
         one.seen += 1
+        known_of_kind = sum(isinstance(key, tuple) and key[0] == kind for key in self._servers)
+        if known_of_kind > _FORGED:
+            return self._forged(kind, known_of_kind, ts)
         if not one.growth.due(one.seen, one.last):
             return None
         right = ", ".join(appointed) if appointed else first
@@ -119,6 +124,19 @@ class RogueDhcp(Rule):
                 "appointed": bool(appointed), "direction": "internal",
                 "note": "" if appointed else "the first one seen is taken for the right one",
             },
+        )  # fmt: skip
+
+    def _forged(self, kind: str, several: int, ts: float) -> Finding | None:
+        """Tell of many at once, which nobody has: one finding for the segment, and not one each."""
+        growth = self._floods.setdefault(kind, Growth())
+        if not growth.due(several, round(ts * 1e9)):
+            return None
+        return self.finding(
+            kind, f"{several} {kind}s nobody appointed answer: somebody forges them",
+            detail="forged", seen=(ts, ts), count=several, severity="high", value=several, threshold=_FORGED,
+            score=0.9, classification="dos",
+            evidence={"kind": kind, "distinct": several, "at_least": several >= _SERVERS - 1,
+                      "right": self._first[kind], "direction": "internal"},
         )  # fmt: skip
 
     def _request(self, event: Dhcp) -> Finding | None:

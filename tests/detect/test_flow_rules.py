@@ -22,7 +22,7 @@ from ipwatchd.detect.bypass import Bypass
 from ipwatchd.detect.exposed_service import ExposedService
 from ipwatchd.detect.flood import Flood
 from ipwatchd.detect.upload import Upload
-from ipwatchd.records.event import Tls
+from ipwatchd.records.event import Http, Tls
 from ipwatchd.records.flow import Direction
 
 if TYPE_CHECKING:
@@ -228,3 +228,15 @@ def test_datagrams_that_a_machine_of_ours_floods_with_are_its_own(batch: Batch) 
     [finding] = Flood(DetectSettings()).flows(batch([silent]), 1010.0)
     assert (finding.subject, finding.evidence["kind"]) == (OURS, "packet")
     assert Flood(DetectSettings()).flows(batch([stream]), 1010.0) == []
+
+
+def test_a_proxy_out_of_the_house_is_a_bypass() -> None:
+    """CONNECT to an outside host is a proxy's; a GET is not; nor is the house's own proxy."""
+    detector = Bypass(DetectSettings(), House())
+    ask = {"ts": 1.0, "orig": OURS, "resp": "93.184.216.34", "resp_port": 8080}
+    [finding] = detector.events([Http(name="x.example", method="CONNECT", **ask)], 1.0)
+    assert finding.evidence["kind"] == "proxy"
+    inside = ask | {"resp": "10.0.0.2"}
+    others = [Http(name="x.example", method="GET", **ask),
+              Http(name="x.example", method="CONNECT", **inside)]  # fmt: skip
+    assert Bypass(DetectSettings(), House()).events(others, 1.0) == []

@@ -118,3 +118,16 @@ def test_a_sweep_of_the_lan_is_told_and_a_busy_gateway_is_not() -> None:
     assert (finding.rule, finding.subject, finding.threshold) == ("neighbour-sweep", "10.0.0.9", 40)
     there = [arp(0, TWO, f"10.0.1.{i}") for i in range(1, 60)]
     assert NeighbourSweep(DetectSettings()).events(there + sweep, 6.0) == []
+
+
+def test_a_flood_of_forged_routers_is_one_finding() -> None:
+    """A thousand advertised routers are one sender's: a few are named, the rest counted."""
+    detector = RogueDhcp(DetectSettings())
+    events = [
+        Ndp(ts=1.0 + n / 100, operation="router-advertisement", mac="02:00:00:00:00:66",
+            address=f"fe80::{n + 1:x}")
+        for n in range(1000)
+    ]  # fmt: skip
+    keys = {one.key for one in detector.events(events, 11.0)}
+    assert "rogue-dhcp|router|forged" in keys
+    assert len(keys) <= 9

@@ -205,3 +205,47 @@ def test_kilometres() -> None:
     """The distance from Berlin to Manila, and of a place from itself."""
     assert kilometres(52.5, 13.4, 14.6, 121.0) == pytest.approx(9_900, rel=0.01)
     assert kilometres(52.5, 13.4, 52.5, 13.4) == 0
+
+
+def test_a_device_and_an_hour_that_are_new_are_told_of() -> None:
+    """A user of one device and of office hours logs in at night on another: two findings."""
+    detector = UnfamiliarLogin(DetectSettings())
+    day, found = 86_400.0, []
+    for number in range(25):
+        for hour in (8, 13):
+            one = Auth(ts=number * day + hour * 3600, user="maria", result="success",
+                       service="windows", host="PC-17")  # fmt: skip
+            found += detector.events([one], one.ts)
+    assert found == []
+    late = Auth(
+        ts=26 * day + 10_800, user="maria", result="success", service="windows", host="KALI"
+    )
+    told = {one.evidence["kind"]: one for one in detector.events([late], late.ts)}
+    assert told["device"].title == "maria logged in on kali, new to them"
+    assert told["hour"].title == "maria logged in at 03:00 UTC, an hour new to them"
+    assert told["hour"].evidence["usual"] == [8, 13]
+
+
+def test_overtime_and_shared_desks_are_ordinary() -> None:
+    """Two hours late, and who sits at another desk each day, are nothing new."""
+    detector = UnfamiliarLogin(DetectSettings())
+    found = []
+    for number in range(40):
+        one = Auth(ts=number * 86_400.0 + 9 * 3600, user="ana", result="success",
+                   service="windows", host=f"DESK-{number % 11}")  # fmt: skip
+        found += detector.events([one], one.ts)
+    late = Auth(ts=41 * 86_400.0 + 11 * 3600, user="ana", result="success", service="windows",
+                host="DESK-NEW")  # fmt: skip
+    assert [*found, *detector.events([late], late.ts)] == []
+
+
+def test_what_was_learned_of_hours_survives() -> None:
+    """Another run goes on where the last one ended."""
+    first = UnfamiliarLogin(DetectSettings())
+    for number in range(30):
+        one = Auth(ts=number * 86_400.0 + 9 * 3600, user="ana", result="success", service="ssh")
+        assert first.events([one], one.ts) == []
+    second = UnfamiliarLogin(DetectSettings())
+    second.recall(first.remember())
+    late = Auth(ts=30 * 86_400.0, user="ana", result="success", service="ssh")
+    assert [one.evidence["kind"] for one in second.events([late], late.ts)] == ["hour"]
