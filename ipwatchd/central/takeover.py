@@ -11,12 +11,12 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipwatchd.incidents.escalate import is_answered, move
-from ipwatchd.records.duration import duration_text
+from ipwatchd.records.duration import duration_text, parse_duration
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.incident import OPEN_STATES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from ipwatchd.incidents.plan import Plan
     from ipwatchd.records.incident import Incident
@@ -57,9 +57,13 @@ def silent(lease: Lease, now: float) -> Finding:
 
 
 def taken_over(
-    lease: Lease, incidents: Iterable[Incident], plan: Plan, now: float
-) -> list[Finding]:
-    """Return a finding for each incident of a site that somebody must be paged of now."""
+    lease: Lease, incidents: Iterable[Incident], plan: Plan, now: float,
+    records: Mapping[str, Incident],
+) -> list[Finding]:  # fmt: skip
+    """Return a finding for each incident of a site that somebody must be paged of now.
+
+    `records` are the centre's own incidents that stand for those of sites, by the site's id.
+    """
     return [
         _finding(
             "taken-over", one.id, one.id, f"{one.id}: {one.title}"[:300], one.priority, now,
@@ -68,8 +72,30 @@ def taken_over(
              "client": one.facts.get("client", "")},
         )
         for one in incidents
-        if plan.policy_of(one) and (not is_answered(one) or move(one, plan, now) is not None)
+        if plan.policy_of(one) and _is_owed(one, plan, now, records.get(one.id))
     ]  # fmt: skip
+
+
+def _is_owed(one: Incident, plan: Plan, now: float, record: Incident | None) -> bool:
+    if not is_answered(one):
+        return True
+    made = move(one, plan, now)
+    if made is None:
+        return False
+    # A site that leaves paging to the centre has no page of its own that taking it on could answer.
+    return made.cause != "opened" or not _is_taken_on(one, plan, now, record)
+
+
+def _is_taken_on(one: Incident, plan: Plan, now: float, record: Incident | None) -> bool:
+    """Tell whether somebody at the site works on it since the centre began to page of it."""
+    policy, paging = plan.policy_of(one), record.paging if record else None
+    if policy is None or record is None or paging is None or not one.owner:
+        return False
+    since = one.touched
+    is_raised = one.priority < record.priority
+    return paging.begun < since and not is_raised and (
+        now < since + parse_duration(policy.progress_timeout)
+    )  # fmt: skip
 
 
 def same_source(incidents: Iterable[Incident], plan: Plan, now: float) -> list[Finding]:

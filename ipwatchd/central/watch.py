@@ -62,6 +62,8 @@ class Watch:
         self._sources = 0.0
         self._acks: dict[str, tuple[Acknowledged, ...]] = {}
         self._open: dict[str, Incident] = {}
+        self._records: dict[str, Incident] = {}
+        """The site's incident → ours that stands for it."""
         self._seen = -1
         self._found: dict[str, tuple[int, float, list[Finding]]] = {}
         self.note = ""
@@ -150,7 +152,7 @@ class Watch:
         seq, at, found = self._found.get(lease.site, (-1, 0.0, []))
         if seq != lease.seq or not 0 <= now - at < SOURCES:
             held = await self._store.incidents(site=lease.site, limit=MOST)
-            found = await asyncio.to_thread(taken_over, lease, held, plan, now)
+            found = await asyncio.to_thread(taken_over, lease, held, plan, now, self._records)
             self._found[lease.site] = (lease.seq, now, found)
         return found
 
@@ -182,6 +184,10 @@ class Watch:
         self._seen = self.incidents.last_seq
         rows = await self.incidents.list(states=STATES, limit=MOST)
         self._open = {one.key: one for one in rows if one.state in OPEN_STATES}
+        self._records = {
+            str(one.evidence.get("incident")): one for one in reversed(rows)
+            if one.rule == "taken-over"
+        }  # fmt: skip
         acks: dict[str, list[Acknowledged]] = {}
         for one in rows:
             site, name = one.evidence.get("site"), one.evidence.get("incident")

@@ -123,6 +123,30 @@ async def test_a_site_that_hands_over_is_paged_for_and_learns_who_answered(
     assert await watch.incidents.list() == []
 
 
+async def test_what_a_site_that_hands_over_takes_on_is_paged_no_more(
+    watch: Watch, store: Store
+) -> None:
+    """Taken on there after the page here, it ends; taken before it became a P1, it does not."""
+    site = Site("manila", store)
+    await site.open(1, NOW)
+    await site.open(2, NOW, "P3")
+    early = State(action="take", before="NEW", after="TRIAGE", owner="dina")
+    await site.put(2, "state", early, NOW + 1, "dina")
+    await site.put(2, "prioritised", Prioritised(priority="P1", reason="x"), NOW + 2, "dina")
+    await site.beat(NOW + 3, hand_over=True)
+    both = [("taken-over", "MANILA-000001", "P1"), ("taken-over", "MANILA-000002", "P1")]
+    assert await seen(watch, NOW + 4) == both
+    late = State(action="take", before="NEW", after="TRIAGE", owner="ben")
+    await site.put(1, "state", late, NOW + 30, "ben")
+    await site.beat(NOW + 31, hand_over=True)
+    assert await seen(watch, NOW + 32) == both[1:]
+    await site.beat(NOW + 40, hand_over=True)
+    assert await seen(watch, NOW + 60) == both[1:]
+    # nobody went on with it: the progress time-out pages again
+    await site.beat(NOW + 30 + 5 * 3600, hand_over=True)
+    assert await seen(watch, NOW + 31 + 5 * 3600) == both
+
+
 async def test_a_centre_whose_channels_fail_promises_nothing(watch: Watch) -> None:
     """Where its own pages don't leave, sites are told to page by themselves."""
     assert watch.grant(90.0) == 60.0
