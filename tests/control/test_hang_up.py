@@ -55,12 +55,12 @@ async def test_hanging_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     try:
         head = b"GET /v1/flows HTTP/1.1\r\nHost: localhost\r\n\r\n"
         await _hang_up_during(socket, head, begun)
-        await asyncio.wait_for(stopped.wait(), 10)
+        await asyncio.wait_for(stopped.wait(), 60)
         begun.clear()
         body = b'{"network": "203.0.113.7", "reason": "scan"}'
         head = b"POST /v1/lists/deny HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
         await _hang_up_during(socket, head % len(body) + body, begun)
-        await asyncio.wait_for(done.wait(), 10)
+        await asyncio.wait_for(done.wait(), 60)
         assert [entry.network for entry in stores.lists.entries("deny", now=1e9)] == [
             "203.0.113.7/32"
         ]

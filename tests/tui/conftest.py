@@ -318,11 +318,11 @@ class StandIn:
 
     def start(self) -> None:
         """Listen."""
-        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._start(), self._loop).result(60)
 
     def stop(self) -> None:
         """Stop listening, as a daemon that ends."""
-        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(10)
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(60)
 
     def close(self) -> None:
         """Stop for good."""
@@ -491,7 +491,7 @@ def until() -> Callable[[Pilot[None], str], Awaitable[str]]:
         app = pilot.app
         assert isinstance(app, IpwatchApp)
         shown = ""
-        for _ in range(500):
+        for _ in range(3000):  # a minute at least, on a machine that has other work too
             await asyncio.sleep(0.02)
             shown = screen_text(app)
             if (text in shown) != gone:
