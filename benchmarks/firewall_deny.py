@@ -3,7 +3,7 @@
   finding      a finding goes through the pipeline (incident on disk) until the kernel drops
   entry        the same until the entry is on disk too and the kernel holds it as that
   entry+apply  lists' store (synced) and the kernel's delta alone, without incident
-  cli          `ipwatchctl deny add` against a running daemon, its own start included (--cli)
+  cli          `ipwatchctl deny add` and `status` against a running daemon, start included (--cli)
   ipset, nft   `ipset add` and `nft add element`, on a set that holds the same mass
   fail2ban     `fail2ban-client set JAIL banip` with its nftables action until the kernel has it
 
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -43,6 +44,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     import numpy as np
+
+
+WAYS = ("finding", "entry", "entry+apply")
 
 
 def spread(found: list[float]) -> dict[str, float]:
@@ -129,10 +133,25 @@ async def _turns(stores: Stores, enforcement: Enforcement, turns: int) -> dict[s
     return found
 
 
+def spent(command: list[str]) -> tuple[float, float]:
+    """Run a program; return its seconds, start and end included, and its seconds of processor."""
+    start = time.perf_counter()
+    with Path(os.devnull).open("wb") as nowhere:
+        child = os.posix_spawnp(
+            command[0], command, os.environ,
+            file_actions=[(os.POSIX_SPAWN_DUP2, nowhere.fileno(), 1)],
+        )  # fmt: skip
+    _, status, usage = os.wait4(child, 0)
+    seconds = time.perf_counter() - start
+    if status:
+        raise SystemExit(f"{command} failed: {status}")
+    return seconds, usage.ru_utime + usage.ru_stime
+
+
 def by_cli(
     where: Namespace, folder: Path, texts: list[tuple[str, bool]], turns: int
-) -> list[float]:
-    """Measure `ipwatchctl deny add` against a daemon that holds the mass as a feed."""
+) -> dict[str, dict[str, float]]:
+    """Measure `ipwatchctl` against a daemon that holds the mass as a feed."""
     feed = folder / "feed.txt"
     feed.write_text("".join(f"{text}\n" for text, _ in texts))
     control = folder / "control.sock"
@@ -146,7 +165,7 @@ def by_cli(
         [sys.executable, "-m", "ipwatchd.cli.ipwatchd", "run", "--config", str(config)],
         stderr=subprocess.DEVNULL,
     )
-    ctl = [sys.executable, "-m", "ipwatchd.cli.ipwatchctl", "--socket", str(control)]
+    ctl = [str(Path(sys.executable).with_name("ipwatchctl")), "--socket", str(control)]
     try:
         end = time.monotonic() + 300
         while time.monotonic() < end:
@@ -156,13 +175,16 @@ def by_cli(
             if done.returncode == 0 and json.loads(done.stdout)["deny"] > len(texts) // 2:
                 break
             time.sleep(0.5)
-        times = []
+        found: dict[str, list[tuple[float, float]]] = {"cli": [], "cli status": []}
         for turn in range(turns):
             words = ["deny", "add", f"45.11.0.{turn}", "--for", "1h", "--reason", "x"]
-            start = time.perf_counter()
-            subprocess.run([*ctl, *words], capture_output=True, check=True)
-            times.append(time.perf_counter() - start)
-        return times
+            found["cli"].append(spent([*ctl, *words]))
+            found["cli status"].append(spent([*ctl, "status"]))
+        return {
+            name: spread([seconds for seconds, _ in times])
+            | {"cpu_ms": statistics.median(cpu for _, cpu in times) * 1e3}
+            for name, times in found.items()
+        }
     finally:
         daemon.terminate()
         daemon.wait(30)
@@ -255,7 +277,7 @@ def main() -> None:
             row |= asyncio.run(ours(state, as_prefixes(rows), options.turns))
             if options.cli:
                 where_cli = Namespace("deny-cli")
-                row["cli"] = spread(by_cli(where_cli, Path(folder), as_prefixes(rows), 30))
+                row |= by_cli(where_cli, Path(folder), as_prefixes(rows), 30)
                 where_cli.close()
             if not options.no_peers and shutil.which("fail2ban-client"):
                 run(["nft", "flush", "ruleset"])
@@ -269,10 +291,11 @@ def main() -> None:
         return
     for row in results:
         print(f"{row['entries']:,} entries (the store took them in {row['store_seconds']:.1f} s)")
-        for name in ("finding", "entry", "entry+apply", "cli", "ipset", "nft", "fail2ban"):
+        for name in (*WAYS, "cli", "cli status", "ipset", "nft", "fail2ban"):
             if name in row:
                 one = row[name]
-                print(f"  {name:<12} {one['median_ms']:9.2f} ms, p99 {one['p99_ms']:9.2f}")
+                cpu = f", {one['cpu_ms']:.0f} ms of processor" if "cpu_ms" in one else ""
+                print(f"  {name:<12} {one['median_ms']:9.2f} ms, p99 {one['p99_ms']:9.2f}{cpu}")
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ipwatchd.config import FirewallSettings
-from ipwatchd.firewall import Firewall
+from ipwatchd.firewall import CommitWatch, Firewall
 from ipwatchd.lab.netns import Namespace
 from ipwatchd.records.address import V4_PREFIX, address_text
 from ipwatchd.records.policy import RANGE, Policy, empty_ranges
@@ -152,6 +152,14 @@ def ours(namespace: Namespace, rows: NDArray[np.void]) -> tuple[float, float]:
     return seconds, 0.0
 
 
+def heard(namespace: Namespace, rows: NDArray[np.void]) -> dict[str, float]:
+    """Return seconds with a listener of ours, then with it gone meanwhile, as the daemon's is."""
+    with namespace.inside(), CommitWatch() as watch:
+        listening = ours(namespace, rows)[0]
+        watch.pause()
+        return {"listening": listening, "paused": ours(namespace, rows)[0]}
+
+
 def one_more(namespace: Namespace, rows: NDArray[np.void], count: int) -> float:
     """Return the median seconds of an apply that adds one address."""
     found = []
@@ -250,6 +258,7 @@ def measure(count: int, turn_count: int, folder: Path) -> dict[str, Any]:
         mine = one_more(namespace, rows, 9)
         result["replaced"] = replaced(namespace, rows)
         result["listeners"] = listeners()
+        result["watch"] = heard(namespace, rows)
         result["one more"] = {"ours": mine, "nft": statistics.median(more)}
     for name in _peers(result):
         result[f"faster than {name}"] = result[name]["seconds"] / result["ours"]["seconds"]
@@ -289,6 +298,11 @@ def main() -> None:
         print(
             f"  replaced by one with 1 % others: {swap['seconds']:.3f} s, {swap['added']:,} in and "
             f"{swap['removed']:,} out, {swap['bytes']:,} bytes"
+        )
+        watch = one["watch"]
+        print(
+            f"  with a listener of ours {watch['listening']:.3f} s, which the daemon ends for it: "
+            f"{watch['paused']:.3f} s"
         )
         if one["listeners"]:
             print(f"  {one['listeners']} listeners on this machine slow every load: end them")

@@ -6,6 +6,7 @@ sets, and a service that denies or lets in the allowed alone.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import socket
 import struct
@@ -148,8 +149,7 @@ def test_three_ways_to_the_same_verdict(
     kept = {name: compiled(rows) for name, rows in drawn.items()}
     wanted = _policy(kept, service, compiled(service.to))
     ours = by_our_own(wanted, family, packets)
-    site.nft("flush", "ruleset")
-    site.gateway.run(["nft", "-f", "-"], input=WITNESS)
+    site.gateway.run(["nft", "-f", "-"], input=f"flush ruleset\n{WITNESS}")
     with site.firewall(kill_connections=False) as firewall:
         firewall.apply(wanted, 1000.0)
         assert not firewall.diff(wanted, 1000.0)
@@ -168,6 +168,7 @@ def test_three_ways_to_the_same_verdict(
     assert ours == expected
 
 
+@functools.cache
 def gateway_mac(site: Any) -> bytes:
     """Return the gateway's outer hardware address."""
     shown = site.gateway.run(["ip", "-o", "link", "show", "dev", "wan"]).stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import select
+import subprocess
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -12,6 +13,8 @@ from ipwatchd.config import FirewallSettings
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import Commit, CommitWatch, Firewall, who
 from ipwatchd.lists import Lists
+from ipwatchd.lists.block import Block
+from ipwatchd.lists.formats import Item
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -75,12 +78,15 @@ def test_few_programs_are_named() -> None:
     assert who([]) == ""
 
 
-async def _guarded(folder: Path, do: Callable[[Enforcement, list[float]], Awaitable[None]]) -> None:
+async def _guarded(
+    folder: Path, do: Callable[[Enforcement, list[float]], Awaitable[None]],
+    made: type[Firewall] = Firewall,
+) -> None:  # fmt: skip
     """Run what guards the rules as the daemon does, and something beside it."""
     lists = await Lists.open(folder)
     await lists.add("deny", "192.0.2.7", reason="x", author="m", now=time.time())
     settings = FirewallSettings(mode="enforce")
-    firewall = Firewall(settings)
+    firewall = made(settings)
     firewall.open()
     enforcement = Enforcement(settings, lists, firewall, folder)
     enforcement.watch = CommitWatch()
@@ -124,6 +130,37 @@ def test_a_flush_is_undone_at_once_and_its_program_named(site: Any, tmp_path: Pa
 
     with site.gateway.inside():
         asyncio.run(_guarded(tmp_path, flush))
+
+
+class _Meddled(Firewall):
+    """A firewall whose load somebody comes into: they flush after it, before anybody listens."""
+
+    def put(self, policy: Any, now: float) -> Any:
+        """Put it down, and lose it."""
+        done = super().put(policy, now)
+        if len(policy.bulk_deny):
+            subprocess.run(["nft", "flush", "ruleset"], check=True)
+        return done
+
+
+def test_a_flush_while_a_large_load_has_nobody_listen_is_found(site: Any, tmp_path: Path) -> None:
+    """The listener is gone for the load, and joins again after: what it missed is looked for."""
+
+    async def load(enforcement: Enforcement, changes: list[float]) -> None:
+        block = Block.gather((Item(0, f"10.{n >> 8}.{n & 255}.1") for n in range(6000)), "x", 1.0)
+        await enforcement._lists.replace_feed("feed:mass", "deny", block, now=time.time())
+        await enforcement.sync(time.time())
+        assert enforcement.watch
+        assert enforcement.watch.since(*enforcement._firewall.own()) == []
+        enforcement._firewall.__class__ = Firewall
+        await _until(lambda: changes)
+        assert enforcement._firewall.status().deny == 6001
+        await asyncio.to_thread(site.nft, "flush", "ruleset")
+        await _until(lambda: len(changes) > 1)
+        assert enforcement.changed_by.startswith("nft (process ")
+
+    with site.gateway.inside():
+        asyncio.run(_guarded(tmp_path, load, _Meddled))
 
 
 def test_others_own_business_is_no_change_of_ours(site: Any, tmp_path: Path) -> None:
