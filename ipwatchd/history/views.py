@@ -147,7 +147,9 @@ RECORDS: Final[dict[str, View]] = {
         'AND e.ts BETWEEN s.start - 1 AND s."end" + 1 AND '
         "json_extract(CAST(e.body AS TEXT), '$.result') = 'success'), "
         f"{_AT_THE_DOOR.format('min', 'assigned', 'Start')}, 0) AS login, "
-        f"coalesce({_AT_THE_DOOR.format('max', 'released', 'Stop')}, 0) AS logout, "
+        f"max(coalesce({_AT_THE_DOOR.format('max', 'released', 'Stop')}, 0), "
+        "coalesce((SELECT max(e.ts) FROM event e WHERE e.orig = who.address AND e.kind = 'logout' "
+        'AND e.ts BETWEEN s.start - 1 AND s."end" + 900), 0)) AS logout, '
         "who.zone, who.country FROM session s CROSS JOIN address who ON who.id = s.address "
         "JOIN spoken USING (mask)",
         "s.id DESC",

@@ -1,4 +1,4 @@
-"""Log lines → logins, API requests and VPN addresses.
+"""Log lines → logins and logouts, API requests and VPN addresses.
 
 What lines mean stands in files of data (config/logs/*.toml, `ruleset`); this applies them. A line
 is read up to MAX_LINE characters by templates of linear work (`template`).
@@ -15,7 +15,7 @@ from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.ruleset import load_rules
 from ipwatchd.logs.when import stamp
-from ipwatchd.records.event import Api, Auth, Vpn
+from ipwatchd.records.event import Api, Auth, Logout, Vpn
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -32,7 +32,7 @@ a forger who places words so that the cut makes them the end of the line."""
 ANY: Final = "*"
 """The program whose lines any program may write: those of PAM, which it loads."""
 
-LogEvent = Auth | Api | Vpn
+LogEvent = Auth | Api | Logout | Vpn
 
 
 class Reader:
@@ -179,6 +179,12 @@ def _event_of(
             ts=ts, orig=address, orig_port=port, source=source, method=method[:24], status=status,
             name=shown(facts.get("name", "").lower()), key=shown(facts.get("key", "")),
         )  # fmt: skip
+    if line.result == "logout":
+        # Without its client it ends nothing that can be named.
+        return Logout(
+            ts=ts, orig=address, orig_port=port, source=source, user=user,
+            service=shown(service, 64),
+        ) if address else None  # fmt: skip
     if not (address or host or user):
         return None
     return Auth(

@@ -20,7 +20,8 @@ __all__ = ["Head", "Line", "Program", "RulesError", "Ruleset", "Shape", "load_ru
 MAX_FILE: Final = 1 << 20
 """Bytes read of one file: a log named by mistake can't fill the memory."""
 RESULTS: Final = (
-    "success", "failure", "aborted", "assigned", "released", "request", "remember", "nothing",
+    "success", "failure", "aborted", "logout", "assigned", "released", "request", "remember",
+    "nothing",
 )  # fmt: skip
 _TIMES: Final = ("ctime", "classic", "iso", "clf", "tai", "mysql", "day")
 _Result = Annotated[str, Meta(pattern=f"^({'|'.join(RESULTS)})$")]

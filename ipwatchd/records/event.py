@@ -11,9 +11,9 @@ from typing import Any, Final, get_args
 import msgspec
 
 __all__ = [
-    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Bound", "Certificate", "Dhcp", "Dns", "Event",
-    "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Logout", "Ndp", "Ntlm", "OpenVpn", "Quic", "Radius", "Rdp",
-    "Sip", "Ssh", "Tls", "Vpn", "WireGuard", "event_from_builtins",
+    "KINDS", "AnyEvent", "Api", "Arp", "Auth", "Blocked", "Bound", "Certificate", "Dhcp", "Dns",
+    "Event", "Http", "Ike", "Kerberos", "Ldap", "Lldp", "Logout", "Ndp", "Ntlm", "OpenVpn", "Quic",
+    "Radius", "Rdp", "Sip", "Ssh", "Tls", "Vpn", "WireGuard", "event_from_builtins",
 ]  # fmt: skip
 
 

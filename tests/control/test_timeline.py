@@ -11,7 +11,7 @@ from ipwatchd.config import Config, HistorySettings, SiteSettings
 from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House
 from ipwatchd.control.routes import dispatch
-from ipwatchd.records.event import Auth, Http, Radius, Vpn
+from ipwatchd.records.event import Auth, Http, Logout, Radius, Vpn
 from ipwatchd.records.finding import Finding
 from ipwatchd.stores import Stores
 from tests.history.made import T0, flow
@@ -36,6 +36,7 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
     stores = await Stores.open(config, tmp_path / "state")
     stores.history.add_flows(flow(seconds=600), T0)
     stores.history.add_flows(flow("10.20.0.8", seconds=600), T0)
+    stores.history.add_flows(flow("10.20.0.9", seconds=600), T0)
     stores.history.add_events(
         [
             Auth(ts=T0, orig="10.20.0.5", user="ACME\\Maria", result="success", service="ssh"),
@@ -43,6 +44,9 @@ async def house(tmp_path: Path) -> AsyncIterator[House]:
             Auth(ts=T0, orig="10.20.0.5", user="mallory", result="success", service="ssh"),
             Vpn(ts=T0 - 5, message="assigned", user="maria", address="10.20.0.8", service="vpn"),
             Vpn(ts=T0 + 610, message="released", user="maria", address="10.20.0.8"),
+            Auth(ts=T0 + 2, orig="10.20.0.9", user="juan", result="success", service="ssh"),
+            Logout(ts=T0 + 300, orig="10.20.0.9", user="juan", service="ssh"),
+            Logout(ts=T0 + 601, orig="10.20.0.9", user="juan", service="ssh"),
             Radius(ts=T0 + 605, message="accounting-request", accounting="Stop", user="maria",
                    address="10.20.0.5", orig="10.9.9.9", resp="10.9.9.8"),
             Http(ts=T0, orig="10.20.0.5", resp="203.0.113.9", name="api.example", method="GET"),
@@ -76,7 +80,7 @@ async def test_who_may_be_there(house: House) -> None:
     assert found == {
         ("ACME\\Maria", "10.20.0.5"): "yes", ("juan", "10.20.0.5"): "no",
         ("mallory", "10.20.0.5"): "no", ("maria", "10.20.0.8"): "yes",
-        ("maria", "10.20.0.5"): "yes",
+        ("maria", "10.20.0.5"): "yes", ("juan", "10.20.0.9"): "no",
     }  # fmt: skip
     from ipwatchd.records.filter import Filter
 
@@ -87,10 +91,11 @@ async def test_who_may_be_there(house: House) -> None:
 
 
 async def test_who_came_and_left(house: House) -> None:
-    """A session has the login of a log or VPN, and when the VPN or RADIUS took the address back."""
+    """A session has the login of a log or VPN, and the logout, or when the VPN took it back."""
     rows = (await ask(house, "records/session?filter=src:10.20.0.0/16"))["rows"]
     assert {row["address"]: (row["login"], row["logout"]) for row in rows} == {
         "10.20.0.5": (T0, T0 + 605), "10.20.0.8": (T0 - 5, T0 + 610),
+        "10.20.0.9": (T0 + 2, T0 + 601),
     }  # fmt: skip
 
 
@@ -161,7 +166,12 @@ async def test_top_says_what_it_counted(house: House) -> None:
     assert plain[0]["since"] <= T0 + 300
     exact = await ask(house, "top?since=400s&exact=1")
     assert {(row["counted"], row["since"]) for row in exact} == {("flows", T0 + 500)}
-    assert {row["address"] for row in exact} == {"10.20.0.5", "10.20.0.8", "203.0.113.9"}
+    assert {row["address"] for row in exact} == {
+        "10.20.0.5",
+        "10.20.0.8",
+        "10.20.0.9",
+        "203.0.113.9",
+    }
     assert {row["zone"] for row in exact if row["address"] == "10.20.0.5"} != {""}
     assert await ask(house, "top?since=100s&exact=1") == []
     other = await ask(house, "top?since=7d&filter=src:10.20.0.8&by=flows")

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.logs import parse_line
+from ipwatchd.logs import Reader, parse_line
 from ipwatchd.logs.rules import MAX_LINE
-from ipwatchd.records.event import Api, Auth
+from ipwatchd.records.event import Api, Auth, Logout
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -78,6 +78,43 @@ def test_openssh(text: str, result: str, user: str, method: str) -> None:
 def test_openssh_that_is_no_login(text: str) -> None:
     """What is no verdict on a login, or is told by another line, is no event."""
     assert parse_line(HEAD + text, now=NOW, source="") is None
+
+
+@pytest.mark.parametrize(
+    ("text", "user"),
+    [
+        ("Disconnected from user maria 192.0.2.1 port 99", "maria"),
+        ("Connection reset by user maria 192.0.2.1 port 99", "maria"),
+        ("Connection closed by user maria 192.0.2.1 port 99", "maria"),
+        ("Timeout, client not responding from user maria 192.0.2.1 port 99", "maria"),
+        ("Disconnected from user x 203.0.113.66 port 1 192.0.2.1 port 99",
+         "x 203.0.113.66 port 1"),
+    ],
+)  # fmt: skip
+def test_the_end_of_a_login(text: str, user: str) -> None:
+    """What sshd says of a user that had logged in is a logout, by the line's own client."""
+    event = parse_line(HEAD + text, now=NOW, source="")
+    assert isinstance(event, Logout)
+    assert (event.user, event.orig, event.orig_port) == (user, "192.0.2.1", 99)
+    assert event.service == "ssh"
+
+
+def test_pams_word_of_the_end_needs_the_login() -> None:
+    """`session closed` names no client: the same process's login did, else it ends nothing."""
+    reader = Reader()
+    closed = "pam_unix(sshd:session): session closed for user maria"
+    assert reader.line(HEAD + closed, now=NOW, source="") is None
+    login = "Accepted password for maria from 192.0.2.1 port 99 ssh2"
+    assert reader.line(HEAD + login, now=NOW, source="") is not None
+    event = reader.line(HEAD + closed, now=NOW, source="")
+    assert isinstance(event, Logout)
+    assert (event.user, event.orig) == ("maria", "192.0.2.1")
+    dropbear = (
+        "Nov 21 19:00:01 gw dropbear[7]: Exit (root) from <192.0.2.1:99>: Disconnect received"
+    )
+    event = parse_line(dropbear, now=NOW, source="")
+    assert isinstance(event, Logout)
+    assert (event.user, event.orig) == ("root", "192.0.2.1")
 
 
 FORGED: Final = "203.0.113.66"
