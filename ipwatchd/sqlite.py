@@ -53,8 +53,8 @@ async def connect(
     `compatible` is the oldest schema whose programs may use the file as these migrations leave it
     (0: this one alone). `durable` syncs at every commit, else at checkpoints only (loses the last
     seconds at a power cut, never consistency). `checks_later` says that the caller asks `faults`.
-    Raises CorruptStoreError for a damaged file or a newer schema, OSError where the file can't be
-    opened.
+    Raises CorruptStoreError for a damaged file, a newer schema, or an older one with `read_only`;
+    OSError where the file can't be opened.
     """
     mode = "ro" if read_only else "rwc"
     whole = _size(path) <= CHECKED_WHOLE or (_was_killed(path) and not checks_later)
@@ -161,6 +161,7 @@ async def _migrate(
         await _refuse_newer(db, path, version, len(migrations))
         return
     if read_only:
+        _refuse_older(path, version, len(migrations))
         return
     for number, script in enumerate(migrations[version:], version + 1):
         # One transaction: a crash leaves the schema at the version before or after, never between.
@@ -172,6 +173,16 @@ async def _migrate(
             (len(migrations), compatible, __version__),
         )
         await db.commit()
+
+
+def _refuse_older(path: Path, version: int, known: int) -> None:
+    """Raise where a file that may only be read lacks what our queries ask for."""
+    if version < known:
+        raise CorruptStoreError(
+            f"{path} has schema {version}, older than this program's {known}, and may only be read "
+            "now: restart the daemon that holds the folder, so that it is of this release too; "
+            "where none runs, ask as its owner or root, which brings the file up to date"
+        )
 
 
 async def _refuse_newer(db: aiosqlite.Connection, path: Path, version: int, known: int) -> None:

@@ -71,6 +71,18 @@ async def test_a_newer_schema_that_may_not_be_used_is_refused(tmp_path: Path) ->
         await connect(path, [ONE, TWO])
 
 
+async def test_an_older_schema_that_may_only_be_read_is_refused(tmp_path: Path) -> None:
+    """The message says who mends it; a writer brings the file up to date, then it is read."""
+    path = tmp_path / "a.db"
+    await (await connect(path, [ONE])).close()
+    with pytest.raises(
+        CorruptStoreError, match=r"a\.db has schema 1, older than this program's 2.*restart the"
+    ):
+        await connect(path, [ONE, TWO], read_only=True)
+    await (await connect(path, [ONE, TWO])).close()
+    await (await connect(path, [ONE, TWO], read_only=True)).close()
+
+
 async def test_damage_in_the_middle_is_found_at_start(tmp_path: Path) -> None:
     """A page overwritten by hand: the start names the file."""
     path = tmp_path / "a.db"

@@ -161,7 +161,10 @@ _DIRECTION: Final = {"incoming": 1, "outgoing": 2, "internal": 3}
 
 
 def ocsf(flow: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a flow as an OCSF 1.3 Network Activity event (class 4001), activity Traffic."""
+    """Return a flow as an OCSF 1.4 Network Activity event (class 4001), activity Traffic.
+
+    1.4 is the first version whose network_connection_info has community_uid.
+    """
     from ipwatchd.records.flow import protocol_number
 
     start, end = round(flow["start"] * 1000), round(flow["end"] * 1000)
@@ -173,11 +176,12 @@ def ocsf(flow: Mapping[str, Any]) -> dict[str, Any]:
         "severity_id": 1, "time": end, "start_time": start, "end_time": end,
         "duration": max(end - start, 0), "app_name": flow["service"] or "unknown",
         "metadata": {
-            "version": "1.3.0", "product": {"name": "ipwatchd", "vendor_name": "ipwatchd"},
+            "version": "1.4.0", "product": {"name": "ipwatchd", "vendor_name": "ipwatchd"},
         },
         "src_endpoint": _endpoint(flow, "orig"), "dst_endpoint": _endpoint(flow, "resp"),
         "connection_info": {
             "protocol_num": protocol_number(flow["proto"]), "protocol_name": flow["proto"],
+            "protocol_ver_id": 6 if ":" in flow["orig"] else 4,
             "direction_id": _DIRECTION.get(flow.get("direction", ""), 0),
             "community_uid": flow["community_id"],
         },

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import io
 import ipaddress
 import json
 import sqlite3
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -74,6 +76,9 @@ def test_ocsf_and_zeek_hold_flows_alone(ctl: Callable[..., Done], state: Path) -
         ctl("--state", state, "export", "flows", "--format", "ocsf").out.splitlines()[0]
     )
     assert (flow["class_uid"], flow["type_uid"]) == (4001, 400106)
+    assert flow["connection_info"]["community_uid"].startswith("1:")
+    assert flow["connection_info"]["protocol_ver_id"] == 4
+    assert flow["metadata"]["version"] == "1.4.0"  # the first to have community_uid
 
 
 def test_true_addresses_need_a_reason(ctl: Callable[..., Done], state: Path) -> None:
@@ -183,7 +188,8 @@ _OCSF = {
     "app_name": str, "metadata": {"version": str, "product": {"name": str, "vendor_name": str}},
     "src_endpoint": _ENDPOINT, "dst_endpoint": _ENDPOINT,
     "connection_info": {
-        "protocol_num": int, "protocol_name": str, "direction_id": int, "community_uid": str,
+        "protocol_num": int, "protocol_name": str, "protocol_ver_id": int, "direction_id": int,
+        "community_uid": str,
     },
     "traffic": dict.fromkeys(
         ("bytes", "bytes_in", "bytes_out", "packets", "packets_in", "packets_out"), int
@@ -246,3 +252,18 @@ def test_audit_verify(ctl: Callable[..., Done], state: Path) -> None:
     done = ctl("--state", state, "audit", "verify")
     assert done.status == 1
     assert "line 1 " in done.err
+
+
+@pytest.mark.parametrize("name", ["history.db", "lists.db", "incidents.db", "audit.db"])
+def test_a_store_of_an_older_daemon_is_named(
+    ctl: Callable[..., Done], state: Path, name: str
+) -> None:
+    """A folder that an older daemon holds: a sentence with the file and the mend, no traceback."""
+    with closing(sqlite3.connect(state / name)) as db:
+        db.execute("PRAGMA user_version = 0")
+    with (state / "lock").open("a") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        done = ctl("--state", state, "status")
+    assert done.status == 1
+    assert f"{name} has schema 0, older than this program's" in done.err
+    assert "restart the daemon" in done.err
