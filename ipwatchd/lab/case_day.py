@@ -6,7 +6,7 @@ import asyncio
 from typing import TYPE_CHECKING
 
 from ipwatchd.lab.case_intake import intake, morning
-from ipwatchd.lab.case_night import alone, taken_over
+from ipwatchd.lab.case_night import alone, handed_over, taken_over
 from ipwatchd.lab.case_papers import central_rows, papers
 from ipwatchd.lab.case_urgent import climbing, disclosure, duplicate, visitor
 
@@ -30,6 +30,7 @@ async def play_cases(scene: Scene) -> Story:
     await visitor(scene)
     await alone(scene)
     await taken_over(scene)
+    await handed_over(scene)
     async with asyncio.TaskGroup() as group:
         for name in ("night", "card"):
             group.create_task(scene.through(name))

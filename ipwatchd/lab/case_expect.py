@@ -21,7 +21,8 @@ _SPANISH: Final = ("[TLP:AMBER]", "datos de contacto", "240 personas", "está co
 _RAISES: Final = frozenset({"opened", "assessed", "prioritised", "grown"})
 PAPERS: Final = {
     "case.html": 4000, "case.pdf": 8000, "week.html": 4000, "week.pdf": 8000, "case.zip": 1000,
-    "week.csv": 1000, "week.stix": 1000, "week.ocsf": 1000, "all-sites.html": 4000,
+    "week.csv": 1000, "week.stix": 1000, "week.ocsf": 1000, "pages.txt": 1000,
+    "all-sites.html": 4000,
 }  # fmt: skip
 """The day's papers and the bytes that each has at least."""
 
@@ -240,6 +241,9 @@ def _centre(story: Story) -> list[Verdict]:
     states = {str(row["id"]): row["state"] for row in story.central}
     same = all(states.get(str(r["id"])) == r["state"] for r in story.incidents.values())
     acks = _bodies(story, "card", "acked")
+    night = story.ids.get("night", "-")
+    by_centre = [one.to for one in story.far_mails if night in one.subject]
+    by_site = [one.to for one in (*story.mails, *story.hooks) if one.incident == night]
     return [
         Verdict("cut off from the centre, the site pages by itself",
                 f"{alone.to}: {alone.subject}" if alone else "no page",
@@ -252,6 +256,9 @@ def _centre(story: Story) -> list[Verdict]:
         Verdict("answered at the centre: the site knows, and goes on quietly",
                 ", ".join(str(one.get("via")) for one in acks) or "not answered",
                 any(one.get("via") == "centre" for one in acks)),
+        Verdict("handed over: the centre pages of the night's scan, and the site does not",
+                f"centre: {', '.join(by_centre) or 'nobody'}; site: {len(by_site)}",
+                bool(by_centre) and not by_site),
         Verdict("every incident is at the centre, in the state that it has at the site",
                 f"{len(held)} of {len(story.all)}", same and held == sorted(story.all)),
     ]  # fmt: skip

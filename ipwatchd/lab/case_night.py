@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ipwatchd.lab.case_scene import Scene
 
 
-__all__ = ["alone", "taken_over"]
+__all__ = ["alone", "handed_over", "taken_over"]
 
 
 async def alone(scene: Scene) -> None:
@@ -96,3 +96,25 @@ async def taken_over(scene: Scene) -> None:
 
     await until(answered, f"the centre's answer for {card} at the site")
     await until(lambda: _centre_rests(scene), "the end of what the centre had taken over")
+
+
+async def handed_over(scene: Scene) -> None:
+    """The site leaves paging to the centre: its pages come from there, and end with its answer."""
+    night = scene.story.ids["night"]
+    scene.say("the site hands paging over to the centre for the night", "21:00")
+    scene.gateway.change("hand_over = false", "hand_over = true")
+
+    async def hushed() -> bool:
+        status = await asyncio.to_thread(scene.desk.client.status)
+        return bool(status.escalation["hushed"])
+
+    await until(hushed, "the centre's word that it pages")
+    await scene.desk.do("ben", "incidents", "prioritise", night, "P1", "--reason",
+                        "two scans in a day")  # fmt: skip
+
+    async def paged() -> bool:
+        return any(night in one.subject for one in scene.far_mail.receipts)
+
+    await until(paged, f"the centre's page for {night}")
+    await scene.desk.do("ben", "incidents", "take", night)
+    await until(lambda: _centre_rests(scene), "the end of what the centre paged for")

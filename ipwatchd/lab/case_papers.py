@@ -44,6 +44,7 @@ async def papers(scene: Scene) -> None:
     texts["week at the centre"] = await scene.centre.ctl(
         "report", "--since", "7d", "-o", str(folder / "all-sites.html")
     )
+    (folder / "pages.txt").write_text(_pages(scene), "utf-8")
     scene.story.papers = {one.name: one.stat().st_size for one in folder.iterdir()}
     await _change_a_byte(scene)
 
@@ -63,6 +64,15 @@ async def _change_a_byte(scene: Scene) -> None:
 async def central_rows(scene: Scene) -> list[dict[str, Any]]:
     """Return the incidents that the centre holds."""
     return list(json.loads(await scene.centre.ctl("incidents", "--in", "all", "--json")))
+
+
+def _pages(scene: Scene) -> str:
+    """Return all pages as their receivers read them."""
+    taken = [*scene.mail.receipts, *scene.hook.receipts, *scene.far_mail.receipts]
+    return "\n".join(
+        f"{one.way} {one.to}\n{one.subject}\n{one.body}\n"
+        for one in sorted(taken, key=lambda one: one.time)
+    )
 
 
 def _copied(state: Path, copy: Path) -> None:

@@ -33,6 +33,7 @@ tokens_file = "{tokens}"
 plan = "{plan}"
 listen = "{agents}:{acks}"
 link = "http://{agents}:{acks}"
+hand_over = false
 """
 
 

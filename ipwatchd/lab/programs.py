@@ -70,6 +70,11 @@ class Program:
             self._process.kill()
             await asyncio.to_thread(self._process.wait)
 
+    def reload(self) -> None:
+        """Have it read its configuration again (SIGHUP)."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGHUP)
+
     def last_words(self, lines: int = 8) -> str:
         """Return the end of its log."""
         text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
@@ -215,6 +220,12 @@ class Gateway:
             ),
             "utf-8",
         )  # fmt: skip
+
+    def change(self, old: str, new: str) -> None:
+        """Change the configuration file as an editor does, and have it read again."""
+        text = self._config.read_text("utf-8")
+        self._config.write_text(text.replace(old, new), "utf-8")
+        self.program.reload()
 
     def command(self, *words: str) -> list[str]:
         """Return ipwatchctl's command line, to be run in the gateway."""

@@ -84,7 +84,8 @@ def _story() -> Story:
                _page(13.1, "mail", "ben@x", "inside"), _page(10.1, "mail", "ana@x", "card")],
         hooks=[_page(20.0, "hook", "", "visitor")],
         far_mails=[_page(30.0, "mail", "ana@y", "CENTRE-1", "site lab is silent"),
-                   _page(40.0, "mail", "ana@y", "CENTRE-2", f"{IDS['card']}: a note")],
+                   _page(40.0, "mail", "ana@y", "CENTRE-2", f"{IDS['card']}: a note"),
+                   _page(50.0, "mail", "ana@y", "CENTRE-3", f"{IDS['night']}: a scan")],
         cut_off=True, killed=35.0, forged=9, commands=100,
     )  # fmt: skip
 
@@ -138,6 +139,10 @@ def _not_taken_over(story: Story) -> None:
     story.killed = 50.0
 
 
+def _not_handed_over(story: Story) -> None:
+    story.mails = [*story.mails, _page(50.0, "mail", "ana@x", "night")]
+
+
 def _one_step(story: Story) -> None:
     story.mails = [one for one in story.mails if not one.to.startswith("ben")]
 
@@ -166,7 +171,8 @@ def _unasked(story: Story) -> None:
         (_overdue, "met in time"), (_undecided, "met in time"), (_unmerged, "the same laptop"),
         (_no_hook, "by the web hook"), (_silence, "the site is silent"),
         (_not_taken_over, "in its place"), (_one_step, "the next step"),
-        (_accused, "nothing else"), (_broken, "the site's log"), (_no_page, "week.pdf"),
+        (_not_handed_over, "handed over"), (_accused, "nothing else"),
+        (_broken, "the site's log"), (_no_page, "week.pdf"),
         (_unasked, "asked in Spanish"),
     ],
 )  # fmt: skip
