@@ -21,6 +21,8 @@ __all__ = ["message_of", "read_token", "token_of"]
 
 TAG: Final = 16
 SHOWN: Final = 5
+CENTRE: Final = "centre"
+"""What the centre's own log names as its site."""
 
 
 def message_of(
@@ -30,7 +32,13 @@ def message_of(
     person = plan.people.get(page.person)
     words = plan.said(person.language if person else "en")
     cause = incident.paging.cause if incident.paging else ""
-    running = [row for row in clocks(incident, now) if not row.obligation.settled][:SHOWN]
+    owed = [row for row in clocks(incident, now) if not row.obligation.settled]
+    possible = [row.obligation for row in owed if row.obligation.state == "possible"]
+    running = [row for row in owed if row.obligation.due and row.obligation not in possible]
+    lines = [f"{row.obligation.title}: {_left(row.left)}" for row in running[:SHOWN]]
+    if possible:
+        asks = ", ".join(dict.fromkeys(name for one in possible for name in one.asks))
+        lines.append(f"{len(possible)} more may apply: answer {asks} (incidents assess)")
     values = {
         "id": incident.id, "site": incident.site, "priority": incident.priority,
         "title": incident.title, "subject": incident.subject or "-",
@@ -39,15 +47,20 @@ def message_of(
         "client": str(incident.facts.get("client") or "-"), "cause": cause,
         "opened": local(incident.opened, zone), "person": person.name if person else page.person,
         "link": link, "step": str(page.step + 1),
-        "clocks": "\n".join(
-            f"{row.obligation.title}: {_left(row.left)}" for row in running if row.obligation.due
-        ),
+        "clocks": "\n".join(lines), "answer": _answer(incident),
     }  # fmt: skip
     return Message(
         incident=incident.id, page=page.number, channel=page.channel, to=page.to,
         subject=words.subject.format_map(values), body=words.body.format_map(values),
         priority=incident.priority, cause=cause, site=incident.site, link=link, time=now,
     )  # fmt: skip
+
+
+def _answer(incident: Incident) -> str:
+    """Return the command that acknowledges, where the incident is."""
+    if incident.site == CENTRE:
+        return f"ipwatch-central ack {incident.id}"
+    return f"ipwatchctl incidents ack {incident.id}"
 
 
 def _left(left: float) -> str:

@@ -40,6 +40,7 @@ WORDS: Final = (
     "link",
     "step",
     "clocks",
+    "answer",
 )
 """What a page's words may name."""
 MAX_FILE: Final = 1 << 20
@@ -125,7 +126,7 @@ _ENGLISH: Final = Words(
     body=(
         "{title}\n\n{id} at {site}, {priority}, {state}\nwhy now: {cause}\nabout: {subject}\n"
         "class: {class}\nopened: {opened}\n{clocks}\n\n"
-        "Acknowledge: ipwatchctl incidents ack {id}\n{link}\n"
+        "Acknowledge: {answer}\n{link}\n"
     ),
 )
 
