@@ -294,7 +294,7 @@ def _said(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
 _SHOWN: Final = 20
 _SECTIONS: Final = {
     "places": "geo", "agents": "agent", "sessions": "session", "incoming": "incoming",
-    "lists": "list", "api": "api", "events": "events",
+    "lists": "list", "api": "api", "events": "events", "incidents": "incidents",
 }  # fmt: skip
 """Section of an address → the list whose columns it has."""
 
@@ -313,12 +313,18 @@ def print_address(found: dict[str, Any], now: float) -> None:
         elif isinstance(value, dict):
             print()
             say(key)
-            for name, inner in value.items():
+            for name, inner in (_reasons(value) if key == "verdict" else value).items():
                 if inner not in (None, "", 0, [], {}):
                     say(f"  {name:<12} {_shown(name)(inner)}")
         elif value not in (None, "", 0, [], {}):
             seen = f" ({ago(now - value)} ago)" if key == "last_seen" else ""
             say(f"{key:<14} {_shown(key)(value)}{seen}")
+
+
+def _reasons(verdict: dict[str, Any]) -> dict[str, str]:
+    """Return a verdict as people read it: what it is, then each rule that was asked, in order."""
+    rules = {rule["rule"]: f"{rule['verdict']}: {rule['text']}" for rule in verdict["rules"]}
+    return {"says": verdict["text"], **rules}
 
 
 def _shown(name: str) -> Any:

@@ -9,7 +9,7 @@ import msgspec
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import Page
-from ipwatchd.control.timeline import beside
+from ipwatchd.control.timeline import beside, incidents_about
 from ipwatchd.enrich.hints import hints
 from ipwatchd.records.filter import parse
 
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "address", "events", "flows", "records"]
 
 KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
+
+
+_SHOWN: Final = 100
+"""Incidents told of one address, as rows of every other list of it."""
 
 
 def _page(rows: list[dict[str, Any]], limit: int, note: str = "") -> Page:
@@ -85,7 +89,17 @@ async def address(house: House, call: Call) -> dict[str, Any]:
     if found is None:
         raise NotFoundError(f"nothing is recorded about {text}")
     served = _service(house, text, call.now)
-    return {**found, **served, "verdict": msgspec.to_builtins(why)}
+    incidents = await _incidents(house, text)
+    return {**found, "incidents": incidents, **served, "verdict": msgspec.to_builtins(why)}
+
+
+_TOLD: Final = ("id", "priority", "state", "rule", "subject", "count", "first_seen", "title")
+
+
+async def _incidents(house: House, address: str) -> list[dict[str, Any]]:
+    """Return the incidents that an address is in: enough of each to find it."""
+    about = await incidents_about(house, [ipaddress.ip_network(address)])
+    return [{name: getattr(one, name) for name in _TOLD} for one, _ in about[:_SHOWN]]
 
 
 def _service(house: House, address: str, now: float) -> dict[str, Any]:

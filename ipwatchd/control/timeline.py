@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.filter import Filter
     from ipwatchd.records.incident import Incident, IncidentEvent
 
-__all__ = ["BESIDE", "beside"]
+__all__ = ["BESIDE", "beside", "incidents_about"]
 
 _KEYS: Final = frozenset({"addr", "src", "since", "until"})
 _LOOKED: Final = 10_000
@@ -40,12 +40,11 @@ async def beside(house: House, peer: Peer, query: Filter, limit: int) -> list[di
     if not networks or any(term.key not in _KEYS or term.negated for term in query.terms):
         return []
     rows: list[dict[str, Any]] = []
-    for incident in await house.stores.incidents.list(STATES, limit=_LOOKED):
-        if address := _hit([incident.subject, *incident.targets], networks):
-            shown = await house.stores.incidents.show(incident.id)
-            rows += [_step(incident, event, address) for event in (shown[1] if shown else ())]
-            if len(rows) > _STEPS:
-                break
+    for incident, address in await incidents_about(house, networks):
+        shown = await house.stores.incidents.show(incident.id)
+        rows += [_step(incident, event, address) for event in (shown[1] if shown else ())]
+        if len(rows) > _STEPS:
+            break
     if peer.role == "admin":
         for line in await house.stores.audit.lines(_LOOKED):
             if hit := _hit(_words(line.subject), networks):
@@ -57,6 +56,13 @@ async def beside(house: House, peer: Peer, query: Filter, limit: int) -> list[di
     since, until = query.since(), query.until()
     found = [row for row in rows if since <= row["ts"] < until]
     return sorted(found, key=lambda row: -float(row["ts"]))[:limit]
+
+
+async def incidents_about(house: House, networks: list[IPNetwork]) -> list[tuple[Incident, str]]:
+    """Return the incidents whose subject or target lies in a network, and which; newest first."""
+    found = await house.stores.incidents.list(STATES, limit=_LOOKED)
+    hits = [(one, _hit([one.subject, *one.targets], networks)) for one in found]
+    return [(one, address) for one, address in hits if address]
 
 
 def _step(incident: Incident, event: IncidentEvent, address: str) -> dict[str, Any]:

@@ -44,6 +44,8 @@ _ENCODER: Final = msgspec.json.Encoder()
 _MAX_PORT: Final = 65_535
 _LAST_TIME: Final = 1e11
 NOWHERE: Final = bytes(16)
+# What a caller's user part says where the caller is not told (RFC 3323, 4.1.1.3, and exchanges).
+NAMELESS: Final = frozenset({"anonymous", "unavailable", "unknown", "restricted", "private"})
 
 
 class Facts(msgspec.Struct):
@@ -200,7 +202,7 @@ def _learn_agent(
     """Bind a user to an address where the login was granted; who only tried proves nothing."""
     user = clip(event.user)
     match event:
-        case Sip() if event.method and not event.status:
+        case Sip() if event.method and not event.status and user.lower() not in NAMELESS:
             _count(facts.agents, (user, orig, "sip"), event.ts)
         case Auth(result="success"):
             _count(facts.agents, (user, orig, clip(event.service)), event.ts)

@@ -324,6 +324,16 @@ def test_hostile_words_of_people_and_packets_are_cleaned(
     assert not set(refused.err) & set("\x1b\x07\x9b\u202e")
 
 
+def test_show_says_why_in_words(ctl: Callable[..., Done], state: Path) -> None:
+    """The page of an address ends with its incidents and each rule's word, none as raw data."""
+    ctl("--state", state, "deny", "add", "172.16.0.8", "--reason", "scans")
+    out = ctl("--state", state, "show", "172.16.0.8").out
+    assert "SITE-000001" in out
+    assert "  says         172.16.0.8 is denied: 172.16.0.8/32 for good by" in out
+    assert "  site: deny   stopped: 172.16.0.8/32" in out
+    assert "{'" not in out
+
+
 def _leaves(
     parser: argparse.ArgumentParser, path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], argparse.ArgumentParser]]:
@@ -373,7 +383,7 @@ def test_status_over_a_socket_loads_nothing_heavy(
     code = (
         "import sys; from ipwatchd.cli.ipwatchctl import main\n"
         f"assert main(['--socket', {str(answering(head + STATUS))!r}, 'status']) == 0\n"
-        f"print('heavy:', *[name for name in {(*HEAVY, 'asyncio', 'sqlite3')!r} "
+        f"print('heavy:', *[name for name in {(*HEAVY, 'asyncio', 'sqlite3', 'threading', 'shutil', 'http')!r} "
         "if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

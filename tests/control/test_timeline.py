@@ -159,6 +159,13 @@ async def test_an_export_of_the_timeline_has_every_row(house: House) -> None:
     assert "10.20.0.5" not in json.dumps(operator)
 
 
+async def test_an_addresss_page_names_its_incidents(house: House) -> None:
+    """What is shown of an address says which incidents it is in; another's page has none."""
+    (one,) = (await ask(house, "addresses/10.20.0.5"))["incidents"]
+    assert (one["id"], one["rule"], one["state"]) == ("MANILA-000001", "port-scan", "NEW")
+    assert (await ask(house, "addresses/10.20.0.8"))["incidents"] == []
+
+
 async def test_top_says_what_it_counted(house: House) -> None:
     """Exact: flows that went on since then, each; else whole hours; a filter is always exact."""
     plain = await ask(house, "top?since=10m")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipwatchd.history.facts import extract
 from ipwatchd.history.rollup import pack
 from ipwatchd.records.address import split
-from ipwatchd.records.event import Arp, Certificate, Kerberos, Ndp, Ntlm, Quic, Radius, Tls
+from ipwatchd.records.event import Arp, Certificate, Kerberos, Ndp, Ntlm, Quic, Radius, Sip, Tls
 
 T0 = 1_700_000_000.0
 AGENT, SERVER = "10.20.0.5", "203.0.113.9"
@@ -50,6 +50,13 @@ def test_agents_of_granted_logins() -> None:
     assert set(facts.agents) == {
         ("maria", key(AGENT), "kerberos"), ("ana", key("10.20.0.9"), "radius"),
     }  # fmt: skip
+
+
+def test_a_caller_who_is_not_told_is_no_agent() -> None:
+    """Exchanges write "anonymous" or "unavailable" where they hide who calls."""
+    users = ("4711", "anonymous", "Unavailable", "restricted")
+    facts = extract([Sip(**ENDS, method="INVITE", user=user) for user in users])
+    assert set(facts.agents) == {("4711", key(AGENT), "sip")}
 
 
 def test_devices_of_neighbours() -> None:
