@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
 __all__ = ["agreed", "as_json", "as_rows", "as_sentence"]
 
-_STEERING: Final = re.compile("[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
+_STEERING: Final = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 """What JSON may hold as it is and a terminal would obey."""
 
 
 def as_json(value: object) -> int:
     """Print JSON that steers no terminal."""
     text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    text = _STEERING.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    text = re.sub(_STEERING, lambda found: f"\\u{ord(found[0]):04x}", text)
     sys.stdout.buffer.write(text.encode() + b"\n")
     return 0
 

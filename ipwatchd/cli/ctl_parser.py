@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
+from ipwatchd.cli.table import columns_of_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -22,6 +23,13 @@ __all__ = ["KINDS", "SOCKET", "parser_for"]
 SOCKET: Final = "/run/ipwatchd/control.sock"
 _FORMATS: Final = ("plain", "csv", "json", "nft")
 KINDS: Final = ("incoming", "agent", "session", "list", "geo", "api", "activity")
+
+
+class _Form(argparse.HelpFormatter):
+    """Help as wide as the terminal; argparse makes one of each parser and asks shutil each time."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=columns_of_terminal() - 2)
 
 
 class Commands:
@@ -36,7 +44,7 @@ class Commands:
     ) -> argparse.ArgumentParser:  # fmt: skip
         parser = self._group.add_parser(
             name, help=help_text, description=f"{help_text[0].upper()}{help_text[1:]}.",
-            epilog=f"example: ipwatchctl {example}",
+            epilog=f"example: ipwatchctl {example}", formatter_class=_Form,
         )  # fmt: skip
         # Also after the command, where people put it.
         parser.add_argument(
@@ -53,6 +61,7 @@ def parser_for(words: Sequence[str] = ()) -> argparse.ArgumentParser:
         prog="ipwatchctl",
         description="Look at and steer the ipwatchd of this gateway.",
         epilog="example: ipwatchctl deny add 203.0.113.7 --for 2h --reason 'guessing passwords'",
+        formatter_class=_Form,
     )
     parser.add_argument("--version", action="version", version=f"ipwatchctl {__version__}")
     parser.add_argument("--json", action="store_true", help="print JSON")

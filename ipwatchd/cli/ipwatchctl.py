@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipwatchd.cli.ctl_parser import SOCKET, parser_for
-from ipwatchd.cli.progress import Waiting
 from ipwatchd.cli.table import say
 from ipwatchd.control.client import (
     Client,
@@ -67,6 +66,10 @@ class _Patient:
 
     def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
         """Carry one call."""
+        if not sys.stderr.isatty():
+            return self._inner.call(method, target, body)
+        from ipwatchd.cli.progress import Waiting  # threads are a terminal's alone
+
         with Waiting():
             return self._inner.call(method, target, body)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli.answer import agreed, as_json, as_rows, as_sentence
@@ -34,6 +33,8 @@ def _looking(words: str) -> Iterator[None]:
     if not sys.stderr.isatty():
         yield
         return
+    import threading  # on a terminal alone
+
     timer = threading.Timer(1.0, lambda: print(f"{words} …", file=sys.stderr))
     timer.start()
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
+import os
 import sys
 import time
 import unicodedata
@@ -12,7 +12,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
     from typing import TextIO
 
-__all__ = ["Column", "ago", "cells", "clean", "count", "print_table", "say", "size", "when"]
+__all__ = [
+    "Column",
+    "ago",
+    "cells",
+    "clean",
+    "columns_of_terminal",
+    "count",
+    "print_table",
+    "say",
+    "size",
+    "when",
+]
 
 _HIDDEN: Final = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
 _MARKS: Final = {"Mn", "Me"}
@@ -82,6 +93,17 @@ def count(number: Any) -> str:
     return f"{int(number or 0):,}"
 
 
+def columns_of_terminal(otherwise: int = 80) -> int:
+    """Return COLUMNS, or how wide the terminal is; shutil says the same, and imports archives."""
+    told = os.environ.get("COLUMNS", "")
+    if told.isdecimal() and int(told):
+        return int(told)
+    try:
+        return os.get_terminal_size(1).columns or otherwise
+    except OSError:
+        return otherwise
+
+
 class Column(NamedTuple):
     """A column: key of the row, heading, how a value is written, right-aligned where a number."""
 
@@ -98,7 +120,7 @@ def print_table(columns: Sequence[Column], rows: Iterable[Mapping[str, Any]]) ->
         max([cells(column.heading), *(cells(row[place]) for row in table)])
         for place, column in enumerate(columns)
     ]
-    limit = shutil.get_terminal_size((200, 24)).columns if sys.stdout.isatty() else 0
+    limit = columns_of_terminal(200) if sys.stdout.isatty() else 0
     for row in ([column.heading for column in columns], *table):
         line = "  ".join(
             _padded(cell, width, right=column.right)

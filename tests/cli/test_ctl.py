@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tests.cli.conftest import Done
 
 SCANNER = "172.16.0.8"
+SLOW = ("asyncio", "http", "shutil", "sqlite3", "threading")
 READS = (
     "status", "doctor", "top --by flows", "top by:service every:1d", "top --since 7d",
     "archive-keys list", "flows by:service,country count:orig", "events by:kind every:1h",
@@ -383,7 +384,7 @@ def test_status_over_a_socket_loads_nothing_heavy(
     code = (
         "import sys; from ipwatchd.cli.ipwatchctl import main\n"
         f"assert main(['--socket', {str(answering(head + STATUS))!r}, 'status']) == 0\n"
-        f"print('heavy:', *[name for name in {(*HEAVY, 'asyncio', 'sqlite3', 'threading', 'shutil', 'http')!r} "
+        f"print('heavy:', *[name for name in {(*HEAVY, *SLOW)!r} "
         "if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
