@@ -110,6 +110,8 @@ def _tcp_probes(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     # A SYN+ACK nobody asked for is the victim of a flood with forged sources, not a scanner.
     unasked = (flags & (_SYN | _ACK)) == (_SYN | _ACK)
     failed = _FAILED[state] & ~(unasked & (state == _UNANSWERED))
+    # An ACK without a SYN belongs to a connection of before: who wakes from sleep ends many.
+    failed &= (flags & (_SYN | _ACK)) != _ACK
     # SYN, SYN+ACK, RST: a port found open and left (half-open and connect scans).
     left = (
         (state == _ABORTED)

@@ -116,10 +116,13 @@ class Flood(Rule):
             udp & np.isin(flows["orig_port"], _AMPLIFIERS) & (flows["resp_packets"] == 0)
             & (flows["orig_bytes"] > 0)
         )  # fmt: skip
-        found = self._take(
-            "reflected", flows[reflected], flows["orig_bytes"][reflected].astype(np.int64),
-            flows[:0],
+        # Of answers alone capture takes the service for the responder: the victim never asked.
+        unasked = np.flatnonzero(
+            udp & np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["orig_packets"] == 0)
+            & (flows["resp_bytes"] > 0)
         )  # fmt: skip
+        answers = np.concatenate((flows[reflected], _turned(flows[unasked])))
+        found = self._take("reflected", answers, answers["orig_bytes"].astype(np.int64), flows[:0])
         ours = np.flatnonzero(
             udp & np.isin(flows["resp_port"], _AMPLIFIERS)
             & (flows["direction"] == Direction.INCOMING)
@@ -239,6 +242,24 @@ _WORDS: Final = {
     "reflected": ("bytes of amplified answers", "bytes"),
     "amplifier": ("bytes of answers", "bytes"),
 }
+
+
+_INWARD: Final = np.array([
+    Direction.UNKNOWN, Direction.OUTGOING, Direction.INCOMING, Direction.INTERNAL,
+    Direction.TRANSIT,
+])  # fmt: skip
+"""A direction seen from the other end."""
+
+
+def _turned(flows: NDArray[np.void]) -> NDArray[np.void]:
+    """Return flows with their ends exchanged."""
+    turned = flows.copy()
+    for column in ("hi", "lo", "packets", "bytes", "port", "zone", "flags"):
+        turned[f"orig_{column}"], turned[f"resp_{column}"] = (
+            flows[f"resp_{column}"], flows[f"orig_{column}"],
+        )  # fmt: skip
+    turned["direction"] = _INWARD[flows["direction"]]
+    return turned
 
 
 def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:

@@ -45,13 +45,14 @@ class _Address:
 class _Machine:
     """Which addresses a MAC speaks for, and answers it gave that nobody asked for."""
 
-    __slots__ = ("growth", "last", "own", "unasked", "weight")
+    __slots__ = ("between", "growth", "last", "own", "unasked", "weight")
 
     def __init__(self, time: int) -> None:
         self.last = time
         self.weight = 1
         self.own = ""
         self.unasked: dict[str, int] = {}
+        self.between: tuple[str, str] | None = None
         self.growth = Growth()
 
 
@@ -169,8 +170,13 @@ class LanSpoofing(Rule):
             question = self._asked.get((event.target, event.address))
             if question is None or time - question.last > _ASKED:
                 machine.unasked[event.address] = time
+                if event.target in machine.unasked and event.target != event.address:
+                    machine.between = (event.address, event.target)
                 while len(machine.unasked) > _OWNERS:
                     del machine.unasked[next(iter(machine.unasked))]
+        if machine.between and not machine.own:
+            # It tells each of two machines that it is the other one: nobody does by mistake.
+            machine.own = event.mac
         others = [address for address in machine.unasked if address != machine.own]
         if not machine.own or not others or not machine.growth.due(len(others), time):
             return None

@@ -133,8 +133,8 @@ class RogueDhcp(Rule):
             return None
         return self.finding(
             kind, f"{several} {kind}s nobody appointed answer: somebody forges them",
-            detail="forged", seen=(ts, ts), count=several, severity="high", value=several, threshold=_FORGED,
-            score=0.9, classification="dos",
+            detail="forged", seen=(ts, ts), count=several, severity="high", value=several,
+            threshold=_FORGED, score=0.9, classification="dos",
             evidence={"kind": kind, "distinct": several, "at_least": several >= _SERVERS - 1,
                       "right": self._first[kind], "direction": "internal"},
         )  # fmt: skip

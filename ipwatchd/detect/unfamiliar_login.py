@@ -132,7 +132,8 @@ class UnfamiliarLogin(Rule):
             return None
         return self.finding(
             login.user, f"{login.user} logged in on {device}, new to them",
-            detail=f"device|{device}", seen=(login.ts, login.ts), count=1, severity="low", value=1, threshold=1, score=0.4,
+            detail=f"device|{device}", seen=(login.ts, login.ts), count=1, severity="low", value=1,
+            threshold=1, score=0.4,
             targets=(login.orig,) if login.orig else (),
             evidence={"kind": "device", "value": device, "known": known, "address": login.orig,
                       "service": login.service, "logins_seen": one.logins},

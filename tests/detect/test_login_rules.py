@@ -218,7 +218,7 @@ def test_a_device_and_an_hour_that_are_new_are_told_of() -> None:
             found += detector.events([one], one.ts)
     assert found == []
     late = Auth(
-        ts=26 * day + 10_800, user="maria", result="success", service="windows", host="KALI"
+        ts=26 * day + 3 * 3600, user="maria", result="success", service="windows", host="KALI"
     )
     told = {one.evidence["kind"]: one for one in detector.events([late], late.ts)}
     assert told["device"].title == "maria logged in on kali, new to them"
