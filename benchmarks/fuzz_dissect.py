@@ -94,6 +94,7 @@ def _target() -> Callable[[bytes], None]:
         for row, part in zip(index, parts, strict=True):
             row["ts"], row["kind"], row["from_orig"] = 10**18, KINDS.index(name), data[2] & 1
             row["proto"] = 6 if data[2] & 2 else 17
+            row["whole"] = name == "tls" and data[2] & 6 == 6
             row["seq"] = row["offset"] = place
             row["length"] = len(part)
             place += len(part)
