@@ -14,6 +14,7 @@ whole as well, unless its owner says that it will do so beside its work (`faults
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Final
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Sequence
     from pathlib import Path
 
-__all__ = ["CHECKED_WHOLE", "CorruptStoreError", "connect", "faults", "transaction"]
+__all__ = ["CHECKED_WHOLE", "CorruptStoreError", "connect", "faults", "transaction", "uri"]
 
 # Some 0.1 s from a cold disk.
 CHECKED_WHOLE: Final = 64 << 20
@@ -56,10 +57,8 @@ async def connect(
     Raises CorruptStoreError for a damaged file, a newer schema, or an older one with `read_only`;
     OSError where the file can't be opened.
     """
-    mode = "ro" if read_only else "rwc"
     whole = _size(path) <= CHECKED_WHOLE or (_was_killed(path) and not checks_later)
-    connection = aiosqlite.connect(f"file:{quote(str(path))}?mode={mode}", uri=True)
-    db = await connection
+    db = await aiosqlite.connect(uri(path, read_only=read_only), uri=True)
     try:
         db.row_factory = sqlite3.Row
         await _prepare(db, path, durable=durable, read_only=read_only, whole=whole)
@@ -76,12 +75,25 @@ async def connect(
     return db
 
 
+def uri(path: Path, *, read_only: bool) -> str:
+    """Return the name by which SQLite opens a store.
+
+    A reader of a file in WAL mode writes too (its place, to FILE-shm). Where it may not, on a
+    medium or in a folder that is only read, a file without a log is one that nobody has open.
+    """
+    if not read_only:
+        return f"file:{quote(str(path))}?mode=rwc"
+    log = path.with_name(f"{path.name}-wal")
+    still = not log.exists() and not os.access(path.parent, os.W_OK)
+    return f"file:{quote(str(path))}?mode=ro{'&immutable=1' if still else ''}"
+
+
 async def faults(path: Path) -> str:
     """Check a whole file, however large, and return what is wrong in a sentence, "" where nothing is.
 
     Reads beside a writer; whoever cancels it stops it.
     """  # noqa: E501 - one line says it
-    async with aiosqlite.connect(f"file:{quote(str(path))}?mode=ro", uri=True) as db:
+    async with aiosqlite.connect(uri(path, read_only=True), uri=True) as db:
         try:
             async with db.execute("PRAGMA quick_check(1)") as rows:
                 row = await rows.fetchone()

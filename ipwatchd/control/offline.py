@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import getpass
 import threading
 import time
@@ -25,8 +26,9 @@ T = TypeVar("T")
 class StateTransport:
     """Answers calls from the folder itself; whoever may read the files may ask.
 
-    A folder that a daemon holds is opened for reading only. `now` is the wall clock, or the end of
-    what was recorded where that lies in the past: `since:1h` is a replayed capture's last hour.
+    A folder that a daemon holds, or that can't be written to, is opened for reading only. `now` is
+    the wall clock, or the end of what was recorded where that lies in the past: `since:1h` is a
+    replayed capture's last hour.
     """
 
     def __init__(self, state_dir: Path) -> None:
@@ -48,7 +50,10 @@ class StateTransport:
         config = load_effective(state_dir)
         try:
             return House(await Stores.open(config, state_dir))
-        except (StateInUseError, PermissionError):
+        except OSError as error:
+            held = isinstance(error, StateInUseError | PermissionError)
+            if not held and error.errno != errno.EROFS:
+                raise
             return House(await Stores.open(config, state_dir, read_only=True))
 
     async def _recorded_until(self) -> float:

@@ -140,6 +140,12 @@ def match(pattern: str, path: str) -> dict[str, str] | None:
     return names
 
 
+_ONLY_READ: Final = (
+    "the state folder is only read here, since a daemon holds it or you may not write to it: ask "
+    "the daemon (--socket), or run this as the folder's owner"
+)
+
+
 async def dispatch(
     house: House, peer: Peer, method: str, target: str, body: bytes, now: float,
     wall: float | None = None,
@@ -162,7 +168,8 @@ async def dispatch(
         return _problem(500, str(error), 1)
     except (OSError, sqlite3.Error) as error:
         _LOG.warning("%s %s: %s", method, target.partition("?")[0], error)
-        return _problem(500, f"can't do that now: {sentence(error)}", 1)
+        mend = f"; {_ONLY_READ}" if house.stores.read_only else ""
+        return _problem(500, f"can't do that now: {sentence(error)}{mend}", 1)
     return 200, msgspec.json.encode(answer)
 
 

@@ -9,9 +9,10 @@ import asyncio
 import contextlib
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final, TypeVar
-from urllib.parse import quote
 
 import aiosqlite
+
+from ipwatchd.sqlite import uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Sequence
@@ -45,7 +46,7 @@ class Readers:
                 self._free.append(db)
 
     async def _open(self) -> None:
-        db = await aiosqlite.connect(f"file:{quote(str(self._path))}?mode=ro", uri=True)
+        db = await aiosqlite.connect(uri(self._path, read_only=True), uri=True)
         db.row_factory = sqlite3.Row
         # Closed: while a statement is open, an interrupt stays in force for the next question too.
         await (await db.execute("PRAGMA busy_timeout = 5000")).close()

@@ -8,7 +8,8 @@ import io
 import ipaddress
 import json
 import sqlite3
-from contextlib import closing
+import subprocess
+from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -18,7 +19,7 @@ import pytest
 from ipwatchd.history.subject import subject_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.cli.conftest import Done
@@ -267,3 +268,31 @@ def test_a_store_of_an_older_daemon_is_named(
     assert done.status == 1
     assert f"{name} has schema 0, older than this program's" in done.err
     assert "restart the daemon" in done.err
+
+
+def test_a_folder_that_may_only_be_read_is_read(
+    ctl: Callable[..., Done], state: Path, tmp_path: Path
+) -> None:
+    """Closed in order and mounted read-only it answers all the same; a change says the mend."""
+    assert ctl("--state", state, "status").status == 0
+    assert not (state / "history.db-wal").exists()
+    with _mounted(state, tmp_path / "only-read") as folder:
+        shown = ctl("--state", folder, "show", SCANNER)
+        assert (shown.status, SCANNER in shown.out) == (0, True)
+        assert ctl("--state", folder, "flows").status == 0
+        refused = ctl("--state", folder, "deny", "add", "203.0.113.7", "--reason", "x")
+    assert refused.status == 1
+    assert "the state folder is only read here" in refused.err
+    assert "as the folder's owner" in refused.err
+
+
+@contextmanager
+def _mounted(folder: Path, place: Path) -> Iterator[Path]:
+    """Mount a folder read-only at another place."""
+    place.mkdir()
+    subprocess.run(["mount", "--bind", folder, place], check=True)
+    try:
+        subprocess.run(["mount", "-o", "remount,ro,bind", place], check=True)
+        yield place
+    finally:
+        subprocess.run(["umount", place], check=True)
