@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from ipwatchd.incidents.applies import owed
+from ipwatchd.incidents.applies import Owed, owed
 from ipwatchd.incidents.periods import end_of, moment, year_end
 from ipwatchd.records.incident import Obligation
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     import datetime as dt
     from collections.abc import Mapping
 
-    from ipwatchd.incidents.applies import Owed, Seat
+    from ipwatchd.incidents.applies import Seat
     from ipwatchd.incidents.policy import Policy
     from ipwatchd.incidents.regimes import Duty, Regime
     from ipwatchd.records.incident import Incident
@@ -102,6 +102,11 @@ def reconcile(incident: Incident, policy: Policy, now: float) -> list[Obligation
             changed.append(new)
             held[identity] = new
     for identity, old in held.items():
+        found = duty_of(identity, incident, policy) if identity not in wanted and old.done else None
+        if found:
+            # Met, and it follows no more: its times go by awareness all the same.
+            again = _obligation(identity, Owed(*found), incident, seat, held)
+            changed += [again] if again != old else []
         mine = old.regime and identity not in wanted and _is_open(old)
         if mine and not _outlives(old, policy, incident, day):
             changed.append(replace(old, state="void", note="no longer follows from the facts"))

@@ -333,6 +333,23 @@ async def _try(log: Incidents, one: Incident, act: str, pick: int, now: float) -
         return one
 
 
+async def test_a_duty_that_was_met_and_follows_no_more_goes_by_awareness_too(
+    log: Incidents,
+) -> None:
+    """Facts say later that there was no breach, and awareness is corrected: its due time moves."""
+    report = Report(id="r1", received=NOW, channel="call", reporter="ana", text="lost mail")
+    one = await log.report(report, NOW)
+    await log.act(one.id, "assess", actor="ben", now=NOW, details={"answers": LEAK | ANSWERS[0]})
+    duty = "gdpr.authority"
+    for act, details in (
+        ("notice", {"obligation": duty}), ("assess", {"answers": ANSWERS[4]}),
+        ("aware", {"at": NOW - 600.0}),
+    ):  # fmt: skip
+        one = await log.act(one.id, act, actor="ben", reason="x", now=NOW + 60, details=details)
+    (row,) = [row for row in one.obligations if row.id == duty]
+    assert (row.due, row.started, bool(row.done)) == (NOW - 600 + 72 * HOUR, NOW - 600, True)
+
+
 async def test_phases_of_a_notice(log: Incidents) -> None:
     """A first notice stops the 72 hours; what it lacked holds the case until a final one."""
     one = await log.report(
