@@ -3,7 +3,7 @@
 python benchmarks/memory.py [--json]
 
 Each process reads a capture in which every packet opens a flow and the clock stands still, so that
-all flows are alive at once; the peak of its resident memory is taken. Ours starts as the agent does,
+all flows are alive at once; the peak of resident memory is taken. Ours starts as the agent does,
 with its machine code loaded and the compiler's given back. Connection tracking's reader
 is given the kernel's answers about as many connections, made here: how many the kernel itself
 tracks (net.netfilter.nf_conntrack_max) is one number for all of the machine, and not ours to raise.
