@@ -48,7 +48,7 @@ async def hour(folder: Path, seconds: int, flows: int) -> dict[str, Any]:
             await history.flush(now)
             longest = max(longest, time.perf_counter() - before)
             if second % 300 == 299:
-                await history.retain(now)
+                await history.retain(now, beside=True)
             if second % (seconds // 6) == seconds // 6 - 1:
                 memory.append(resident() >> 20)
         held = await history.status()

@@ -307,7 +307,7 @@ class Daemon:
             await self._desk.tick(now)
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
-            await self.stores.history.retain(now)
+            await self.stores.history.retain(now, beside=True)
             await self._drop_keys(now)
         self._measure()
         self._narrate()

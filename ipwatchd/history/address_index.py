@@ -28,7 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-__all__ = ["MOST_GROUPS", "beside", "constants", "holds", "pick", "write_index"]
+__all__ = [
+    "CONSTANT", "MOST_GROUPS", "Masks", "beside", "constants", "holds", "pick", "write_index",
+]  # fmt: skip
 
 Host = tuple[int, int]
 """An address as its two halves."""
@@ -45,19 +47,49 @@ def beside(segment: Path) -> Path:
     return segment.with_name(f".{segment.stem}.idx")
 
 
+class Masks:
+    """The row groups of each address, gathered while a segment is written."""
+
+    def __init__(self, group: int) -> None:
+        self._group = group
+        self._rows = 0
+        self._found: list[tuple[NDArray[np.void], NDArray[np.uint64]]] = []
+
+    def add(self, ends: Mapping[str, NDArray[np.uint64]]) -> None:
+        """Take the address columns of the rows that come next: whole row groups, save the last."""
+        rows, both = len(ends["orig_hi"]), np.concatenate
+        distinct, place = factorise(
+            both([ends["orig_hi"], ends["resp_hi"]]), both([ends["orig_lo"], ends["resp_lo"]])
+        )
+        masks = np.zeros(len(distinct), np.uint64)
+        numbers = (np.arange(self._rows, self._rows + rows) // self._group).astype(np.uint64)
+        np.bitwise_or.at(masks, place, np.tile(np.left_shift(np.uint64(1), numbers), 2))
+        self._rows += rows
+        self._found.append((distinct, masks))
+
+    def write(self, segment: Path) -> None:
+        """Write the index beside a segment."""
+        parts = [distinct for distinct, _ in self._found]
+        hi, lo = (np.concatenate([part[half] for part in parts]) for half in ("hi", "lo"))
+        distinct, place = factorise(hi, lo)
+        masks = np.zeros(len(distinct), np.uint64)
+        np.bitwise_or.at(masks, place, np.concatenate([some for _, some in self._found]))
+        _write(segment, distinct, masks, [self._rows, -(-self._rows // self._group)])
+
+
 def write_index(segment: Path, ends: Mapping[str, NDArray[np.uint64]], group: int) -> None:
     """Write the index of a segment from its address columns; `group` is the rows of a row group."""
-    rows = len(ends["orig_hi"])
-    both = np.concatenate
-    distinct, place = factorise(
-        both([ends["orig_hi"], ends["resp_hi"]]), both([ends["orig_lo"], ends["resp_lo"]])
-    )
-    masks = np.zeros(len(distinct), np.uint64)
-    bits = np.left_shift(np.uint64(1), (np.arange(rows) // group).astype(np.uint64))
-    np.bitwise_or.at(masks, place, np.tile(bits, 2))
+    masks = Masks(group)
+    masks.add(ends)
+    masks.write(segment)
+
+
+def _write(
+    segment: Path, distinct: NDArray[np.void], masks: NDArray[np.uint64], counts: list[int]
+) -> None:
     short = is_v4(distinct["hi"], distinct["lo"])
     wide = distinct[~short]
-    counts = [rows, -(-rows // group), int(short.sum()), len(wide)]
+    counts = [*counts, int(short.sum()), len(wide)]
     path = beside(segment)
     part = path.with_suffix(".part")
     with part.open("wb") as file:

@@ -7,8 +7,14 @@ halves (records.address), names instead of indices, sorted by originator, respon
 
 from __future__ import annotations
 
+import json
 import os
+import subprocess
+import sys
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from pathlib import Path
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
@@ -21,16 +27,18 @@ from ipwatchd.records.flow import DIRECTIONS, FLOW, PROTOCOLS, SERVICES, STATES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
-    from pathlib import Path
 
     import pyarrow as pa
+    import pyarrow.parquet as pq
     from numpy.typing import NDArray
 
     from ipwatchd.history.keyring import Keyring
     from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.records.place import Place
 
-__all__ = ["Archive", "Names", "Segment", "about", "table"]
+__all__ = [
+    "ROW_GROUP", "Archive", "Names", "Segment", "about", "complete", "order_of", "table", "writing",
+]  # fmt: skip
 
 ROW_GROUP: Final = 65_536
 # Of a merged segment, whose index says which of them to read for an address.
@@ -115,7 +123,7 @@ def _places(
     return pa.DictionaryArray.from_arrays(pa.array(codes), words), pa.array(numbers)
 
 
-def _order(flows: Columns) -> NDArray[np.intp]:
+def order_of(flows: Columns) -> NDArray[np.intp]:
     """Return the order by originator, responder and start.
 
     One sort of one number: many times faster than a sort by five columns.
@@ -129,7 +137,8 @@ def _order(flows: Columns) -> NDArray[np.intp]:
         # Ranks of the pairs: 20 bits, and microseconds of the rest, 101 days; a segment is a day.
         pair, bits = np.unique(pair, return_inverse=True)[1].astype(np.int64), 43
         since = np.minimum(since, (1 << bits) - 1)
-    return np.argsort(pair << bits | since)
+    # Stable: rows of equal times stay in their order, and what is sorted is not sorted again.
+    return np.argsort(pair << bits | since, kind="stable")
 
 
 def table(flows: Columns, names: Names, order: NDArray[np.intp] | None = None) -> pa.Table:
@@ -169,7 +178,7 @@ def _shadowed(flows: Columns, names: Names, key: Pseudonyms) -> pa.Table:
         distinct, place = unique_addresses(hidden[f"{side}_hi"], hidden[f"{side}_lo"])
         hi, lo = key.addresses(distinct["hi"].copy(), distinct["lo"].copy())
         hidden[f"{side}_hi"], hidden[f"{side}_lo"] = hi[place], lo[place]
-    order = _order(Columns({**hidden, "start": flows["start"]}, len(flows)))
+    order = order_of(Columns({**hidden, "start": flows["start"]}, len(flows)))
     rows = table(flows, names, order)
     columns = {name: hidden[name][order] for name in _SORTED}
     columns |= {name: np.zeros(len(flows), FLOW[name]) for name in _LATER}
@@ -198,7 +207,9 @@ class Archive:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self._number = 0
+        self._merging = Lock()
+        self._child: subprocess.Popen[str] | None = None
+        self._given_up = Event()
 
     def clean(self) -> int:
         """Remove what a crash left half-written; return how many files that were."""
@@ -253,7 +264,7 @@ class Archive:
         part = folder / f"{final.stem}{_TEMPORARY}"
         try:
             _write(
-                _shadowed(flows, names, key) if key else table(flows, names, _order(flows)), part
+                _shadowed(flows, names, key) if key else table(flows, names, order_of(flows)), part
             )
             part.rename(final)
             _sync(folder)
@@ -266,30 +277,65 @@ class Archive:
     def merge(self, names: Sequence[str], mark: str) -> Path | None:
         """Write segments of one day as one, under a name that no reader looks at; return that.
 
-        None where one of them is damaged.
+        None where one of them is damaged or the merge was given up. A child does it: `merging`.
         """
-        import pyarrow as pa
-        import pyarrow.parquet as pq
+        with self._merging:
+            first = min(int(Path(name).name.partition("-")[0]) for name in names)
+            part = (self.folder / names[0]).with_name(f"{first}-{mark}{_TEMPORARY}")
+            try:
+                done = self._run(names, part)
+            except BaseException:
+                _forget(part)
+                raise
+            if not done:
+                _forget(part)
+            return part if done else None
 
-        paths = [self.folder / name for name in names]
-        try:
-            tables = [pq.read_table(path, partitioning=None) for path in paths]
-            joined = pa.concat_tables(tables, promote_options="default").unify_dictionaries()
-            rows = _complete(joined)
-        except (OSError, ValueError):  # pyarrow's ArrowInvalid is a ValueError
-            return None
-        fields = {name: rows[name].to_numpy() for name in _SORTED}
-        fields["start"] = rows["start"].cast(pa.int64()).to_numpy() * 1000
-        order = _order(Columns(fields, len(rows)))
-        first = int(fields["start"].min()) // 1_000_000
-        part = paths[0].with_name(f"{first}-{mark}{_TEMPORARY}")
-        try:
-            _write(rows, part, merged=True, order=order)
-            write_index(part, {name: fields[name][order] for name in _SORTED}, SMALL_GROUP)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-        return part
+    def _run(self, names: Sequence[str], part: Path) -> bool:
+        if self._given_up.is_set():
+            return False
+        asked = {
+            "paths": [str(self.folder / name) for name in names], "part": str(part),
+            "group": SMALL_GROUP,
+        }  # fmt: skip
+        with subprocess.Popen(
+            [sys.executable, "-m", "ipwatchd.history.merging"], stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        ) as child:  # fmt: skip
+            self._child = child
+            if self._given_up.is_set():
+                child.kill()
+            try:
+                _, said = child.communicate(json.dumps(asked))
+            finally:
+                self._child = None
+        if child.returncode == 1:
+            raise OSError(said.strip().rpartition("\n")[2] or "merging failed")
+        return child.returncode == 0
+
+    def give_up_merge(self) -> None:
+        """End a merge that runs or begins, and remove what one left that has no name yet.
+
+        No segment may be written meanwhile.
+        """
+        self._given_up.set()
+        if child := self._child:
+            child.kill()
+        with self._merging:
+            self.clean()
+
+    def discard(self, part: Path) -> None:
+        """Remove a merged segment that has no name yet."""
+        _forget(part)
+
+    def begin_merge(self) -> None:
+        """Allow a merge, which may be given up from now on."""
+        self._given_up.clear()
+
+    def stamp(self, names: Sequence[str]) -> list[tuple[int, int, int]]:
+        """Return what changes when a segment is written anew; OSError where one is gone."""
+        found = [(self.folder / name).stat() for name in names]
+        return [(one.st_ino, one.st_mtime_ns, one.st_size) for one in found]
 
     def final(self, part: Path) -> str:
         """Return the name that a merged segment will bear."""
@@ -357,7 +403,7 @@ class Archive:
             return
 
 
-def _complete(rows: pa.Table) -> pa.Table:
+def complete(rows: pa.Table) -> pa.Table:
     """Return rows with the columns that older segments lack: there is nothing in them."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -376,39 +422,38 @@ def _date(day: int) -> str:
     return datetime.fromtimestamp(day * 86_400, UTC).strftime("%Y-%m-%d")
 
 
-def _write(
-    rows: pa.Table, path: Path, *, merged: bool = False, order: NDArray[np.intp] | None = None
-) -> None:
-    """Write rows, in an order or as they are, and sync them; a part at a time is put in order."""
-    import pyarrow as pa
+@contextmanager
+def writing(schema: pa.Schema, path: Path, *, merged: bool = False) -> Iterator[pq.ParquetWriter]:
+    """Write a segment, and sync it at the end."""
     import pyarrow.parquet as pq
 
     level, few = (_MERGED_LEVEL, _FEW) if merged else (_LEVEL, [])
-    if merged:
-        rows = rows.replace_schema_metadata(constants(rows))
     with path.open("wb") as file:
         writer = pq.ParquetWriter(
-            file, rows.schema, version="2.6",
-            compression={
-                name: "NONE" if name in _RANDOM else "ZSTD" for name in rows.column_names
-            },
-            compression_level={
-                name: level for name in rows.column_names if name not in _RANDOM
-            },
+            file, schema, version="2.6",
+            compression={name: "NONE" if name in _RANDOM else "ZSTD" for name in schema.names},
+            compression_level={name: level for name in schema.names if name not in _RANDOM},
             use_dictionary=[*_DICTIONARY, *few],
             column_encoding={name: how for name, how in _DELTA.items() if name not in few},
             bloom_filter_options=_BLOOM,
             write_statistics=_STATISTICS,
         )  # fmt: skip
         with writer:
-            for at in range(0, len(rows), ROW_GROUP):
-                some = slice(at, at + ROW_GROUP)
-                part = rows[some] if order is None else rows.take(order[some])
-                writer.write_table(part, row_group_size=SMALL_GROUP if merged else ROW_GROUP)
+            yield writer
         file.flush()
         os.fsync(file.fileno())
+
+
+def _write(rows: pa.Table, path: Path, *, merged: bool = False) -> None:
     if merged:
-        pa.default_memory_pool().release_unused()
+        rows = rows.replace_schema_metadata(constants(rows))
+    with writing(rows.schema, path, merged=merged) as writer:
+        writer.write_table(rows, row_group_size=SMALL_GROUP if merged else ROW_GROUP)
+
+
+def _forget(part: Path) -> None:
+    for path in (part, beside(part), beside(part).with_suffix(_TEMPORARY)):
+        path.unlink(missing_ok=True)
 
 
 def _sync(folder: Path) -> None:

@@ -15,7 +15,8 @@ from ipwatchd.history.writing import write_segments
 from ipwatchd.sqlite import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
+    from pathlib import Path
 
     import aiosqlite
 
@@ -25,8 +26,8 @@ __all__ = ["Group", "compact", "due", "recover"]
 
 HOUR: Final = 3600.0
 DAY: Final = 86_400.0
-# What one merge holds in memory, at some 150 bytes a flow twice, and what an index has bits for
-# (64 row groups); a busier day stays in parts.
+# What an index has bits for (64 row groups), and what bounds a merge's memory: its child holds the
+# sort keys; a busier day stays in parts.
 MOST_ROWS: Final = 1_000_000
 # Stragglers: a long flow that ended now began hours ago, and its segment joins that hour.
 _SETTLED: Final = 900.0
@@ -72,14 +73,39 @@ def _groups(segments: Sequence[Segment], span: float, now: float) -> list[Group]
     return found
 
 
-async def compact(db: aiosqlite.Connection, archive: Archive, group: Group) -> Segment | None:
-    """Merge a group; None where one of its segments is damaged, and all stay as they are.
+async def compact(
+    db: aiosqlite.Connection, archive: Archive, group: Group, lock: asyncio.Lock,
+    busy: Callable[[], bool] = lambda: False,
+) -> Segment | None:  # fmt: skip
+    """Merge a group beside the flushes; `lock`, theirs, is held to change names alone.
 
-    Raises OSError or sqlite3.Error where the disk refuses; nothing is lost then.
+    None where one of the segments is damaged or was changed meanwhile, or somebody is `busy`
+    reading them at the end: all stay as they are. Raises OSError or sqlite3.Error where the disk
+    refuses; nothing is lost then.
     """
+    async with lock:  # an erasure rewrites segments under it
+        archive.begin_merge()
+        before = _stamp(archive, group)
     part = await asyncio.to_thread(archive.merge, group.names, secrets.token_hex(4))
     if part is None:
         return None
+    async with lock:
+        # Erased from, removed for space or by age meanwhile: what went must not come back.
+        if busy() or not before or _stamp(archive, group) != before or not part.exists():
+            archive.discard(part)
+            return None
+        return await _put(db, archive, group, part)
+
+
+def _stamp(archive: Archive, group: Group) -> list[tuple[int, int, int]]:
+    try:
+        return archive.stamp(group.names)
+    except OSError:
+        return []
+
+
+async def _put(db: aiosqlite.Connection, archive: Archive, group: Group, part: Path) -> Segment:
+    """Put a merged segment in the place of its parts."""
     by = archive.final(part)
     async with transaction(db):
         await db.executemany(

@@ -124,6 +124,8 @@ class History(Streams):
         self._trouble = ""
         self._fault = ""
         self._checking: asyncio.Task[None] | None = None
+        self._merging: asyncio.Task[None] | None = None
+        self._closing = False
         self.removed: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._db: aiosqlite.Connection
@@ -373,8 +375,11 @@ class History(Streams):
         for segment in self._archive.write(flows, names, mark, self._keyring, self._now):
             made.append(segment)  # noqa: PERF402 - what was made before a failure is removed
 
-    async def retain(self, now: float) -> None:
-        """Delete what is older than the settings allow, and the oldest segments over the budget."""
+    async def retain(self, now: float, *, beside: bool = False) -> None:
+        """Delete what is older than the settings allow, and the oldest segments over the budget.
+
+        Then segments are merged: `beside` doesn't wait for that.
+        """
         if self.read_only:
             return
         self._retaining = True
@@ -388,7 +393,10 @@ class History(Streams):
             self._dimensions.forget()
         for what, count in removed.items():
             self.removed[what] = self.removed.get(what, 0) + count
-        await self._compact(now)
+        if self._merging is None or self._merging.done():
+            self._merging = asyncio.create_task(self._compact(now))
+        if not beside:
+            await asyncio.wait([self._merging])
 
     async def drop_key(self, day: str, now: float, by: str) -> DroppedKey:
         """Destroy the key of a day of the archive and search every file for it.
@@ -416,22 +424,32 @@ class History(Streams):
         return [await self.drop_key(day, now, "key_days") for day in due]
 
     async def _compact(self, now: float) -> None:
-        """Merge small segments, one group at a time: flushes go on between them."""
+        """Merge small segments, one group at a time, beside the flushes."""
         rows = await self._rows("SELECT name, rows, bytes, first, last FROM segment")
         for group in due([Segment(*row) for row in rows], now):
-            if self.reading:  # somebody reads them one by one now; there is another hour
+            if self.reading or self._closing:  # there is another hour
                 return
+            try:
+                await compact(
+                    self._db, self._archive, group, self._writing, lambda: bool(self.reading)
+                )
+            except (OSError, sqlite3.Error) as error:
+                self._trouble = f"history can't merge segments: {error}"
+                return
+
+    async def _stop_merging(self) -> None:
+        self._closing = True
+        if not self.read_only:
             async with self._writing:
-                try:
-                    await compact(self._db, self._archive, group)
-                except (OSError, sqlite3.Error) as error:
-                    self._trouble = f"history can't merge segments: {error}"
-                    return
+                await asyncio.to_thread(self._archive.give_up_merge)
+        if self._merging:
+            await asyncio.wait([self._merging])
 
     async def close(self, now: float) -> None:
         """Write everything that waits, seal it, and close. Raises nothing of a disk."""
         self._written = 0.0
         try:
+            await self._stop_merging()
             await self.flush(now)
             await self._seal_last(now)
         finally:
@@ -453,6 +471,8 @@ class History(Streams):
         if self.read_only:
             raise OSError(f"{self.state_dir} is opened for reading: erase through the daemon")
         async with self._writing:
+            # A merge that runs holds what is to go: it is begun again later.
+            await asyncio.to_thread(self._archive.give_up_merge)
             await self._write(now)
             if self._buffer.unsealed_rows:
                 await self._seal(now)
