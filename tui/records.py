@@ -132,7 +132,7 @@ KINDS: Final[dict[str, tuple[Column, ...]]] = {
 
 _KNOWN: Final[dict[str, frozenset[str]]] = {
     "incoming": frozenset({"host"}), "api": frozenset({"host"}),
-    "session": frozenset({"open", "packets"}),
+    "session": frozenset({"open", "packets"}), "list": frozenset({"ts"}),
     "activity": frozenset({
         "direction", "zone", "service", "flows", "bytes_in", "bytes_out", "orig", "orig_port",
         "resp", "resp_port", "list", "network", "action", "author", "reason",
@@ -164,7 +164,9 @@ def _derived(key: str) -> Column:
     title = clean(key).replace("_", " ").upper()[:16]
     if key.endswith("_seen"):
         return when(key, title, rank=8)
-    if key in {"ts", "time", "start", "end"}:
+    if key == "built":  # of a database: the year counts
+        return moment(key, "DATA OF", rank=8)
+    if key in {"ts", "time", "start", "end", "login", "logout"}:
         return moment(key, title, rank=8, seconds=False)
     if key == "bytes" or key.startswith("bytes_"):
         return amount(key, title, rank=8)

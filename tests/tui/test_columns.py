@@ -67,6 +67,17 @@ def test_unknown_keys_become_columns() -> None:
     assert [c.key for c in columns_for("quite-new", rows)] == ["address", "reputation"]
 
 
+def test_times_beside_the_table_read_as_times() -> None:
+    """Build dates have their year, logins and logouts are times, a change's time stands once."""
+    (built,) = (one for one in columns_for("geo", [{"built": 1_763_730_000}]) if one.key == "built")
+    assert built.show({"built": 1_763_730_000}, CONTEXT).text == "2025-11-21 13:00:00"
+    rows = [{"login": 1_763_730_000.0, "logout": 1_763_733_600.0}, {"login": 0, "logout": 0}]
+    shown = {one.key: one for one in columns_for("session", rows)}
+    assert shown["login"].show(rows[0], CONTEXT).text == "11-21 13:00"
+    assert shown["logout"].show(rows[1], CONTEXT).text == ""
+    assert "ts" not in {one.key for one in columns_for("list", [{"ts": 1_763_730_000.0}])}
+
+
 def test_a_row_of_thousands_of_keys_is_bounded() -> None:
     """A hostile row can't make thousands of columns."""
     assert len(columns_for("geo", [{f"k{i}": i + 1 for i in range(5000)}])) < 40
