@@ -263,10 +263,20 @@ class Store:
             await db.executemany(
                 "DELETE FROM entries WHERE id = ?", [(one.entry.id,) for one in gone]
             )
-        (cut,) = await _rows(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
+        await self._cut_log()
+        return gone
+
+    async def write_anew(self) -> None:
+        """Write the whole file anew: what an older deletion left in its free space goes."""
+        async with self._lock:
+            await self._writer.execute("VACUUM")
+        await self._cut_log()
+
+    async def _cut_log(self) -> None:
+        async with self._lock:
+            (cut,) = await _rows(self._writer, "PRAGMA wal_checkpoint(TRUNCATE)")
         if cut[0]:
             raise OSError(f"another reader holds the log of {self._path} open: erase again")
-        return gone
 
     async def expire(self, now: float) -> None:
         """Forget the entries whose time is over."""

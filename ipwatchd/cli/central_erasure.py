@@ -68,7 +68,7 @@ def _agreed(options: argparse.Namespace, who: Subject) -> bool:
 
 
 async def _erase(folder: Path, who: Subject, reason: str) -> dict[str, Any]:
-    from ipwatchd.central.store import Store
+    from ipwatchd.central.store import FILE, Store
     from ipwatchd.history.traces import search
 
     store = await Store.open(folder)
@@ -76,6 +76,8 @@ async def _erase(folder: Path, who: Subject, reason: str) -> dict[str, Any]:
         removed = await store.erase_entries(lambda network: _within(network, who))
         entries = [one for one in await store.all_entries() if who.named_in(_text(one))]
         sites = await _naming(store, who)
+        if not (sites or entries) and who.hits((folder / FILE).read_bytes()):
+            await store.write_anew()
     finally:
         await store.close()
     own = await _own(folder, who)

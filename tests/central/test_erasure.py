@@ -110,6 +110,34 @@ async def test_what_is_refused(
     assert "Traceback" not in done.stderr
 
 
+async def test_what_an_older_deletion_left_goes_too(
+    central: Callable[..., Any], tmp_path: Path
+) -> None:
+    """An entry taken off before left its bytes in free space: the file is written anew."""
+    folder = tmp_path / "centre"
+    await _filled(folder, f"{WHO}/32")
+    store = await Store.open(folder)
+    await store._writer.execute("PRAGMA secure_delete = OFF")  # as SQLite is built elsewhere
+    await store.remove_entry("", "deny", f"{WHO}/32")
+    await store.close()
+    assert WHO.encode() in (folder / "central.db").read_bytes()
+    done = central("erase", WHO, "--reason", "12", "--yes")
+    assert done.returncode == 0, done.stdout
+    assert "had no list entry of it" in done.stdout
+    assert WHO.encode() not in (folder / "central.db").read_bytes()
+
+
+async def test_a_running_collector_is_no_hindrance(
+    central: Callable[..., Any], collector: Any, tmp_path: Path
+) -> None:
+    """The command works beside the collector, which hands the entry out no more."""
+    await _filled(tmp_path / "centre", f"{WHO}/32")
+    with collector():
+        done = central("erase", WHO, "--reason", "12", "--yes")
+        assert done.returncode == 0, done.stderr + done.stdout
+        assert json.loads(central("lists", "list", "--json").stdout) == []
+
+
 async def test_a_network_and_a_name(central: Callable[..., Any], tmp_path: Path) -> None:
     """A network takes every entry inside it; of a name only what mentions it is told."""
     folder = tmp_path / "centre"
