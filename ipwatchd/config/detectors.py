@@ -115,7 +115,7 @@ class BypassSettings(Section, frozen=True):
         "doh.cleanbrowsing.org", "torproject.org", "nordvpn.com", "protonvpn.com",
         "expressvpn.com", "mullvad.net", "surfshark.com", "psiphon.ca",
     )  # fmt: skip
-    ports: tuple[int, ...] = (853, 1080, 1194, 1723, 3128, 8118, 9001, 9030, 9050, 51820)
+    ports: tuple[int, ...] = (853, 1080, 1194, 1723, 3128, 9001, 9030, 51820)
     resolvers: tuple[str, ...] = (
         "1.1.1.1", "1.0.0.1", "8.8.8.8", "8.8.4.4", "9.9.9.9", "149.112.112.112",
         "208.67.222.222", "208.67.220.220", "94.140.14.14", "94.140.15.15",

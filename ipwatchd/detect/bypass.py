@@ -27,7 +27,7 @@ __all__ = ["Bypass"]
 
 _KINDS: Final = {
     443: "encrypted DNS", 853: "encrypted DNS", 1080: "SOCKS proxy", 1194: "OpenVPN", 1723: "PPTP",
-    3128: "proxy", 8118: "proxy", 9001: "Tor", 9030: "Tor", 9050: "Tor", 51820: "WireGuard",
+    3128: "proxy", 9001: "Tor", 9030: "Tor", 51820: "WireGuard",
 }  # fmt: skip
 _SERVICES: Final = {
     SERVICES.index(name): kind

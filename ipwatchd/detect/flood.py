@@ -85,7 +85,7 @@ class Flood(Rule):
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
         """Take ended flows; a finding for each target that is flooded, or floods."""
         found: list[Finding] = []
-        for part in slices(flows, self._window // 2):
+        for part in slices(flows[_suspect(flows)], self._window // 2):
             proto, flags = part["proto"], part["orig_flags"]
             opened = (proto == TCP) & ((flags & _SYN) != 0)
             half = opened & ((flags & _ACK) == 0)
@@ -242,6 +242,24 @@ _WORDS: Final = {
     "reflected": ("bytes of amplified answers", "bytes"),
     "amplifier": ("bytes of answers", "bytes"),
 }
+
+
+def _suspect(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell flows that may be of a flood, and what finished at the same targets.
+
+    Little of ordinary traffic is, and to cut it into windows costs more than to look at it.
+    """
+    proto, flags = flows["proto"], flows["orig_flags"]
+    opened = (proto == TCP) & ((flags & _SYN) != 0)
+    half = opened & ((flags & _ACK) == 0)
+    silent = (flows["resp_packets"] == 0) | (flows["orig_packets"] == 0)
+    loud = np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["direction"] == Direction.INCOMING)
+    rows = half | ((proto != TCP) & (silent | loud))
+    finished = opened & ~half
+    if half.any() and finished.any():
+        targets = _targets(flows, ports=True)
+        rows |= finished & np.isin(targets, targets[half])
+    return np.asarray(rows, np.bool_)
 
 
 _INWARD: Final = np.array([
