@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from measure import say
+from site_day import ATTACKS, benign_day
 
 from ipwatchd.capture import CaptureFileError, read_files
 from ipwatchd.config.settings import PRIVATE, CaptureSettings, DetectSettings, GeoSettings
@@ -161,6 +162,40 @@ def cost(kind: str, batches: int) -> dict[str, float]:
     return {"flows_per_second": round(total / sum(spent.values())), **rates}
 
 
+def judged(flows: NDArray[np.void]) -> tuple[dict[str, Finding], float]:
+    """Return the findings of flows by key, and flows a second with all detectors on."""
+    found: dict[str, Finding] = {}
+    every = detectors()
+    begun = time.process_time()
+    for first in range(0, len(flows), BATCH):
+        part = flows[first : first + BATCH]
+        now = float(part["end"].max()) / 1e9
+        for detector in every:
+            found |= {one.key: one for one in detector.flows(part, now)}
+    return found, len(flows) / (time.process_time() - begun)
+
+
+def day() -> dict[str, Any]:
+    """Return what is said of a benign day, and which attacks are found in it, weak and strong."""
+    benign = benign_day()
+    found, rate = judged(benign)
+    result: dict[str, Any] = {
+        "flows": len(benign), "flows_per_second": round(rate),
+        "false_findings": [one.title for one in found.values()],
+    }  # fmt: skip
+    for strength in (1, 4):
+        dice = np.random.default_rng(3)
+        mixed = np.concatenate([benign, *(one.make(dice, strength) for one in ATTACKS)])
+        found, _ = judged(mixed[np.argsort(mixed["end"], kind="stable")])
+        told = {(one.rule, one.subject) for one in found.values()}
+        meant = {(one.rule, one.subject) for one in ATTACKS}
+        result[f"strength_{strength}"] = {
+            "attacks": len(meant), "found": len(meant & told),
+            "missed": sorted(meant - told), "other": sorted(told - meant),
+        }  # fmt: skip
+    return result
+
+
 def memory(addresses: int) -> dict[str, float]:
     """Return MB held after flows of so many addresses that were never seen before."""
     tracemalloc.start()
@@ -199,7 +234,7 @@ def main() -> None:
     found = quality(data)
     result = {
         "quality": found, "benign": cost("benign", 20), "forged": cost("forged", 20),
-        "twice": cost("twice", 20),
+        "twice": cost("twice", 20), "day": day(),
         "memory": memory(1_000_000),
     }  # fmt: skip
     lines = [
@@ -210,6 +245,7 @@ def main() -> None:
         *(f"- {one}" for one in found["others"]), "",
         f"benign traffic: {result['benign']}", f"forged sources: {result['forged']}",
         f"forged sources that come twice: {result['twice']}", f"memory: {result['memory']}",
+        f"a site's day: {result['day']}",
     ]  # fmt: skip
     say(result, lines)
 
