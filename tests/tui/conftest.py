@@ -502,17 +502,25 @@ def until() -> Callable[[Pilot[None], str], Awaitable[str]]:
 
 
 @pytest.fixture
-def snapshot(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
-    """Compare a screen with the one stored; UPDATE_SNAPSHOTS=1 stores it anew."""
+def snapshot(request: pytest.FixtureRequest) -> Callable[[Pilot[None], str], Awaitable[None]]:
+    """Wait until the screen looks as the one stored; UPDATE_SNAPSHOTS=1 stores it anew."""
     folder = Path(request.path).parent / "snapshots"
 
-    def compare(name: str, shown: str) -> None:
-        file = folder / f"{name}.txt"
+    async def compare(pilot: Pilot[None], name: str) -> None:
+        app, file = pilot.app, folder / f"{name}.txt"
+        assert isinstance(app, IpwatchApp)
         if os.environ.get("UPDATE_SNAPSHOTS"):
+            await pilot.pause(1.0)
             folder.mkdir(exist_ok=True)
-            file.write_text(shown, encoding="utf-8")
+            file.write_text(screen_text(app), encoding="utf-8")
         stored = file.read_text(encoding="utf-8")
+        # A screen is drawn in parts: a dialog may be there before what is below it.
+        for _ in range(1000):
+            shown = screen_text(app)
+            if shown == stored:
+                return
+            await asyncio.sleep(0.02)
         difference = "\n".join(unified_diff(stored.splitlines(), shown.splitlines(), lineterm=""))
-        assert not difference, f"{name} looks otherwise than stored:\n{difference}"
+        raise AssertionError(f"{name} looks otherwise than stored:\n{difference}")
 
     return compare
