@@ -21,10 +21,15 @@ __all__ = ["Subject", "subject_of"]
 # A shorter prefix has too few bytes of its own to be told from chance in a large file.
 _LEAST_V4: Final = 8
 _LEAST_V6: Final = 32
+# Around a name, and around an address: SQLite writes a row's columns without anything between.
 _BEFORE: Final = rb"(?<![0-9A-Za-z_.:])"
 _AFTER: Final = rb"(?![0-9A-Za-z_:]|\.[0-9A-Za-z])"
+_BEFORE_V4: Final = rb"(?<![0-9.])"
+_AFTER_V4: Final = rb"(?![0-9]|\.[0-9])"
+_BEFORE_V6: Final = rb"(?<![0-9A-Fa-f:.])"
+_AFTER_V6: Final = rb"(?![0-9A-Fa-f:]|\.[0-9])"
 _OCTET: Final = rb"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
-_V6: Final = re.compile(_BEFORE + rb"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}" + _AFTER)
+_V6: Final = re.compile(_BEFORE_V6 + rb"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}" + _AFTER_V6)
 # Of an IPv4 address as a number, mapped: ffff0a140005.
 _DIGITS: Final = 12
 _HEX: Final = re.compile(r"[0-9a-f]{1,32}")
@@ -68,13 +73,20 @@ class Subject(NamedTuple):
         return found
 
     def _pattern(self) -> re.Pattern[bytes]:
-        words = [_BEFORE + b"(?i:" + text + b")" + _AFTER for text in self._spellings()]
+        before, after = self._bounds()
+        words = [before + b"(?i:" + text + b")" + after for text in self._spellings()]
         if self.key:
             pairs = list(zip(self.key, self.last, strict=True))
             words.append(b"".join(map(_byte, pairs)))
             # As columns hold it: two halves, each with its lowest byte first.
             words.append(b"".join(map(_byte, pairs[7::-1] + pairs[:7:-1])))
         return re.compile(b"|".join(words))
+
+    def _bounds(self) -> tuple[bytes, bytes]:
+        """Return what may not stand before and after the text: it would be another's."""
+        if not self.key:
+            return _BEFORE, _AFTER
+        return (_BEFORE_V6, _AFTER_V6) if ":" in self.text else (_BEFORE_V4, _AFTER_V4)
 
     def _spellings(self) -> Iterator[bytes]:
         if self.kind == "network":

@@ -193,6 +193,11 @@ def test_a_network_is_found_as_its_addresses_are(
     ("subject", "text", "named"),
     [
         ("10.0.0.5", "from 10.0.0.5.", True), ("10.0.0.5", "10.0.0.50", False),
+        # A row of SQLite: its columns touch each other.
+        ("10.0.0.5", "deny10.0.0.5/32scans", True), ("10.0.0.5", "deny10.0.0.5scans", True),
+        ("10.0.0.5", "deny110.0.0.5/32", False), ("10.0.0.5", "10.0.0.5:443", True),
+        ("10.0.0.0/24", "deny10.0.0.5/32scans", True), ("2001:db8::1", "deny2001:db8::1/128", True),
+        ("2001:db8::1", "2001:db8::11", False), ("2001:db8::1", "a2001:db8::1", False),
         ("10.0.0.5", "110.0.0.5", False), ("10.0.0.5", "10.0.0.5/32", True),
         ("10.0.0.5", "::ffff:10.0.0.5", True), ("2001:db8::5", "[2001:DB8::5]:443", True),
         ("2001:db8::5", "2001:db8::51", False), ("maria", "mariadb", False),
