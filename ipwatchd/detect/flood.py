@@ -86,6 +86,9 @@ class Flood(Rule):
         """Take ended flows; a finding for each target that is flooded, or floods."""
         found: list[Finding] = []
         for part in slices(flows[_suspect(flows)], self._window // 2):
+            packets = int(part["orig_packets"].sum() + part["resp_packets"].sum())
+            if len(part) < _FEW and packets < _FEW:
+                continue
             proto, flags = part["proto"], part["orig_flags"]
             opened = (proto == TCP) & ((flags & _SYN) != 0)
             half = opened & ((flags & _ACK) == 0)

@@ -98,7 +98,9 @@ class SlowScan(Rule):
         numbers = targets(flows)
         talked = successes(flows)
         failed, numbers = probed(flows, numbers, probes(flows))
-        let = self._doorstep.let(flows[failed], numbers[failed])
+        # Who failed in one hour alone gets no record: forgers do, and all that is fast.
+        hours = (flows["end"][failed] // _HOUR).astype(np.uint64)
+        let = self._doorstep.let(flows[failed], hours)
         tried, aimed = flows[failed][let.rows], numbers[failed][let.rows]
         self._note_successes(flows[talked], numbers[talked])
         order = np.argsort(tried["end"], kind="stable")
@@ -153,7 +155,8 @@ class SlowScan(Rule):
             day = self._days.active(source, latest[place])
             first = held[rows[0]]
             if first["flows"]:
-                self._note_failures(day, [int(first["target"])], int(first["last"]))
+                day.flows += int(first["flows"])
+                day.hours[int(first["target"])] = None
                 day.hosts[int(first["hi"]), int(first["lo"])] = None
                 day.started = min(day.started, int(first["started"]))
             self._note_failures(day, ordered[begin:end], latest[place])

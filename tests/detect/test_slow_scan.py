@@ -54,7 +54,7 @@ def test_one_flow_a_batch_is_the_same(batch: Batch, syn: Row) -> None:
         row = syn(orig="10.0.0.9", resp=f"10.0.9.{n}", resp_port=445, start=n * 600, direction=3)
         found += detector.flows(batch([row]), n * 600.0)
     assert found[0].severity == "high"
-    assert found[0].title == "10.0.0.9 probed 1 port of 40 hosts slowly, in 7 hours"
+    assert found[0].title == "10.0.0.9 probed 1 port of 40 hosts slowly, in 8 hours"
 
 
 def test_what_was_fast_is_left_to_port_scan(batch: Batch, syn: Row) -> None:
