@@ -58,18 +58,37 @@ TIMES: Final = {name: bounds.times for name, bounds in _BOUNDS.items()}
 _ENDED: Final = tuple(STATES.index(name) for name in ("SF", "S2", "S3", "RSTO", "RSTR"))
 
 
+_PORTS: Final = np.zeros(1 << 16, np.bool_)
+_PORTS[list(SMALL)] = True
+_SERVED: Final = np.zeros(256, np.bool_)
+_SERVED[[SERVICES.index(name) for name in _BOUNDS]] = True
+
+
+def _logins(flows: NDArray[np.void]) -> NDArray[np.intp]:
+    """Return the rows of any of these services: each is then looked for among few."""
+    served = _SERVED[flows["service"]] | _PORTS[flows["resp_port"]]
+    return np.flatnonzero(served & (flows["proto"] == 6))
+
+
 def attempts(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell which flows may be refused logins."""
+    every = np.zeros(len(flows), np.bool_)
+    places = _logins(flows)
+    flows = flows[places]
     found = np.zeros(len(flows), np.bool_)
     for name, bounds in _BOUNDS.items():
         rows = np.flatnonzero(_of_service(flows, name, bounds))
         if len(rows):
             found[rows] = _refused(flows[rows], bounds)
-    return found
+    every[places] = found
+    return every
 
 
 def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     """Tell which flows are sessions that only somebody logged in has: longer, or much larger."""
+    every = np.zeros(len(flows), np.bool_)
+    places = _logins(flows)
+    flows = flows[places]
     found = np.zeros(len(flows), np.bool_)
     for name, bounds in _BOUNDS.items():
         rows = np.flatnonzero(_of_service(flows, name, bounds))
@@ -83,7 +102,8 @@ def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:
             )
             longer = some["end"] - some["start"] > 2 * bounds.seconds * 1e9
             found[rows] = talked & (larger | longer)
-    return found
+    every[places] = found
+    return every
 
 
 def _of_service(flows: NDArray[np.void], name: str, bounds: _Bounds) -> NDArray[np.bool_]:

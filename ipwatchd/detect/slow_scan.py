@@ -96,13 +96,14 @@ class SlowScan(Rule):
         """Take ended flows; a finding for each source whose failures of a day make a scan."""
         found: list[Finding] = []
         numbers = targets(flows)
-        talked = successes(flows)
         failed, numbers = probed(flows, numbers, probes(flows))
         # Who failed in one hour alone gets no record: forgers do, and all that is fast.
         hours = (flows["end"][failed] // _HOUR).astype(np.uint64)
         let = self._doorstep.let(flows[failed], hours)
         tried, aimed = flows[failed][let.rows], numbers[failed][let.rows]
-        self._note_successes(flows[talked], numbers[talked])
+        if len(self._days):
+            talked = successes(flows)
+            self._note_successes(flows[talked], numbers[talked])
         order = np.argsort(tried["end"], kind="stable")
         spans = tried["end"][order] // self._fast_window
         for rows in np.split(order, np.flatnonzero(spans[1:] != spans[:-1]) + 1):
@@ -131,8 +132,6 @@ class SlowScan(Rule):
 
     def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
         """Note whom known sources talked with; who never failed needs no record."""
-        if not len(self._days) or not len(flows):
-            return
         groups = Groups(flows["orig_hi"], flows["orig_lo"])
         latest, ordered = groups.latest(flows["end"]), numbers[groups.order]
         for place, source in enumerate(groups.sources):
