@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import tempfile
 from pathlib import Path
@@ -11,12 +12,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from ipwatchd.cli import ipwatchctl
+from ipwatchd.lab.netns import Namespace
 from tests.agents import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-
-    from ipwatchd.lab.netns import Namespace
 
 STORES = ("history.db", "lists.db", "incidents.db", "audit.db")
 NOBODY = 65534
@@ -33,12 +33,25 @@ def agent(namespace: Callable[[str], Namespace]) -> Iterator[Agent]:
         yield Agent(namespace("gateway"), Path(folder), CONFIG)
 
 
+@pytest.fixture(scope="module")
+def left(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the state folder that a daemon left behind, with one entry on the deny list."""
+    folder = tmp_path_factory.mktemp("left")
+    try:
+        space = Namespace("left")
+    except PermissionError:
+        pytest.skip("needs CAP_SYS_ADMIN: run as root or under unshare -Urn")
+    with space:
+        agent = Agent(space, folder, CONFIG).start()
+        agent.ctl("deny", "add", "203.0.113.7", "--reason", "kept")
+        assert agent.stop() == 0
+    return agent.state
+
+
 @pytest.fixture
-def written(agent: Agent, capfd: pytest.CaptureFixture[str]) -> Agent:
-    """Return a daemon that left its stores behind, with one entry on the deny list."""
-    agent.start()
-    agent.ctl("deny", "add", "203.0.113.7", "--reason", "kept")
-    assert agent.stop() == 0
+def written(agent: Agent, left: Path) -> Agent:
+    """Return a daemon, not started, that finds those stores."""
+    shutil.copytree(left, agent.state)
     return agent
 
 
