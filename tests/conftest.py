@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import aiosqlite
 import pytest
 
 from ipwatchd.lab.netns import Namespace
@@ -31,6 +32,26 @@ def namespace() -> Iterator[Callable[[str], Namespace]]:
     yield make
     for one in made:
         one.close()
+
+
+@pytest.fixture(autouse=True)
+def _databases_closed() -> Iterator[None]:
+    """Fail the test that leaves a database open, not the one in which the garbage goes."""
+    opened: list[aiosqlite.Connection] = []
+    connect = aiosqlite.Connection._connect
+
+    async def recorded(self: aiosqlite.Connection) -> aiosqlite.Connection:
+        opened.append(self)
+        return await connect(self)
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(aiosqlite.Connection, "_connect", recorded)
+        yield
+    left = [one for one in opened if one._connection is not None]
+    for one in left:
+        one.stop()
+        one._connection = None
+    assert not left, f"{len(left)} databases were not closed"
 
 
 @pytest.fixture(scope="session")
