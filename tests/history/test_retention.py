@@ -182,7 +182,7 @@ async def test_room_is_made_before_the_disk_is_full(tmp_path: Path) -> None:
         ["unshare", "-m", "--propagation", "private", "sh", "-c",
          'mount -t tmpfs -o size=3m none "$1" && exec "$2" -c "$3" "$1"', "sh", str(tmp_path),
          sys.executable, ON_A_SMALL_DISK],
-        cwd=ROOT, capture_output=True, text=True, check=False, timeout=60,
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=110,
     )  # fmt: skip
     assert shown.returncode == 0, shown.stderr
     degraded, sums = shown.stdout.splitlines()
