@@ -396,7 +396,7 @@ class History(Streams):
         if self._merging is None or self._merging.done():
             self._merging = asyncio.create_task(self._compact(now))
         if not beside:
-            await asyncio.wait([self._merging])
+            await self._merging
 
     async def drop_key(self, day: str, now: float, by: str) -> DroppedKey:
         """Destroy the key of a day of the archive and search every file for it.
@@ -433,7 +433,7 @@ class History(Streams):
                 await compact(
                     self._db, self._archive, group, self._writing, lambda: bool(self.reading)
                 )
-            except (OSError, sqlite3.Error) as error:
+            except (OSError, ValueError, sqlite3.Error) as error:
                 self._trouble = f"history can't merge segments: {error}"
                 return
 
