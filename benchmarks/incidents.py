@@ -25,7 +25,7 @@ from ipwatchd.incidents.bodies import Acked, Delivered, Note, Obliged, Paged
 from ipwatchd.incidents.grouping import opened
 from ipwatchd.incidents.log import writing
 from ipwatchd.incidents.store import FILE, Incidents
-from ipwatchd.pager import Pager
+from ipwatchd.paging.pager import Pager
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.incident import Obligation
 from ipwatchd.records.paging import Page

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 import structlog
 
-from ipwatchd.ackdrop import AckDrop
 from ipwatchd.bindings import Bindings
 from ipwatchd.capture import open_source
 from ipwatchd.capture.choice import SecondThoughts, choose
@@ -27,15 +26,16 @@ from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
 from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
-from ipwatchd.desk import Desk
+from ipwatchd.desk.desk import Desk
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.enrich.surroundings import Surroundings, zones_of
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
-from ipwatchd.incidents.periods import zone
+from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import LogSources, RulesError
-from ipwatchd.pager import Pager
+from ipwatchd.paging.ackdrop import AckDrop
+from ipwatchd.paging.pager import Pager
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.rescue import hold_rules

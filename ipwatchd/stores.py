@@ -17,8 +17,8 @@ import msgspec
 
 from ipwatchd.audit import Audit
 from ipwatchd.authority import Authority
-from ipwatchd.casework import Casework
 from ipwatchd.config import Config
+from ipwatchd.desk.casework import Casework
 from ipwatchd.enrich import Enricher
 from ipwatchd.history import History
 from ipwatchd.incidents import Incidents

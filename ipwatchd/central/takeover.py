@@ -10,7 +10,7 @@ import ipaddress
 from collections import defaultdict
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from ipwatchd.incidents.escalate import is_answered, move
+from ipwatchd.incidents.paging.escalate import is_answered, move
 from ipwatchd.records.duration import duration_text, parse_duration
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.incident import OPEN_STATES
@@ -18,7 +18,7 @@ from ipwatchd.records.incident import OPEN_STATES
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from ipwatchd.incidents.plan import Plan
+    from ipwatchd.incidents.paging.plan import Plan
     from ipwatchd.records.incident import Incident
 
 __all__ = ["ENDS", "Lease", "is_away", "same_source", "silent", "taken_over"]

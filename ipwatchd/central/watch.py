@@ -12,14 +12,14 @@ import sqlite3
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ipwatchd.ackdrop import AckDrop
 from ipwatchd.central.takeover import ENDS, is_away, same_source, silent, taken_over
 from ipwatchd.config import IncidentSettings
 from ipwatchd.config.settings import EscalationSettings
 from ipwatchd.incidents import Incidents
 from ipwatchd.incidents.bodies import State
-from ipwatchd.incidents.escalate import is_answered
-from ipwatchd.pager import ACTOR, Pager
+from ipwatchd.incidents.paging.escalate import is_answered
+from ipwatchd.paging.ackdrop import AckDrop
+from ipwatchd.paging.pager import ACTOR, Pager
 from ipwatchd.records.exchange import Acknowledged
 from ipwatchd.records.incident import OPEN_STATES, STATES
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from ipwatchd.central.store import Store
     from ipwatchd.central.takeover import Lease
     from ipwatchd.config import CentralSettings
-    from ipwatchd.incidents.plan import Plan
+    from ipwatchd.incidents.paging.plan import Plan
     from ipwatchd.records.finding import Finding
     from ipwatchd.records.incident import Incident
 

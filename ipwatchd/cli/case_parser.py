@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli import actions, cases, reviews, updates
 from ipwatchd.cli.clocks import add_duties
 
 if TYPE_CHECKING:
     import argparse
-    from collections.abc import Callable
 
-    from ipwatchd.control.client import Client
+    from ipwatchd.cli.commands import Commands
 
 __all__ = ["add_incidents", "add_report"]
 
@@ -35,17 +34,6 @@ _MOVES: Final = {
         "--reason 'true-positive: told the team lead'",
     ),
 }
-
-
-class Commands(Protocol):
-    """Adds commands (ipwatchctl)."""
-
-    def add(
-        self, name: str, help_text: str, example: str,
-        action: Callable[[Client, argparse.Namespace], int] | None = None,
-    ) -> argparse.ArgumentParser:  # fmt: skip
-        """Add one."""
-        ...
 
 
 def add_incidents(inner: Commands) -> None:

@@ -91,7 +91,7 @@ def trends(options: argparse.Namespace) -> int:
 
 def report(options: argparse.Namespace) -> int:
     """Write the report of a period over all sites."""
-    from ipwatchd.incidents.periods import zone
+    from ipwatchd.incidents.legal.periods import zone
     from ipwatchd.incidents.review.pages import period_page
 
     async def write(store: Store) -> int:
@@ -105,7 +105,7 @@ def report(options: argparse.Namespace) -> int:
 
 async def _looked_back(store: Store, options: argparse.Namespace) -> Trends:
     from ipwatchd.central.reviews import courses
-    from ipwatchd.incidents.periods import zone
+    from ipwatchd.incidents.legal.periods import zone
     from ipwatchd.incidents.review import trends as measured
     from ipwatchd.records.duration import parse_duration
 

@@ -50,7 +50,7 @@ def _log_rules(folder: str) -> Iterator[str]:
 
 def check_policy(config: Config) -> None:
     """Raise ValueError or OSError for a policy folder or an escalation plan that can't be used."""
-    from ipwatchd.incidents.plan import load_plan
+    from ipwatchd.incidents.paging.plan import load_plan
     from ipwatchd.incidents.policy import site_policy
 
     site_policy(config.incidents)
@@ -62,9 +62,9 @@ def _escalation(config: Config) -> Iterator[str]:
     """Yield regimes that ended, gaps of schedules, and pages that go nowhere."""
     import time
 
-    from ipwatchd.incidents.periods import moment
-    from ipwatchd.incidents.plan import load_plan
-    from ipwatchd.incidents.plan import warnings as of_plan
+    from ipwatchd.incidents.legal.periods import moment
+    from ipwatchd.incidents.paging.plan import load_plan
+    from ipwatchd.incidents.paging.plan import warnings as of_plan
     from ipwatchd.incidents.policy import site_policy
 
     policy = site_policy(config.incidents)

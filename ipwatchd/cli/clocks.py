@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-    from ipwatchd.cli.case_parser import Commands
+    from ipwatchd.cli.commands import Commands
     from ipwatchd.control.client import Client
 
 __all__ = ["add_clocks", "add_duties"]

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from ipwatchd.control.call import NotFoundError
-from ipwatchd.incidents.clocks import awareness, clocks
-from ipwatchd.incidents.notices import draft
-from ipwatchd.incidents.periods import moment
+from ipwatchd.incidents.legal.clocks import awareness, clocks
+from ipwatchd.incidents.legal.notices import draft
+from ipwatchd.incidents.legal.periods import moment
 
 if TYPE_CHECKING:
     from ipwatchd.control.call import Call
     from ipwatchd.control.house import House
-    from ipwatchd.incidents.clocks import Clock
+    from ipwatchd.incidents.legal.clocks import Clock
     from ipwatchd.records.incident import Incident
 
 __all__ = ["listed", "notice", "of_incident", "regimes"]

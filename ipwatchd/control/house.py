@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.lists import FeedKeeper
     from ipwatchd.logs import LogSources
-    from ipwatchd.pager import Pager
+    from ipwatchd.paging.pager import Pager
     from ipwatchd.pipeline import Pipeline
     from ipwatchd.stores import Stores
     from ipwatchd.uplink import Uplink

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ipwatchd.control.messages import Check
-from ipwatchd.incidents.clocks import clocks
-from ipwatchd.incidents.escalate import is_answered
-from ipwatchd.incidents.periods import moment
+from ipwatchd.incidents.legal.clocks import clocks
+from ipwatchd.incidents.legal.periods import moment
+from ipwatchd.incidents.paging.escalate import is_answered
 from ipwatchd.records.duration import duration_text
 
 if TYPE_CHECKING:

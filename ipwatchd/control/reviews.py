@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ipwatchd.control.call import NotFoundError
-from ipwatchd.incidents.periods import zone
+from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.incidents.review import course_of, trends
 from ipwatchd.incidents.review.ocsf import incident_finding
 from ipwatchd.incidents.review.pages import Ends, case_page, period_page

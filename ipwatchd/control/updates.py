@@ -10,7 +10,7 @@ from msgspec import Meta
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.history.secret import pseudonyms
 from ipwatchd.incidents.bodies import Updated
-from ipwatchd.incidents.periods import zone
+from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.incidents.updates import draft, words
 
 if TYPE_CHECKING:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.incidents import bodies, duties
+from ipwatchd.incidents import bodies
+from ipwatchd.incidents.ask import Ask, InvalidActionError
 from ipwatchd.incidents.guards import needs_second_person, unfit_to_close, unfit_to_confirm
+from ipwatchd.incidents.legal import duties
 from ipwatchd.incidents.sops import assigned, matching
 from ipwatchd.incidents.updates import MARKINGS
 from ipwatchd.records.incident import OPEN_STATES, PRIORITIES, Obligation, Proposal, Receipt
@@ -34,33 +36,6 @@ TRANSITIONS: Final[dict[str, dict[str, str]]] = {
 """action → state before → state after."""
 
 VERDICTS: Final = ("true-positive", "false-positive", "benign")
-
-
-class InvalidActionError(ValueError):
-    """An action that is not possible now; the message says which are."""
-
-
-class Ask(NamedTuple):
-    """What somebody wants done. `details` holds what the action needs beside its `reason`."""
-
-    incident: Incident
-    action: str
-    actor: str
-    reason: str
-    details: Mapping[str, Any]
-    policy: Policy
-    now: float
-
-    def refuse(self, why: str) -> InvalidActionError:
-        """Return the error that says no."""
-        return InvalidActionError(why)
-
-    def text(self, name: str, what: str) -> str:
-        """Return a detail that must be there."""
-        value = str(self.details.get(name) or "").strip()
-        if not value:
-            raise self.refuse(f"{self.action} on {self.incident.id} needs {what}")
-        return value
 
 
 def possible(state: str) -> tuple[str, ...]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd.incidents.chain import START, Head, after, link
-from ipwatchd.incidents.clocks import due_next
 from ipwatchd.incidents.fold import apply
+from ipwatchd.incidents.legal.clocks import due_next
 from ipwatchd.records.incident import OPEN_STATES, Incident, IncidentEvent, link_hash
 from ipwatchd.sqlite import CorruptStoreError, transaction
 

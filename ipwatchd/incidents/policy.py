@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.incidents.applies import Seat
 from ipwatchd.incidents.impact import Assessment, parse_assessment
-from ipwatchd.incidents.periods import zone
-from ipwatchd.incidents.regimes import (
+from ipwatchd.incidents.intake.scripts import Script, check_scripts, parse_script
+from ipwatchd.incidents.legal.periods import zone
+from ipwatchd.incidents.legal.regimes import (
     Client,
     Field,
     Regime,
@@ -24,7 +24,7 @@ from ipwatchd.incidents.regimes import (
     parse_fields,
     parse_regime,
 )
-from ipwatchd.incidents.scripts import Script, check_scripts, parse_script
+from ipwatchd.incidents.legal.seat import Seat
 from ipwatchd.incidents.sops import Sop, check_sops, parse_sop
 from ipwatchd.incidents.taxonomy import Taxonomy, parse_taxonomy
 from ipwatchd.incidents.updates import (

@@ -16,8 +16,8 @@ from msgspec import structs
 
 from ipwatchd.incidents.actions import InvalidActionError, decide, reopened
 from ipwatchd.incidents.bodies import Absorbed, Body, Obliged, Opened, Reported, State
-from ipwatchd.incidents.clocks import awareness, reconcile
 from ipwatchd.incidents.grouping import Group, opened, opened_by
+from ipwatchd.incidents.legal.clocks import awareness, reconcile
 from ipwatchd.incidents.log import MIGRATIONS, Batch, incident_of, owned_by, writing
 from ipwatchd.incidents.policy import Policy, site_policy
 from ipwatchd.incidents.queries import IncidentQueries, Page

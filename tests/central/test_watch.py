@@ -11,7 +11,7 @@ from ipwatchd.config import CentralSettings
 from ipwatchd.incidents.bodies import Acked, Body, Opened, Prioritised, State
 from ipwatchd.incidents.chain import START, after, link
 from ipwatchd.records.exchange import Heartbeat
-from tests.incidents.plans import PLAN
+from tests.incidents.paging.plans import PLAN
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

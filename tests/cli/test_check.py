@@ -118,7 +118,7 @@ def test_escalation_and_regimes_are_checked(
 ) -> None:
     """A fault of the plan is refused with its line; a gap and a regime that ended are said."""
     from ipwatchd.incidents.policy import shipped
-    from tests.incidents.plans import PLAN
+    from tests.incidents.paging.plans import PLAN
 
     plan, own = tmp_path / "escalation.toml", tmp_path / "policy"
     (own / "regimes").mkdir(parents=True)

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from ipwatchd.incidents.duplicates import duplicates
 from ipwatchd.incidents.fold import fold
+from ipwatchd.incidents.intake.duplicates import duplicates
+from ipwatchd.incidents.intake.scripts import check_scripts, claims, parse_script
 from ipwatchd.incidents.policy import load_policy, shipped
-from ipwatchd.incidents.scripts import check_scripts, claims, parse_script
 from ipwatchd.incidents.sops import check_sops, matching, parse_sop
 from ipwatchd.records.incident import Report
 

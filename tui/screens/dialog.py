@@ -9,15 +9,16 @@ from textual.containers import Vertical
 from textual.screen import ModalScreen
 from textual.widgets import Input
 
+from tui.house import app_of
 from tui.text import Piece, wrap
 from tui.widgets.keys import Keys
-from tui.widgets.lines import Line, Lines, app_of
+from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from tui.app import IpwatchApp
+    from tui.house import House
 
 __all__ = ["Dialog", "Field", "Sentence"]
 
@@ -82,7 +83,7 @@ class Dialog(ModalScreen[T]):
     TITLE_TEXT: ClassVar[str] = ""
 
     @property
-    def house(self) -> IpwatchApp:
+    def house(self) -> House:
         """Return our app, typed."""
         return app_of(self)
 

@@ -7,20 +7,21 @@ from typing import TYPE_CHECKING, ClassVar
 from textual.binding import Binding
 from textual.screen import Screen
 
+from tui.house import app_of
 from tui.records import address_of
 from tui.widgets.banner import Banner
 from tui.widgets.filter_line import FilterLine
 from tui.widgets.header import Header
 from tui.widgets.keys import Keys
-from tui.widgets.lines import Lines, app_of
+from tui.widgets.lines import Lines
 from tui.widgets.table import Table
 
 if TYPE_CHECKING:
     from textual.app import ComposeResult
     from textual.binding import BindingType
 
-    from tui.app import IpwatchApp
     from tui.columns import Row
+    from tui.house import House
 
 __all__ = ["Frame"]
 
@@ -39,7 +40,7 @@ class Frame(Screen[None]):
     ]
 
     @property
-    def house(self) -> IpwatchApp:
+    def house(self) -> House:
         """Return our app, typed."""
         return app_of(self)
 

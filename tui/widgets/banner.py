@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from tui import quantity
+from tui.house import app_of
 from tui.text import Piece, clean, fit, wrap
-from tui.widgets.lines import Line, Lines, app_of
+from tui.widgets.lines import Line, Lines
 
 __all__ = ["Banner"]
 

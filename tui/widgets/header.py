@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Final
 
 from tui import quantity
 from tui.fields import PRIORITY_MEANING
+from tui.house import app_of
 from tui.text import Piece, clean, elide
-from tui.widgets.lines import Line, Lines, app_of, sum_width
+from tui.widgets.lines import Line, Lines, sum_width
 
 if TYPE_CHECKING:
     from datetime import tzinfo

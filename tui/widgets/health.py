@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui import quantity
+from tui.house import app_of
 from tui.text import CROSS, Piece, clean, elide, wrap
-from tui.widgets.lines import Line, Lines, app_of, sum_width
+from tui.widgets.lines import Line, Lines, sum_width
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

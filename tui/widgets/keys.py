@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from tui.house import app_of
 from tui.text import Piece, width
-from tui.widgets.lines import Line, Lines, app_of
+from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:
     from textual.binding import ActiveBinding

@@ -11,27 +11,16 @@ from rich.style import Style
 from textual.strip import Strip
 from textual.widget import Widget
 
+from tui.house import app_of
 from tui.text import Piece
 from tui.themes import style
 
 if TYPE_CHECKING:
     from textual.geometry import Size
 
-    from tui.app import IpwatchApp
-
-__all__ = ["Line", "Lines", "app_of", "strip", "sum_width"]
+__all__ = ["Line", "Lines", "strip", "sum_width"]
 
 Line = Sequence[Piece]
-
-
-def app_of(widget: Widget) -> IpwatchApp:
-    """Return our app, typed."""
-    from tui.app import IpwatchApp
-
-    app = widget.app
-    if not isinstance(app, IpwatchApp):
-        raise TypeError(f"{widget!r} belongs to the ipwatchd app, not to {app!r}")
-    return app
 
 
 def sum_width(pieces: Iterable[Piece]) -> int:

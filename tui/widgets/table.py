@@ -15,8 +15,9 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 
 from tui.columns import Cells, Column, Context, Row, fit_cell, layout, sort_key
+from tui.house import app_of
 from tui.text import Piece, clean, fit
-from tui.widgets.lines import app_of, strip
+from tui.widgets.lines import strip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Hashable, Sequence

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tui import chart, quantity
+from tui.house import app_of
 from tui.text import Piece, fit
-from tui.widgets.lines import Line, Lines, app_of
+from tui.widgets.lines import Line, Lines
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,0 +1,24 @@
+"""What a group of commands is added through."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Callable
+
+    from ipwatchd.control.client import Client
+
+__all__ = ["Commands"]
+
+
+class Commands(Protocol):
+    """Adds commands (ipwatchctl)."""
+
+    def add(
+        self, name: str, help_text: str, example: str,
+        action: Callable[[Client, argparse.Namespace], int] | None = None,
+    ) -> argparse.ArgumentParser:  # fmt: skip
+        """Add one."""
+        ...

@@ -1,0 +1,1 @@
+"""What people report: scripts, mails, what looks like the same. Pure."""

@@ -1,0 +1,1 @@
+"""Clocks that law and contracts set: regimes, what applies, duties, notices. Pure."""

@@ -1,0 +1,1 @@
+"""Escalation: who is paged, when, in which order. Pure."""

@@ -1,0 +1,1 @@
+"""Pages: sent, retried, acknowledged; the shell of incidents.paging."""
