@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.capture.dissect.bounds import MAX_BYTES
 from ipwatchd.capture.dissect.step import BAD, DONE, MORE, Step
-from ipwatchd.capture.dissect.stream import MAX_BYTES
 from ipwatchd.capture.tap import Kind
 
 if TYPE_CHECKING:

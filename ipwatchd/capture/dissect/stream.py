@@ -8,13 +8,13 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.capture.dissect.bounds import MAX_BYTES
+
 if TYPE_CHECKING:
     from ipwatchd.capture.dissect.http import Asked
 
-__all__ = ["MAX_BYTES", "MAX_SEGMENTS", "Half", "Key", "Stream", "Streams"]
+__all__ = ["MAX_SEGMENTS", "Half", "Key", "Stream", "Streams"]
 
-MAX_BYTES: Final = 8192
-"""Unread bytes held of a direction. Stops messages without end from filling memory."""
 MAX_SEGMENTS: Final = 32
 """Segments taken of a direction without a message among them. Stops a sender of one byte a segment
 from having the whole window read again and again."""

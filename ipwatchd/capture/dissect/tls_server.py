@@ -5,8 +5,8 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ipwatchd.capture.dissect.bounds import MAX_BYTES
 from ipwatchd.capture.dissect.step import BAD, DONE, MORE, Step
-from ipwatchd.capture.dissect.stream import MAX_BYTES
 from ipwatchd.capture.dissect.text import printable
 from ipwatchd.capture.dissect.tls import VERSIONS, read_extensions
 from ipwatchd.records.event import Tls

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.capture.dissect.stream import IDLE, MAX_BYTES, RESTART, Half, Key, Streams
+from ipwatchd.capture.dissect.bounds import MAX_BYTES
+from ipwatchd.capture.dissect.stream import IDLE, RESTART, Half, Key, Streams
 
 if TYPE_CHECKING:
     import random
