@@ -229,8 +229,10 @@ def test_threads_share(site: Site) -> None:
     ring = site.ring(settings=settings)
     with site.left.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
         server.bind(("10.9.0.1", 7))
-        for _ in range(40):
+        for number in range(40):
             with site.right.inside(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                # The kernel's own choice would take a port twice now and then.
+                client.bind(("", 40_000 + number))
                 client.sendto(b"x", ("10.9.0.1", 7))
                 server.sendto(b"y", server.recvfrom(9)[1])
                 assert client.recv(9) == b"y"
