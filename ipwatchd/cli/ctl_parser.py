@@ -162,6 +162,17 @@ def _add_privacy(commands: Commands) -> None:
     subject.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
     subject.add_argument("-o", "--output", type=Path, metavar="FILE")
     subject.add_argument("--html", type=Path, metavar="FILE", help="as a page, too")
+    backup = commands.add(
+        "backup", "write everything the agent keeps into a folder",
+        "backup /srv/backup/2026-03-01", privacy_actions.backup,
+    )  # fmt: skip
+    backup.add_argument("folder", type=Path)
+    _add_forgetting(commands)
+
+
+def _add_forgetting(commands: Commands) -> None:
+    from ipwatchd.cli import privacy_actions
+
     erase = commands.add(
         "erase", "erase an address, network or agent everywhere, and prove it",
         "erase 203.0.113.7 --reason 'request 12' --yes", privacy_actions.erase,
@@ -169,11 +180,6 @@ def _add_privacy(commands: Commands) -> None:
     erase.add_argument("subject", metavar="ADDRESS|NETWORK|AGENT")
     erase.add_argument("--reason", required=True, metavar="TEXT")
     erase.add_argument("--yes", action="store_true", help="do not ask")
-    backup = commands.add(
-        "backup", "write everything the agent keeps into a folder",
-        "backup /srv/backup/2026-03-01", privacy_actions.backup,
-    )  # fmt: skip
-    backup.add_argument("folder", type=Path)
     reveal = commands.add(
         "reveal", "say whom a pseudonym stands for",
         "reveal 151.140.114.167 --reason 'case 7'", privacy_actions.reveal,

@@ -14,9 +14,12 @@ import numpy as np
 from ipwatchd.detect.batch import address_hash
 from ipwatchd.detect.shape import host_of
 from ipwatchd.records.address import ADDRESS, split
+from ipwatchd.records.event import Dns
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, KeysView
+
+    from ipwatchd.records.event import AnyEvent
 
 __all__ = ["Named"]
 
@@ -32,6 +35,15 @@ class Named:
     def hosts(self) -> KeysView[int]:
         """Return the hosts as a set-like view."""
         return self._hosts.keys()
+
+    def hear(self, events: Iterable[AnyEvent]) -> None:
+        """Take what DNS answered."""
+        self.learn(
+            answer
+            for event in events
+            if isinstance(event, Dns) and event.response
+            for answer in event.answers
+        )
 
     def learn(self, answers: Iterable[str]) -> None:
         """Take answers; names among them (CNAME, PTR) are no hosts."""

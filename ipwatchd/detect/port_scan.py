@@ -17,7 +17,6 @@ from ipwatchd.detect.names import Named
 from ipwatchd.detect.shape import Shape, probed, shape, targets
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
-from ipwatchd.records.event import Dns
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.flow import protocol_name
 
@@ -128,12 +127,7 @@ class PortScan(Rule):
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         """Learn which addresses DNS gave: to fail at those is no sweep of hosts."""
         del now
-        self._named.learn(
-            answer
-            for event in events
-            if isinstance(event, Dns) and event.response
-            for answer in event.answers
-        )
+        self._named.hear(events)
         return []
 
     def counters(self) -> dict[str, int]:

@@ -18,7 +18,6 @@ from ipwatchd.detect.names import Named
 from ipwatchd.detect.shape import Shape, probed, shape, targets
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
-from ipwatchd.records.event import Dns
 from ipwatchd.records.flow import SERVICE_PORTS, protocol_name
 
 if TYPE_CHECKING:
@@ -115,12 +114,7 @@ class SlowScan(Rule):
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         """Learn which addresses DNS gave: to fail at those is no sweep of hosts."""
         del now
-        self._named.learn(
-            answer
-            for event in events
-            if isinstance(event, Dns) and event.response
-            for answer in event.answers
-        )
+        self._named.hear(events)
         return []
 
     def counters(self) -> dict[str, int]:
