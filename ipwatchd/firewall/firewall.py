@@ -75,10 +75,10 @@ class Firewall:
 
     def open(self) -> None:
         """Open the socket; PermissionError without CAP_NET_ADMIN. Changes nothing."""
-        self._open = NetlinkSocket()
-        self._asking = NetlinkSocket()
-        self._tracking = NetlinkSocket()
         try:
+            self._open = NetlinkSocket()
+            self._asking = NetlinkSocket()
+            self._tracking = NetlinkSocket()
             self._kernel.generation()
         except BaseException:
             self.close()

@@ -29,6 +29,8 @@ _SOL_NETLINK: Final = 270
 _NFNLGRP_NFTABLES: Final = 7
 _COMMITS: Final = 256
 """Commits kept to tell who changed our table: one who commits without end fills no memory."""
+_AT_ONCE: Final = 1000
+"""Datagrams taken at once: one who commits without end holds up nothing else of ours."""
 _NAMED: Final = 5
 """Most programs named in one sentence."""
 
@@ -92,9 +94,12 @@ class CommitWatch:
         self._socket.option(_SOL_NETLINK, what, _NFNLGRP_NFTABLES)
 
     def hear(self) -> bool:
-        """Take what has come; tell whether there was any news, an overrun included."""
+        """Take what has come; tell whether there was any news, an overrun included.
+
+        Where more has come than is taken at once, the descriptor stays readable.
+        """
         news = False
-        while True:
+        for _ in range(_AT_ONCE):
             try:
                 datagram = self._socket.receive_ready()
             except OSError as error:
@@ -110,6 +115,7 @@ class CommitWatch:
                     commit = read_commit(header.body)
                     self._heard.append(commit._replace(parent=_parent(commit.pid)))
                     news = True
+        return news
 
     def since(self, generation: int, own: Iterable[int] = ()) -> list[Commit]:
         """Return the commits after a generation that are not `own`, oldest first."""
