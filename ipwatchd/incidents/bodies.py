@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 
 from ipwatchd.records import incident as parts  # noqa: TC001 - msgspec reads it at run time
-from ipwatchd.records.paging import Page  # noqa: TC001 - msgspec reads it at run time
+from ipwatchd.records.paging import Letter, Page  # noqa: TC001 - msgspec reads it at run time
 
 __all__ = [
     "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
@@ -188,12 +188,16 @@ class Paged(Body, frozen=True):
 
 
 class Delivered(Body, frozen=True):
-    """What became of a page: it left, or could not be handed over in so many tries."""
+    """What became of a page: it left, or could not be handed over in so many tries.
+
+    With `letter` it is that letter's, and `page` is 0.
+    """
 
     page: int
     ok: bool
     why: str = ""
     tries: int = 1
+    letter: int = 0
 
 
 class Jumped(Body, frozen=True):
@@ -230,10 +234,11 @@ class Note(Body, frozen=True):
 
 
 class Response(Body, frozen=True):
-    """Something was done against it; `receipt` where it can be taken back."""
+    """Something was done against it; `receipt` where it can be taken back, `letters` who is told."""
 
     text: str
     receipt: parts.Receipt | None = None
+    letters: tuple[Letter, ...] = ()
 
 
 class Undone(Body, frozen=True):
@@ -251,7 +256,10 @@ class Marked(Body, frozen=True):
 
 
 class Updated(Body, frozen=True):
-    """Somebody concerned was told how it stands: what was said, to whom, by which way."""
+    """Somebody concerned was told how it stands: what was said, to whom, by which way.
+
+    `letters` are what we sent ourselves, `original` the English words beside a translation.
+    """
 
     audience: str
     language: str
@@ -260,6 +268,8 @@ class Updated(Body, frozen=True):
     way: str
     subject: str
     text: str
+    original: str = ""
+    letters: tuple[Letter, ...] = ()
 
 
 class Translated(Body, frozen=True):

@@ -250,9 +250,17 @@ def _jumped(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
 
 def _delivered(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     body, paging = _body(event, bodies.Delivered), incident.paging
+    state = "delivered" if body.ok else "failed"
+    if body.letter:
+        letters = tuple(
+            replace(one, state=state, why=body.why, tries=one.tries + body.tries)
+            if one.number == body.letter and one.state != "withdrawn"
+            else one
+            for one in incident.letters
+        )
+        return {"letters": letters}
     if paging is None:
         return {}
-    state = "delivered" if body.ok else "failed"
     pages = tuple(
         replace(one, state=state, why=body.why) if one.number == body.page else one
         for one in paging.pages
@@ -292,15 +300,28 @@ def _response(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     receipts = (*incident.receipts, body.receipt) if body.receipt else incident.receipts
     return {
         "responses": (*incident.responses, body.text)[-LISTED:], "receipts": receipts[-LISTED:],
+        "letters": (*incident.letters, *body.letters)[-LISTED:],
     }  # fmt: skip
 
 
+def _updated(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    body = _body(event, bodies.Updated)
+    return {"letters": (*incident.letters, *body.letters)[-LISTED:]}
+
+
 def _undone(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    """Take a response back; of its letters those that did not leave are stopped."""
     gone = _body(event, bodies.Undone).receipt
     return {
+        "letters": tuple(
+            replace(one, state="withdrawn")
+            if one.about == gone and one.state != "delivered"
+            else one
+            for one in incident.letters
+        ),
         "receipts": tuple(
             replace(one, undone=event.time) if one.id == gone else one for one in incident.receipts
-        )
+        ),
     }
 
 
@@ -329,6 +350,7 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
         "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))
     },
     "response": _response,
+    "updated": _updated,
     "undone": _undone,
     "collected": lambda incident, event: {
         "exhibits": (*incident.exhibits, *_body(event, bodies.Collected).exhibits)[-LISTED:]

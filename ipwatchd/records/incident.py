@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ipwatchd.records.paging import Paging  # noqa: TC001 - msgspec reads it at run time
+from ipwatchd.records.paging import Letter, Paging  # noqa: TC001 - msgspec reads it at run time
 
 __all__ = [
     "GENESIS", "OPEN_STATES", "PRIORITIES", "STATES", "Attachment", "Exhibit", "Incident",
@@ -237,6 +237,8 @@ class Incident(msgspec.Struct, kw_only=True, omit_defaults=True):
     touched: float = 0.0
     """When a person last did something about it."""
     paging: Paging | None = None
+    letters: tuple[Letter, ...] = ()
+    """What went out and asks for no answer: the newest."""
 
 
 def event_hash(event: IncidentEvent) -> str:

@@ -1,4 +1,4 @@
-"""Pages: who was told of an incident, by which channel, and how that stands. Types only."""
+"""Pages and letters: who was told, by which channel, and how that stands. Types only."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-__all__ = ["KINDS", "Channel", "Message", "Page", "Paging"]
+__all__ = ["KINDS", "Channel", "Letter", "Message", "Page", "Paging"]
 
 KINDS: Final = ("smtp", "webhook", "syslog", "apprise")
 
@@ -15,7 +15,7 @@ KINDS: Final = ("smtp", "webhook", "syslog", "apprise")
 class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[channels.NAME] a way out. Secrets stand in files of their own.
 
-    smtp: host, port, tls, user, password_file, sender. webhook: url, secret_file (signs the body).
+    smtp: host, port, tls, user, password_file, sender, reply_to. webhook: url, secret_file (signs the body).
     syslog: address (udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT, unix:/dev/log). apprise: url_file,
     whose first line is one of its URLs.
     """
@@ -27,6 +27,7 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     user: str = ""
     password_file: str = ""
     sender: str = ""
+    reply_to: str = ""
     url: str = ""
     secret_file: str = ""
     address: str = ""
@@ -38,7 +39,12 @@ class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True):
-    """What goes out by a channel to one place."""
+    """What goes out by a channel to one place.
+
+    `kind` is page, letter or paper (a report on a schedule), `page` its number. `ref` is the left
+    part of a mail's Message-ID, `refs` those of the pages that this one stands for beside its own;
+    `files` are paths of what goes with it.
+    """
 
     incident: str
     page: int
@@ -51,6 +57,11 @@ class Message(msgspec.Struct, frozen=True, kw_only=True):
     site: str = ""
     link: str = ""
     time: float = 0.0
+    kind: str = "page"
+    tlp: str = ""
+    ref: str = ""
+    refs: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -69,6 +80,25 @@ class Page(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     instead: int = 0
     state: str = ""
     why: str = ""
+
+
+class Letter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A message that asks for no answer: an update, or what the response `notify` sent.
+
+    `state` is "" (on its way), delivered, failed (and tried again for a day) or withdrawn. `about`
+    is "update" or the id of the response's receipt, `name` who it is for in words.
+    """
+
+    number: int
+    time: float
+    channel: str
+    about: str
+    to: str = ""
+    name: str = ""
+    person: str = ""
+    state: str = ""
+    why: str = ""
+    tries: int = 0
 
 
 class Paging(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

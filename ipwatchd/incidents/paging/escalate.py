@@ -65,7 +65,7 @@ def wake(incident: Incident, plan: Plan, now: float) -> float:
     if _move(incident, plan, now):
         # Quiet hours end on the wall clock: look now and then.
         return now if move(incident, plan, now) else now + QUIET_LOOK
-    times = [*_clock_times(incident, plan), *_answer_times(incident, _policy(incident, plan))]
+    times = [*_clock_times(incident, plan), *_answer_times(incident, _policy(incident, plan), now)]
     paging = incident.paging
     if paging and not paging.over and not paging.acked:
         times.append(_next(paging, plan, _chosen(plan, paging.policy), incident)[0])
@@ -137,20 +137,27 @@ def _causes(incident: Incident, plan: Plan, policy: Policy | None, now: float) -
 def _unanswered(incident: Incident, paging: Paging, policy: Policy, now: float) -> Iterator[str]:
     if now + BACK < paging.acked:
         yield "the clock was set back"
-    if incident.touched <= paging.acked and now >= paging.acked + _span(policy.ack_timeout):
+    touched = _touched(incident, now)
+    if touched <= paging.acked and now >= paging.acked + _span(policy.ack_timeout):
         yield "acknowledged, and nothing was done"
-    since = max(paging.acked, incident.touched)
+    since = max(paging.acked, touched)
     if not incident.on_hold and now >= since + _span(policy.progress_timeout):
         yield "no progress"
 
 
-def _answer_times(incident: Incident, policy: Policy | None) -> Iterator[float]:
+def _touched(incident: Incident, now: float) -> float:
+    """Return when somebody last did something; what was done "later" than now counts no more."""
+    return incident.touched if incident.touched <= now + BACK else 0.0
+
+
+def _answer_times(incident: Incident, policy: Policy | None, now: float) -> Iterator[float]:
     paging = incident.paging
     if policy and paging and paging.acked and not paging.over:
-        if incident.touched <= paging.acked:
+        touched = _touched(incident, now)
+        if touched <= paging.acked:
             yield paging.acked + _span(policy.ack_timeout)
         if not incident.on_hold:
-            yield max(paging.acked, incident.touched) + _span(policy.progress_timeout)
+            yield max(paging.acked, touched) + _span(policy.progress_timeout)
 
 
 def _clock_cause(incident: Incident, plan: Plan, now: float) -> str:
