@@ -62,14 +62,18 @@ RULES: Final[tuple[type[Rule], ...]] = (
 def build(
     settings: DetectSettings, *, denied: Denied, zones: Sequence[str],
     place: Callable[[str], Place | None] | None = None, agents: Mapping[str, Agent] | None = None,
+    gateways: Callable[[], Mapping[str, tuple[tuple[str, ...], str]]] | None = None,
 ) -> list[Detector]:  # fmt: skip
     """Return the detectors that are enabled.
 
     `denied` tells which addresses of a batch may not pass, `zones` are the names that the flows'
-    zone columns index, `place` is where an address is, `agents` the roster by name.
+    zone columns index, `place` is where an address is, `agents` the roster by name, `gateways` what
+    about.House says.
     """
     del zones  # direction says enough for these rules
-    house = House(place, agents or {}) if place else House(agents=agents or {})
+    house = House(agents=agents or {})
+    house = house._replace(place=place) if place else house
+    house = house._replace(gateways=gateways) if gateways else house
     detectors: list[Detector] = []
     for kind in RULES:
         if not getattr(settings, kind.section).enabled:

@@ -33,16 +33,25 @@ class About(NamedTuple):
     tune: str
 
 
+def _no_gateways() -> Mapping[str, tuple[tuple[str, ...], str]]:
+    return {}
+
+
 def _nowhere(address: str) -> Place | None:
     del address
     return None
 
 
 class House(NamedTuple):
-    """What detectors know of the site beside the traffic."""
+    """What detectors know of the site beside the traffic.
+
+    `gateways` returns address → (MACs that answer for it, none where that is not known, why it is a
+    gateway), as of now.
+    """
 
     place: Callable[[str], Place | None] = _nowhere
     agents: Mapping[str, Agent] = MappingProxyType({})
+    gateways: Callable[[], Mapping[str, tuple[tuple[str, ...], str]]] = _no_gateways
 
     def inside(self, address: str) -> bool:
         """Tell whether an address is ours; without zones the private ones are."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.sources import Growth, Sources
-from ipwatchd.records.event import Arp, Ndp
+from ipwatchd.records.event import Arp, Dhcp, Ndp
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,8 +22,12 @@ __all__ = ["LanSpoofing"]
 
 _ASKED: Final = 10_000_000_000  # ns that a question may be answered after
 _OWNERS: Final = 8  # MACs remembered of one address
-_SHARED: Final = ("00:00:5e:00:01:", "00:00:5e:00:02:", "00:00:0c:07:ac:", "00:00:0c:9f:f")
-"""VRRP (RFC 9568, 7.3) and HSRP: a router's address moves between machines with its MAC."""
+_ROUTERS: Final = 16
+"""Routers that DHCP named, the first ones: a forger who names others gains nothing."""
+_SHARED: Final = (
+    "00:00:5e:00:01:", "00:00:5e:00:02:", "00:00:0c:07:ac:", "00:00:0c:9f:f", "00:07:b4:00:",
+)  # fmt: skip
+"""VRRP (RFC 9568, 7.3), HSRP, GLBP: a router's address moves between machines with its MAC."""
 _NOBODY: Final = ("", "00:00:00:00:00:00", "ff:ff:ff:ff:ff:ff")
 
 
@@ -69,12 +73,15 @@ class LanSpoofing(Rule):
         "traffic goes through it.",
         "Find the switch port of the MAC; compare with the real owner's. Two machines with one "
         "address set by hand look the same and are mended the same way: find the port.",
-        "`gateways` are told of at their first change; others after `claims` changes within "
-        "`window`. VRRP and HSRP addresses are left alone.",
+        "Gateways are told of at their first change; others after `claims` changes within "
+        "`window`. Gateways are those of the kernel's default routes, this machine's own "
+        "addresses, the routers that DHCP names, and `gateways`. VRRP, HSRP and GLBP addresses "
+        "are left alone.",
     )
 
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
-        del house
+        self._house = house or House()
+        self._routers: dict[str, int] = {}
         one = settings.lan_spoofing
         self._one = one
         self._window = round(one.window * 1e9)
@@ -87,7 +94,9 @@ class LanSpoofing(Rule):
         """Take claims; a finding for each address that is fought for."""
         found = []
         for event in events:
-            if isinstance(event, (Arp, Ndp)):
+            if isinstance(event, Dhcp) and event.routers:
+                self._name_routers(event)
+            elif isinstance(event, (Arp, Ndp)):
                 finding = self._claim(event)
                 if finding is not None:
                     found.append(finding)
@@ -107,15 +116,35 @@ class LanSpoofing(Rule):
     def remember(self) -> Any:
         """Return who owns which address."""
         return [
-            [key, one.owner, one.since, one.last]
+            [key, one.owner, one.since, one.last, self._routers.get(key, 0)]
             for key, one in self._addresses.items() if isinstance(key, str)
         ]  # fmt: skip
 
     def recall(self, learned: Any) -> None:
         """Take back who owned what."""
-        for address, owner, since, last in learned:
+        for address, owner, since, last, *named in learned:
+            if named and named[0]:
+                self._routers[str(address)] = int(named[0])
             one = self._addresses.active(str(address), int(last))
             one.owner, one.since, one.macs = str(owner), int(since), {str(owner): int(last)}
+
+    def _name_routers(self, event: Dhcp) -> None:
+        """Note who DHCP says is a router, until it was not said for `forget`."""
+        time = round(event.ts * 1e9)
+        for old in [one for one, last in self._routers.items() if last < time - self._forget]:
+            del self._routers[old]
+        for address in event.routers:
+            if address in self._routers or len(self._routers) < _ROUTERS:
+                self._routers[address] = time
+
+    def _gateway(self, address: str) -> tuple[tuple[str, ...], str]:
+        """Return the MACs that a gateway has for sure, and why it is one; "" of others."""
+        known = self._house.gateways().get(address)
+        if known:
+            return known
+        if address in self._one.gateways:
+            return (), "[lan_spoofing] gateways"
+        return (), "named as router by DHCP" if address in self._routers else ""
 
     def _claim(self, event: Arp | Ndp) -> Finding | None:
         time = round(event.ts * 1e9)
@@ -129,7 +158,13 @@ class LanSpoofing(Rule):
         return self._fought(event, time) or self._unasked(event, time, asking=asking)
 
     def _fought(self, event: Arp | Ndp, time: int) -> Finding | None:
+        sure, known_as = self._gateway(event.address)
+        if event.mac in sure:
+            return None
         one = self._addresses.active(event.address, time)
+        if sure:
+            one.owner = sure[0]
+            one.macs.setdefault(sure[0], time)
         before = one.owner
         one.macs[event.mac] = time
         while len(one.macs) > _OWNERS:
@@ -141,12 +176,11 @@ class LanSpoofing(Rule):
         one.since = time
         one.changes = [change for change in one.changes if time - change <= self._window][-64:]
         one.changes.append(time)
-        gateway = event.address in self._one.gateways
         # One change is a new card or a new lease: the old owner falls silent.
-        least = 1 if gateway else self._one.claims
+        least = 1 if known_as else self._one.claims
         if len(one.changes) < least or not one.growth.due(len(one.changes), time):
             return None
-        what = "gateway " if gateway else ""
+        what = "gateway " if known_as else ""
         return self.finding(
             event.address,
             f"{what}{event.address} moved from {before} to {event.mac}"
@@ -155,9 +189,11 @@ class LanSpoofing(Rule):
             seen=(one.changes[0] / 1e9, time / 1e9), count=len(one.changes), severity="high",
             value=len(one.changes), threshold=least, score=0.9, targets=tuple(one.macs),
             evidence={
-                "macs": list(one.macs), "before": before, "now": event.mac, "gateway": gateway,
+                "macs": list(one.macs), "before": before, "now": event.mac,
+                "gateway": bool(known_as),
                 "held_since": old / 1e9, "changes_in_window": len(one.changes),
                 "window": self._one.window, "direction": "internal",
+                **({"gateway_by": known_as} if known_as else {}),
             },
         )  # fmt: skip
 

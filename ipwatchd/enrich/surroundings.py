@@ -1,12 +1,14 @@
-"""Zones where none is configured: guessed from the kernel's own addresses and routes.
+"""What the kernel knows of the site: zones where none is configured, and who the gateways are.
 
-`zones_of` is the pure part; `Surroundings` asks the kernel over RTNETLINK and hears of changes.
+`zones_of` and `gateways_of` are the pure part; `Surroundings` asks the kernel over RTNETLINK and
+hears of changes.
 """
 
 from __future__ import annotations
 
 import errno
 import ipaddress
+import itertools
 import socket
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -15,7 +17,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.records.address import IPNetwork
 
-__all__ = ["NAMES", "Address", "Around", "Route", "Surroundings", "zones_of"]
+__all__ = ["NAMES", "Address", "Around", "Route", "Surroundings", "gateways_of", "zones_of"]
 
 NAMES: Final = ("agents", "servers", "vpn", "uplink", "gateway", "inside")
 """Zones that are guessed, always all of them: what is recorded by their place stays true."""
@@ -23,20 +25,24 @@ _PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _PRIVATE_NETWORKS: Final = tuple(ipaddress.ip_network(one) for one in _PRIVATE)
 _TUNNELS: Final = ("tun", "tap", "wg", "ppp", "ipsec", "xfrm")
 _CONTAINERS: Final = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc")
+_NO_MAC: Final = "00:00:00:00:00:00"
 _MOST: Final = 4096
 """Networks that are taken: a routing table can be of any length."""
 # linux/rtnetlink.h: RTMGRP_LINK, _IPV4_IFADDR, _IPV4_ROUTE, _IPV6_IFADDR, _IPV6_ROUTE
 _GROUPS: Final = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
-_RTPROT_BOOT, _RTPROT_STATIC = 3, 4
+_RTPROT_BOOT, _RTPROT_STATIC, _RTPROT_RA, _RTPROT_DHCP = 3, 4, 9, 16
+_PROTOCOLS: Final = (_RTPROT_BOOT, _RTPROT_STATIC, _RTPROT_RA, _RTPROT_DHCP)
+"""Who enters default routes; what BGP and its like enter can be a million, and is not asked for."""
 _ABROAD: Final = ("192.0.2.1", "2001:db8::1")
 
 
 class Address(NamedTuple):
-    """An address of ours on an interface."""
+    """An address of ours on an interface, and that interface's hardware address."""
 
     link: str
     address: str
     length: int
+    mac: str = ""
 
 
 class Route(NamedTuple):
@@ -46,12 +52,24 @@ class Route(NamedTuple):
     network: str
 
 
+class NextHop(NamedTuple):
+    """Who a default route leads to."""
+
+    link: str
+    address: str
+
+
 class Around(NamedTuple):
-    """What the kernel knows; `uplinks` are the interfaces that the world is reached through."""
+    """What the kernel knows; `uplinks` are the interfaces that the world is reached through.
+
+    `macs` are the hardware addresses of all our interfaces.
+    """
 
     addresses: tuple[Address, ...] = ()
     routes: tuple[Route, ...] = ()
     uplinks: frozenset[str] = frozenset()
+    gateways: tuple[NextHop, ...] = ()
+    macs: frozenset[str] = frozenset()
 
 
 def zones_of(around: Around) -> dict[str, dict[str, str]]:
@@ -86,6 +104,27 @@ def zones_of(around: Around) -> dict[str, dict[str, str]]:
     for text, (zone, why) in list(found.items())[:_MOST]:
         zones[zone][text] = why
     return zones
+
+
+def gateways_of(around: Around) -> dict[str, tuple[tuple[str, ...], str]]:
+    """Return address → (MACs that answer for it, none where not known; why it is a gateway).
+
+    Those that default routes lead to, and our own addresses, which others have as theirs: for them
+    each of our interfaces may answer (arp_ignore 0, bonds), the own one first. A link-local
+    address means another machine on each wire: it counts where there is but one.
+    """
+    found: dict[str, tuple[tuple[str, ...], str]] = {}
+    for hop in around.gateways:
+        links = {one.link for one in around.gateways if one.address == hop.address}
+        if len(links) == 1 or not ipaddress.ip_address(hop.address).is_link_local:
+            found[hop.address] = ((), f"default route by {hop.link}")
+    for one in around.addresses:
+        if ipaddress.ip_address(one.address).is_link_local:
+            found.pop(one.address, None)
+        elif one.mac and one.mac != _NO_MAC:
+            others = sorted(around.macs - {one.mac})
+            found[one.address] = ((one.mac, *others), f"our own address on {one.link}")
+    return dict([*found.items()][:_MOST])
 
 
 def _zone(link: str, network: IPNetwork, uplinks: frozenset[str]) -> str:
@@ -133,34 +172,42 @@ class Surroundings:
 
         # Strict checking has the kernel filter: a full routing table is not copied.
         with IPRoute(strict_check=True) as ip:
-            links = {link["index"]: link.get_attr("IFLA_IFNAME") for link in ip.get_links()}
-            addresses = tuple(_addresses(ip.get_addr(), links))
-            routes = tuple(
-                route
-                for protocol in (_RTPROT_BOOT, _RTPROT_STATIC)
-                for route in _routes(ip.get_routes(proto=protocol), links)
-            )
+            found = [*ip.get_links()]
+            links = {link["index"]: link.get_attr("IFLA_IFNAME") for link in found}
+            macs = {link["index"]: link.get_attr("IFLA_ADDRESS") for link in found}
+            addresses = tuple(_addresses(ip.get_addr(), links, macs))
+            by = {protocol: [*ip.get_routes(proto=protocol)] for protocol in _PROTOCOLS}
+            entered = [*by[_RTPROT_BOOT], *by[_RTPROT_STATIC]]
+            routes = tuple(_routes(entered, links))
+            hops = dict.fromkeys(_hops(itertools.chain(*by.values()), links))
             uplinks = set()
             for abroad in _ABROAD:
                 try:
-                    uplinks |= {links.get(one.get_attr("RTA_OIF"), "")
-                                for one in ip.route("get", dst=abroad)}  # fmt: skip
+                    ways = [*ip.route("get", dst=abroad)]
                 except NetlinkError:  # no way there
                     continue
-        return Around(addresses, routes, frozenset(uplinks - {"", "lo"}))
+                uplinks |= {links.get(one.get_attr("RTA_OIF"), "") for one in ways}
+                # The way in use, whichever daemon of routing entered it.
+                hops |= dict.fromkeys(_hops(ways, links, chosen=True))
+        return Around(
+            addresses, routes, frozenset(uplinks - {"", "lo"}), tuple(hops)[:_MOST],
+            frozenset(mac for mac in macs.values() if mac and mac != _NO_MAC),
+        )  # fmt: skip
 
     def close(self) -> None:
         """Let go."""
         self._heard.close()
 
 
-def _addresses(messages: Iterable[Any], links: Mapping[int, str]) -> Iterable[Address]:
+def _addresses(
+    messages: Iterable[Any], links: Mapping[int, str], macs: Mapping[int, str]
+) -> Iterable[Address]:
     for message in messages:
         # On a point-to-point link IFA_ADDRESS is the other end's.
         address = message.get_attr("IFA_LOCAL") or message.get_attr("IFA_ADDRESS")
         link = links.get(message["index"], "")
         if address and link:
-            yield Address(link, address, message["prefixlen"])
+            yield Address(link, address, message["prefixlen"], macs.get(message["index"]) or "")
 
 
 def _routes(messages: Iterable[Any], links: Mapping[int, str]) -> Iterable[Route]:
@@ -168,3 +215,20 @@ def _routes(messages: Iterable[Any], links: Mapping[int, str]) -> Iterable[Route
         target, link = message.get_attr("RTA_DST"), links.get(message.get_attr("RTA_OIF"), "")
         if target and link:
             yield Route(link, f"{target}/{message['dst_len']}")
+
+
+def _hops(
+    messages: Iterable[Any], links: Mapping[int, str], *, chosen: bool = False
+) -> Iterable[NextHop]:
+    """Yield whom default routes lead to; of the `chosen` way to an address, whoever that is."""
+    for message in messages:
+        if message["dst_len"] and not chosen:
+            continue
+        # Several ways at once (ECMP) stand in a list of their own.
+        for way in (message, *(message.get_attr("RTA_MULTIPATH") or ())):
+            via = way.get_attr("RTA_VIA") or {}
+            address = way.get_attr("RTA_GATEWAY") or via.get("addr")
+            index = way.get_attr("RTA_OIF") or dict(way).get("oif")
+            link = links.get(index or 0, "")
+            if address and link:
+                yield NextHop(link, str(address))

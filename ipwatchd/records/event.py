@@ -115,7 +115,7 @@ class Ssh(Event, tag="ssh", frozen=True):
 
 
 class Dhcp(Event, tag="dhcp", frozen=True):
-    """A DHCP message (RFC 2131): who got which address for how long."""
+    """A DHCP message (RFC 2131): who got which address for how long, and by which `routers`."""
 
     message: str
     mac: str
@@ -123,6 +123,7 @@ class Dhcp(Event, tag="dhcp", frozen=True):
     hostname: str = ""
     server: str = ""
     lease: int = 0
+    routers: tuple[str, ...] = ()
 
 
 class Arp(Event, tag="arp", frozen=True):

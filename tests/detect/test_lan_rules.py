@@ -8,6 +8,7 @@ from ipwatchd.config.detectors import (
     UnknownDeviceSettings,
 )
 from ipwatchd.config.settings import DetectSettings
+from ipwatchd.detect.about import House
 from ipwatchd.detect.lan_spoofing import LanSpoofing
 from ipwatchd.detect.neighbour_sweep import NeighbourSweep
 from ipwatchd.detect.rogue_dhcp import RogueDhcp
@@ -131,3 +132,38 @@ def test_a_flood_of_forged_routers_is_one_finding() -> None:
     keys = {one.key for one in detector.events(events, 11.0)}
     assert "rogue-dhcp|router|forged" in keys
     assert len(keys) <= 9
+
+
+def test_gateways_are_known_of_the_kernel_and_of_dhcp() -> None:
+    """Default routes', DHCP's and our own addresses are told of at their first change."""
+    known = {"192.0.2.1": ((), "default route by wan0"), "10.0.0.2": ((ONE,), "our own address")}
+    house = House(gateways=lambda: known)
+    before = LanSpoofing(DetectSettings(), house)
+    lease = Dhcp(ts=1, message="ACK", mac=TWO, server="10.0.0.3", routers=(GATE,))
+    first = [lease, arp(1, ONE, GATE), arp(1, ONE, "192.0.2.1"), arp(1, ONE, "10.0.0.9")]
+    assert before.events(first, 1.0) == []
+    detector = LanSpoofing(DetectSettings(), house)
+    detector.recall(before.remember())
+    others = [arp(3, TWO, "10.0.0.9")]
+    assert detector.events(others, 3.0) == [], "one change of a desk is a new card"
+    addresses = (GATE, "192.0.2.1", "10.0.0.2")
+    found = detector.events([arp(4, TWO, one) for one in addresses], 4.0)
+    assert [one.title for one in found] == [
+        f"gateway {address} moved from {ONE} to {TWO}" for address in addresses
+    ]
+    assert [one.evidence["gateway_by"] for one in found] == [
+        "named as router by DHCP", "default route by wan0", "our own address",
+    ]  # fmt: skip
+    assert detector.events([arp(5, ONE, "10.0.0.2")], 5.0) == [], "our own answer is no change"
+    known.pop("192.0.2.1")
+    assert detector.events([arp(90, ONE, "192.0.2.1")], 90.0) == [], "no gateway any more"
+
+
+def test_who_forges_routers_names_few() -> None:
+    """Sixteen routers of DHCP are remembered, the first ones, however many a server names."""
+    detector = LanSpoofing(DetectSettings())
+    named = [f"10.0.{one >> 8}.{one & 255}" for one in range(1, 1000)]
+    detector.events([Dhcp(ts=1, message="OFFER", mac=TWO, routers=(one,)) for one in named], 1.0)
+    assert detector.events([arp(2, ONE, one) for one in named], 2.0) == []
+    found = detector.events([arp(3, TWO, one) for one in named], 3.0)
+    assert [one.subject for one in found] == named[:16]

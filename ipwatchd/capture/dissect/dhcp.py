@@ -25,8 +25,14 @@ _FIXED: Final = struct.Struct("!BBBB")
 _LONG: Final = struct.Struct("!I")
 _COOKIE: Final = b"\x63\x82\x53\x63"
 _NOWHERE: Final = b"\0\0\0\0"
-_HOSTNAME, _REQUESTED, _LEASE, _OVERLOAD, _TYPE, _SERVER, _FQDN = 12, 50, 51, 52, 53, 54, 81
-_WANTED: Final = frozenset((_HOSTNAME, _REQUESTED, _LEASE, _OVERLOAD, _TYPE, _SERVER, _FQDN))
+_ROUTER, _HOSTNAME, _REQUESTED, _LEASE, _OVERLOAD, _TYPE, _SERVER, _FQDN = (
+    3, 12, 50, 51, 52, 53, 54, 81,
+)  # fmt: skip
+_WANTED: Final = frozenset(
+    (_ROUTER, _HOSTNAME, _REQUESTED, _LEASE, _OVERLOAD, _TYPE, _SERVER, _FQDN)
+)
+_ROUTERS: Final = 4
+"""Routers that are kept of a message, the preferred first (RFC 2132, 3.5)."""
 
 
 def parse(data: bytes) -> Dhcp | None:
@@ -60,6 +66,7 @@ def parse(data: bytes) -> Dhcp | None:
         hostname=_hostname(options),
         server=_address(options.get(_SERVER, b"")),
         lease=_LONG.unpack(lease)[0] if len(lease) == 4 else 0,
+        routers=_addresses(options.get(_ROUTER, b"")),
     )
 
 
@@ -81,6 +88,12 @@ def _options(data: bytes, place: int, end: int, options: dict[int, bytes]) -> No
 
 def _address(value: bytes) -> str:
     return socket.inet_ntoa(value) if len(value) == 4 and value != _NOWHERE else ""
+
+
+def _addresses(value: bytes) -> tuple[str, ...]:
+    whole = value[: 4 * _ROUTERS]
+    found = (_address(whole[place : place + 4]) for place in range(0, len(whole), 4))
+    return tuple(address for address in found if address)
 
 
 def _hostname(options: dict[int, bytes]) -> str:

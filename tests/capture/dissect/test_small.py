@@ -58,6 +58,17 @@ def test_dhcp_ack(scapy: Any) -> None:
     )  # fmt: skip
 
 
+def test_dhcp_routers(scapy: Any) -> None:
+    """Option 3 names the routers; four are kept, and half an address is none."""
+    named = [f"192.0.2.{number}" for number in range(1, 7)]
+    event = dhcp.parse(message(scapy, [("message-type", "ack"), ("router", *named)]))
+    assert event is not None
+    assert event.routers == tuple(named[:4])
+    odd = dhcp.parse(message(scapy, [("message-type", "ack"), (3, bytes((192, 0, 2, 1, 7)))]))
+    assert odd is not None
+    assert odd.routers == ("192.0.2.1",)
+
+
 def test_dhcp_request_and_inform(scapy: Any) -> None:
     """A REQUEST names the address asked for and the host; an INFORM the one in use."""
     event = dhcp.parse(
