@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.cli import views
 from ipwatchd.cli.answer import agreed, as_json, as_rows, as_sentence
+from ipwatchd.cli.incident_page import print_incident
 from ipwatchd.cli.table import print_table, say
 from ipwatchd.records.duration import parse_duration
 
@@ -188,7 +189,7 @@ def incident(client: Client, arguments: argparse.Namespace) -> int:
     detail = client.incident(arguments.id)
     if arguments.json:
         return as_json(detail)
-    views.print_incident(detail)
+    print_incident(detail)
     return 0
 
 

@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli import views
 from ipwatchd.cli.answer import as_json, as_sentence
+from ipwatchd.cli.incident_page import print_incident
 from ipwatchd.cli.table import Column, print_table, say, when
 from ipwatchd.records.duration import parse_duration
 
@@ -43,7 +43,7 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
     detail = client.incident(arguments.id)
     if arguments.json:
         return as_json(detail)
-    views.print_incident(detail)
+    print_incident(detail)
     for line in _case_lines(detail.incident, detail.timeline):
         say(line)
     return 0

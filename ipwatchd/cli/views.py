@@ -11,14 +11,13 @@ from ipwatchd.records.entry import network_text
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from ipwatchd.control.messages import Check, FirewallState, IncidentDetail, Status
+    from ipwatchd.control.messages import Check, FirewallState, Status
 
 __all__ = [
     "COLUMNS",
     "print_address",
     "print_checks",
     "print_firewall",
-    "print_incident",
     "print_status",
     "sum_columns",
     "when",
@@ -244,51 +243,6 @@ def print_firewall(state: FirewallState) -> None:
         say(f"put back {count(state.repairs)} times, last after {by} changed the rules")
     if state.note:
         say(state.note)
-
-
-def print_incident(detail: IncidentDetail) -> None:
-    """Print an incident and its timeline."""
-    incident = detail.incident
-    for key in (
-        "id",
-        "title",
-        "subject",
-        "state",
-        "priority",
-        "severity",
-        "class",
-        "rule",
-        "owner",
-    ):
-        if incident.get(key):
-            say(f"{key:<10} {incident[key]}")
-    say(f"{'seen':<10} {when(incident['first_seen'])} … {when(incident['last_seen'])}")
-    say(f"{'count':<10} {count(incident['count'])}")
-    if incident.get("targets"):
-        say(f"{'targets':<10} {_words(incident['targets'][:8])}")
-    for key, value in (incident.get("evidence") or {}).items():
-        say(f"  {key}: {_words(value)[:160]}")
-    print()
-    for event in detail.timeline:
-        body = "  ".join(
-            f"{key}={_words(value)}" for key, value in _said(event["body"])
-            if isinstance(value, str | int | float) and value != ""
-        )  # fmt: skip
-        head = f"{when(event['time'])}  {event['actor']:<10} {event['kind']:<10}"
-        say(f"{head} {body[:200]}")
-
-
-def _said(body: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    """Yield what an event says; of a duty or notice within it what its line has room for."""
-    for key, value in body.items():
-        if key in {"obligation", "notice"} and isinstance(value, dict):
-            yield from ((name, value[name]) for name in ("id", "state", "stage") if value.get(name))
-            if value.get("due"):
-                yield "due", when(value["due"])
-        elif key == "pages":
-            yield "pages", ", ".join(f"{one['person'] or '-'} by {one['channel']}" for one in value)
-        else:
-            yield key, value
 
 
 _SHOWN: Final = 20

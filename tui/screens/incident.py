@@ -9,7 +9,7 @@ from textual.binding import Binding
 
 from tui import quantity
 from tui.casefile import casefile
-from tui.document import facts, heading
+from tui.document import document, facts, heading
 from tui.fields import PRIORITY_MEANING, is_address, said
 from tui.screens.act import Act
 from tui.screens.assess import Assess
@@ -211,7 +211,7 @@ class IncidentPage(Page):
         evidence = incident.get("evidence")
         if isinstance(evidence, dict) and evidence:
             lines += [[], heading("why it was found", cells)]
-            lines += facts(evidence, cells, self.context())
+            lines += document(evidence, cells, self.context())
         lines += [[], heading("timeline, the newest first", cells)]
         for event in list(self.detail.timeline)[: -_LAST - 1 : -1]:
             lines += timeline(event, cells, self.house.zone)
