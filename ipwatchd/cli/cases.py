@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.incident_page import print_incident
 from ipwatchd.cli.table import Column, print_table, say, when
-from ipwatchd.records.duration import parse_duration
+from ipwatchd.records.duration import duration_text, parse_duration
 
 if TYPE_CHECKING:
     import argparse
@@ -239,6 +239,10 @@ def _case(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
     return {"title": title, "opened": seconds, "closed": state == "closed", **texts}
 
 
+def _span(seconds: Any) -> str:
+    return duration_text(float(seconds)) if seconds else "good"
+
+
 def respond(client: Client, arguments: argparse.Namespace) -> int:
     """Carry a response out, or show which fit."""
     if not arguments.kind:
@@ -246,7 +250,7 @@ def respond(client: Client, arguments: argparse.Namespace) -> int:
         if arguments.json:
             return as_json(offers)
         columns = [Column("kind", "RESPONSE"), Column("subject", "SUBJECT"),
-                   Column("seconds", "SECONDS", right=True), Column("why", "WHY")]  # fmt: skip
+                   Column("seconds", "FOR", _span), Column("why", "WHY")]  # fmt: skip
         print_table(columns, offers)
         return 0
     after = client.act(

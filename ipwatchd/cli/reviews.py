@@ -65,8 +65,13 @@ def _row(group: Mapping[str, Any]) -> dict[str, Any]:
 def _short(seconds: float) -> str:
     for length, unit in _UNITS:
         if seconds >= length:
-            return f"{seconds / length:.3g} {unit}"
+            return f"{_figures(seconds / length)} {unit}"
     return "0 s"
+
+
+def _figures(value: float) -> str:
+    """Return a number with three figures that count; those before the point all do."""
+    return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
 def report(client: Client, arguments: argparse.Namespace) -> int:
