@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ipwatchd.enrich.roster import load_roster
+from ipwatchd.records.agent import is_among
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -52,13 +52,4 @@ class Authority:
             return
 
     def _allowed(self, places: Sequence[str], address: str) -> bool:
-        place = self._locate(address)
-        if not places or (place and {place.zone, place.country} & set(places)):
-            return True
-        for one in places:
-            try:
-                if ipaddress.ip_address(address) in ipaddress.ip_network(one, strict=False):
-                    return True
-            except ValueError:  # a zone's or a country's name
-                continue
-        return False
+        return not places or is_among(places, address, self._locate(address))

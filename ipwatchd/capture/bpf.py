@@ -105,6 +105,12 @@ def _ipv4(program: Program) -> None:
     program.and_(0x0F)
     program.shift_left(2)
     program.store(HEAD)
+    _step_over(program)
+    program.goto("transport")
+
+
+def _step_over(program: Program) -> None:
+    """Move X, and take from `SIZE`, the length of a header that is in A and `HEAD`."""
     program.add_x()
     program.store(L4)
     program.load(SIZE)
@@ -112,7 +118,6 @@ def _ipv4(program: Program) -> None:
     program.subtract_x()
     program.store(SIZE)
     program.load_x(L4)
-    program.goto("transport")
 
 
 def _ipv6(program: Program) -> None:
@@ -147,13 +152,7 @@ def _extension(program: Program, number: int) -> None:
     program.byte(0, indirect=True)
     program.store(PROTO)
     program.load(HEAD)
-    program.add_x()
-    program.store(L4)
-    program.load(SIZE)
-    program.load_x(HEAD)
-    program.subtract_x()
-    program.store(SIZE)
-    program.load_x(L4)
+    _step_over(program)
     program.label(f"plain{number}")
 
 

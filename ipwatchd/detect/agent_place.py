@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.shift import within_shift
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
+from ipwatchd.records.agent import is_among
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -94,7 +94,7 @@ class AgentPlace(Rule):
             agent.shift, agent.time_zone, login.ts, self._one.grace
         ):
             yield from self._told(agent, login, seen, "shift", f"outside the shift ({agent.shift})")
-        if agent.places and not _allowed(agent.places, login.orig, place):
+        if agent.places and not is_among(agent.places, login.orig, place):
             where = (place.country or place.zone) if place else ""
             yield from self._told(
                 agent, login, seen, "place", f"from {login.orig} ({where}), not a place of theirs"
@@ -130,18 +130,6 @@ class AgentPlace(Rule):
                 "service": login.service, "address": login.orig,
             },
         )  # fmt: skip
-
-
-def _allowed(places: Sequence[str], address: str, place: Place | None) -> bool:
-    for one in places:
-        if place is not None and one in {place.zone, place.country}:
-            return True
-        try:
-            if ipaddress.ip_address(address) in ipaddress.ip_network(one, strict=False):
-                return True
-        except ValueError:  # a zone's or a country's name
-            continue
-    return False
 
 
 def _spot(place: Place | None) -> str:

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import ipaddress
+from typing import TYPE_CHECKING
+
 import msgspec
 
-__all__ = ["Agent", "Binding"]
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from ipwatchd.records.place import Place
+
+__all__ = ["Agent", "Binding", "is_among"]
 
 
 class Agent(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
@@ -34,3 +42,16 @@ class Binding(msgspec.Struct, kw_only=True, frozen=True, omit_defaults=True):
     source: str
     confidence: float
     mac: str = ""
+
+
+def is_among(places: Sequence[str], address: str, place: Place | None) -> bool:
+    """Tell whether an address, which lies at a place, is within one of an agent's `places`."""
+    if place is not None and {place.zone, place.country} & set(places):
+        return True
+    for one in places:
+        try:
+            if ipaddress.ip_address(address) in ipaddress.ip_network(one, strict=False):
+                return True
+        except ValueError:  # a zone's or a country's name
+            continue
+    return False
