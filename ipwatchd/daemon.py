@@ -28,24 +28,24 @@ from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
 from ipwatchd.desk.desk import Desk
 from ipwatchd.enforcement import Enforcement
-from ipwatchd.enrich.surroundings import Surroundings, zones_of
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import LogSources, RulesError
 from ipwatchd.paging.ackdrop import AckDrop
+from ipwatchd.paging.answers import Answers
 from ipwatchd.paging.pager import Pager
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.rescue import hold_rules
-from ipwatchd.services import services
 from ipwatchd.stores import StateInUseError, Stores
 from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Lease, Uplink
+from ipwatchd.whereabouts import Ground, in_force
 
 if TYPE_CHECKING:
-    from collections.abc import Coroutine, Iterator, Mapping, Sequence
+    from collections.abc import Coroutine, Iterator, Sequence
     from pathlib import Path
 
     from ipwatchd.config import Config
@@ -64,16 +64,19 @@ _RATE_SAMPLES: Final = 6
 class Daemon:
     """One running agent on one state folder."""
 
-    def __init__(self, config: Config, config_path: Path, stores: Stores) -> None:
+    def __init__(self, config: Config, config_path: Path, stores: Stores, ground: Ground) -> None:
         self.config = config
+        self._ground = ground
         self._config_path = config_path
         self.stores = stores
-        self.pipeline = Pipeline(stores)
+        self.pipeline = Pipeline(stores, ground)
         self.live = Live(self.pipeline, pid=os.getpid(), started=time.time())
         self.house = House(stores, self.live)
         self._inbox = Inbox(asyncio.get_running_loop())
         self._desk = Desk(config.intake, stores, time.time)
         self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
+        if self._desk.mail:
+            self._desk.mail.answers = Answers(self.live.pager, stores.incidents).take
         self._acks: AckDrop | None = None
         self._lease: Lease | None = None
         self._stopping = asyncio.Event()
@@ -181,7 +184,7 @@ class Daemon:
         await self._desk.start()
         await self._start_acks()
         try:
-            await self._find_zones()
+            self._take_ground()
             await self.pipeline.recall_presence(time.time())
             self._start_capture()
             self._start_uplink()
@@ -205,8 +208,6 @@ class Daemon:
                 await self._acks.stop()
             if self.live.logs:
                 self.live.logs.close()
-            if self.live.surroundings:
-                self.live.surroundings.close()
             if self.live.blocked:
                 self.live.blocked.close()
             if self.live.enforcement:
@@ -224,7 +225,7 @@ class Daemon:
 
     def _own_networks(self) -> list[str]:
         """Return what no feed may deny."""
-        zones = self._zones(self.config).values()
+        zones = self.stores.config.named_zones().values()
         return [*self.config.firewall.management, *(one for zone in zones for one in zone)]
 
     async def _feeds_changed(self) -> None:
@@ -313,40 +314,39 @@ class Daemon:
         self._narrate()
 
     async def _look_around(self, now: float) -> None:
-        """Take geo files and the kernel's networks that changed, now and then."""
+        """Take the kernel's networks that changed, and now and then geo files that did."""
+        await self._follow_kernel()
         if abs(now - self._looked) < _LOOK_SECONDS:
             return
         self._looked = now
-        await self._find_zones()
         if await asyncio.to_thread(self.stores.enricher.refresh):
             _LOG.info("geo files changed", problems=dict(self.stores.enricher.problems()))
 
-    async def _find_zones(self) -> None:
-        """Where no zone is configured, take those that the kernel's networks suggest."""
-        if self.config.zones:
-            self.live.zones = {}
-            return
+    async def _follow_kernel(self) -> None:
+        """Take the zones and gateways that follow from the kernel's addresses and routes."""
         with self._part("zones"):
-            around, first = self.live.surroundings, self.live.surroundings is None
-            if around is None:
-                around = self.live.surroundings = Surroundings()
-            if not (around.changed() or first):
-                return
-            zones = zones_of(await asyncio.to_thread(around.read))
-            if zones == self.live.zones:
-                return
-            self.live.zones = zones
-            self.stores.enricher.reload(self._zones(self.config), self.config.geo)
-            self.stores.history.rename(zones=self.stores.enricher.zones)
-            if first:
-                self.pipeline.retune()
-            _LOG.info("zones from the kernel", zones={name: [*one] for name, one in zones.items()})
+            if self._ground.stirred():
+                await asyncio.to_thread(self._ground.look)
+                self._take_ground()
+        if "effective.json" in self.live.notes:
+            with self._part("effective.json"):
+                self.stores.keep_effective()
 
-    def _zones(self, config: Config) -> Mapping[str, Sequence[str]]:
-        """Return the zones of a configuration, or where it names none those of the kernel."""
-        if config.zones or not self.live.zones:
-            return config.named_zones()
-        return {name: tuple(networks) for name, networks in self.live.zones.items()}
+    def _take_ground(self) -> None:
+        before = self.stores.config
+        if in_force(self.config, self._ground.around) != before:
+            self._take_zones(self.config)
+            if self.live.feeds:
+                self.live.feeds.adopt(self.config.feeds, self._own_networks())
+            _LOG.info("zones from the kernel", zones=self.stores.config.zones, before=before.zones)
+        self.live.zones = {} if self.config.zones else self._ground.zones()
+
+    def _take_zones(self, config: Config) -> None:
+        """Put a configuration's zones, or else the kernel's, in force wherever zones are used."""
+        self.stores.adopt(in_force(config, self._ground.around))
+        with self._part("effective.json"):
+            self.stores.keep_effective()
+        self._policy_changed = True
 
     @contextlib.contextmanager
     def _part(self, name: str) -> Iterator[None]:
@@ -461,36 +461,35 @@ class Daemon:
         self._said = notes
 
     def _paging_note(self) -> str:
-        return self.live.pager.note if self.live.pager else ""
+        pager = self.live.pager
+        return pager.note or pager.post.note if pager else ""
 
     def reload(self) -> None:
         """Read the file again; a bad one is named and the last good one kept."""
         try:
             fresh = load(self._config_path)
-            serves = services(fresh)
-            self.stores.enricher.reload(self._zones(fresh), fresh.geo)
+            restart = [
+                name for name in ("site", "capture", "uplink", "control")
+                if getattr(fresh, name) != getattr(self.config, name)
+            ]  # fmt: skip
+            kept = {name: getattr(self.config, name) for name in restart}
+            self._adopt(msgspec.structs.replace(fresh, **kept))
         except (ConfigError, ValueError, OSError) as error:
             self.live.notes["configuration"] = f"kept the last good one: {error}"
             _LOG.error("reload refused, the last good configuration stays", error=str(error))
             return
         self.live.notes.pop("configuration", None)
-        restart = [
-            name for name in ("site", "capture", "uplink", "control")
-            if getattr(fresh, name) != getattr(self.config, name)
-        ]  # fmt: skip
-        kept = {name: getattr(self.config, name) for name in restart}
-        self._adopt(fresh, kept)
-        self.stores.lists.serve(serves)
         if restart:
             self.live.notes["reload"] = f"[{'], ['.join(restart)}] changes with the next restart"
         else:
             self.live.notes.pop("reload", None)
         _LOG.info("reloaded", needs_restart=restart)
 
-    def _adopt(self, fresh: Config, kept: dict[str, object]) -> None:
-        self.config = msgspec.structs.replace(fresh, **kept)
-        self.stores.config = self.config
-        self.stores.history.rename(zones=self.stores.enricher.zones)
+    def _adopt(self, fresh: Config) -> None:
+        """Take another configuration. Raises ValueError, and then nothing changed."""
+        self._take_zones(fresh)
+        self.config = fresh
+        self.live.zones = {} if fresh.zones else self._ground.zones()
         if self.live.enforcement:
             self.live.enforcement.settings = self.config.firewall
         self.pipeline.retune()
@@ -521,16 +520,27 @@ async def run(config: Config, config_path: Path) -> None:
     """Open the stores, serve until SIGTERM or SIGINT, close everything."""
     from pathlib import Path as _Path
 
-    state_dir = _Path(config.site.state_dir)
+    state_dir, ground = _Path(config.site.state_dir), Ground()
+    with contextlib.suppress(OSError):  # the daemon says so, each time it looks
+        await asyncio.to_thread(ground.look)
     try:
-        stores = await Stores.open(config, state_dir)
+        await _serve(config, config_path, state_dir, ground)
+    finally:
+        ground.close()
+    _LOG.info("stopped")
+
+
+async def _serve(config: Config, config_path: Path, state_dir: Path, ground: Ground) -> None:
+    starting = in_force(config, ground.around)
+    try:
+        stores = await Stores.open(starting, state_dir)
     except StateInUseError:
         raise  # whoever runs there keeps the rules
     except OSError:
-        await _hold_rules(config, state_dir)
+        await _hold_rules(starting, state_dir)
         raise
     try:
-        daemon = Daemon(config, config_path, stores)
+        daemon = Daemon(config, config_path, stores, ground)
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, daemon.stop)
@@ -538,4 +548,3 @@ async def run(config: Config, config_path: Path) -> None:
         await daemon.serve()
     finally:
         await stores.close(time.time())
-    _LOG.info("stopped")

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from ipwatchd.detect import (
+    Batch,
     Silenced,
     build,
     load_baselines,
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.finding import Finding
     from ipwatchd.records.incident import Incident
     from ipwatchd.stores import Stores
+    from ipwatchd.whereabouts import Ground
 
 __all__ = ["Outcome", "Pipeline"]
 
@@ -62,8 +64,10 @@ class Outcome(msgspec.Struct):
 class Pipeline:
     """Joins the stores of one state folder. One step at a time, in the order of arrival."""
 
-    def __init__(self, stores: Stores) -> None:
+    def __init__(self, stores: Stores, ground: Ground | None = None) -> None:
+        """`ground` is what the kernel says of the site; None for captures of somewhere else."""
         self.stores = stores
+        self._ground = ground
         self._roster: dict[str, Agent] = {}
         self.roster_fault = ""
         """Why the roster can't be used; empty when it can."""
@@ -96,6 +100,7 @@ class Pipeline:
         return build(
             stores.config.detect, denied=stores.lists.denied, zones=stores.enricher.zones,
             place=stores.enricher.place, agents=self._agents(),
+            gateways=self._ground.gateways if self._ground else None,
         )  # fmt: skip
 
     def _agents(self) -> dict[str, Agent]:
@@ -115,8 +120,9 @@ class Pipeline:
         if len(capture.flows):
             self.stores.enricher.flows(capture.flows)
             self.stores.history.add_flows(capture.flows, capture.now)
+            batch = Batch(capture.flows)
             for detector in self.detectors:
-                found += detector.flows(capture.flows, capture.now)
+                found += detector.batch(batch, capture.now)
             found = with_flow_examples(found, capture.flows)
         if capture.events:
             found += self._events(capture.events, capture.now)

@@ -18,6 +18,8 @@ __all__ = ["services"]
 _PROTOCOLS = {
     "tcp": socket.IPPROTO_TCP, "udp": socket.IPPROTO_UDP, "sctp": socket.IPPROTO_SCTP, "dccp": 33,
 }  # fmt: skip
+_NOWHERE = ("::/128",)
+"""Where a zone without a network is: none at all, while a service without a zone is anywhere."""
 
 
 def services(config: Config) -> tuple[ServicePolicy, ...]:
@@ -29,7 +31,7 @@ def services(config: Config) -> tuple[ServicePolicy, ...]:
             raise ValueError(
                 f"services.{name}.zone: there is no zone {one.zone!r}: use {', '.join(zones)}"
             )
-        to = [*one.networks, *(zones[one.zone] if one.zone else ())]
+        to = [*one.networks, *(zones[one.zone] or _NOWHERE if one.zone else ())]
         try:
             ports, ranges = _ports(one.ports), merge(network_ranges(to))
         except ValueError as error:

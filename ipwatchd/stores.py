@@ -43,6 +43,7 @@ class Stores:
 
     def __init__(self, config: Config, state_dir: Path) -> None:
         self.config = config
+        """What is in force: where the file names no zones, those of the kernel."""
         self.state_dir = state_dir
         self._closing = AsyncExitStack()
         self.enricher: Enricher
@@ -85,6 +86,21 @@ class Stores:
             zones=self.enricher.zones, read_only=read_only,
             authorised=Authority(config.site.roster, self.enricher.place),
         )  # fmt: skip
+
+    def adopt(self, config: Config) -> None:
+        """Take another configuration: zones, places and services follow.
+
+        Raises ValueError, and then nothing changed.
+        """
+        serves = services(config)
+        self.enricher.reload(config.named_zones(), config.geo)
+        self.config = config
+        self.lists.serve(serves)
+        self.history.rename(zones=self.enricher.zones)
+
+    def keep_effective(self) -> None:
+        """Leave the configuration in force on disk. Raises OSError."""
+        _keep_effective(self.state_dir, self.config)
 
     async def close(self, now: float) -> None:
         """Write what is still in memory and close."""

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
 import time
 from typing import TYPE_CHECKING, Any
 
+from ipwatchd.cli import ipwatchctl
 from ipwatchd.lab.netns import Namespace, veth
 from tests.agents import Agent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    import pytest
 
 CONFIG = """
 [capture]
@@ -87,3 +91,72 @@ def test_syslog_zones_geo_and_a_roster_with_a_fault(
         assert (again["agent"], again["since"]) == (row["agent"], row["since"])
     finally:
         agent.stop()
+
+
+WATCHING = """
+[capture]
+interfaces = ["lan0", "wan0"]
+source = "ring"
+[services.phones]
+protocol = "udp"
+ports = ["5060"]
+zone = "agents"
+"""
+
+
+def test_the_kernels_gateways_and_zones_are_in_force_everywhere(
+    namespace: Callable[[str], Namespace], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The next hop's MAC changes and a desk takes our address: both are told; routes are followed.
+
+    A service may name a zone that only the kernel knows, and a preview says which ones it meets.
+    """
+    gateway, desk, world = namespace("gateway"), namespace("desk"), namespace("world")
+    veth(gateway, "lan0", desk, "eth0")
+    veth(gateway, "wan0", world, "eth0")
+    gateway.address("lan0", "10.20.0.1/24")
+    gateway.address("wan0", "203.0.113.1/24")
+    desk.address("eth0", "10.20.0.5/24")
+    world.address("eth0", "203.0.113.9/24", "203.0.113.8/24")
+    gateway.route("default", "203.0.113.9")
+    agent = Agent(gateway, tmp_path, WATCHING).start()
+    try:
+        flags = agent.ask("deny", "preview", "10.20.0.0/24")["flags"]
+        assert "it meets the zone agents" in flags
+        # The desk says that our own address is its own.
+        desk.address("eth0", "10.20.0.1/24")
+        _announce(desk, "10.20.0.1")
+        told = agent.until(20, "incidents", "list", has=bool)
+        assert [row["subject"] for row in told] == ["10.20.0.1"]
+        shown = agent.ask("incidents", "show", told[0]["id"])
+        assert shown["incident"]["evidence"]["gateway_by"] == "our own address on lan0"
+        for address in ("203.0.113.8", "203.0.113.9"):
+            _announce(world, address)
+        world.run(["ip", "link", "set", "eth0", "address", "02:00:00:00:00:99"])
+        for address in ("203.0.113.8", "203.0.113.9"):
+            _announce(world, address)
+        told = agent.until(20, "incidents", "list", has=lambda rows: len(rows) > 1)
+        subjects = {row["subject"]: row["title"] for row in told}
+        assert set(subjects) == {"10.20.0.1", "203.0.113.9"}, "another host may have a new card"
+        assert "to 02:00:00:00:00:99" in subjects["203.0.113.9"]
+        gateway.route("10.77.0.0/16", "10.20.0.5")
+        agent.until(30, "zones", has=lambda rows: "10.77.0.0/16" in str(rows))
+        flags = agent.ask("deny", "preview", "10.77.0.0/16")["flags"]
+        assert "it meets the zone agents" in flags
+        agent.stop()
+        assert ipwatchctl.main(["--state", str(agent.state), "--json", "zones"]) == 0
+        away = json.loads(capsys.readouterr().out)
+        assert {row["name"]: row["networks"] for row in away}["agents"] == [
+            "10.20.0.0/24", "10.77.0.0/16",
+        ]  # fmt: skip
+    finally:
+        agent.stop()
+
+
+def _announce(host: Namespace, address: str) -> None:
+    """Say whose an address is, as a host does that comes up (RFC 5227, 2.3)."""
+    with host.inside(), socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
+        wire.bind(("eth0", 0))
+        mac, own = wire.getsockname()[4], socket.inet_aton(address)
+        head = b"\xff" * 6 + mac + b"\x08\x06\x00\x01\x08\x00\x06\x04\x00\x01"
+        wire.send(head + mac + own + bytes(6) + own)

@@ -49,9 +49,14 @@ def _log_rules(folder: str) -> Iterator[str]:
 
 
 def check_policy(config: Config) -> None:
-    """Raise ValueError or OSError for a policy folder or an escalation plan that can't be used."""
-    from ipwatchd.incidents.paging.plan import load_plan
+    """Raise ValueError or OSError for services, a policy folder or a plan that can't be used."""
+    from ipwatchd.incidents.paging.plan_file import load_plan
     from ipwatchd.incidents.policy import site_policy
+    from ipwatchd.services import services
+    from ipwatchd.whereabouts import Around, in_force
+
+    # Zones that follow from the kernel have the same names wherever this is checked.
+    services(in_force(config, Around()))
 
     site_policy(config.incidents)
     if config.escalation.plan:
@@ -63,8 +68,8 @@ def _escalation(config: Config) -> Iterator[str]:
     import time
 
     from ipwatchd.incidents.legal.periods import moment
-    from ipwatchd.incidents.paging.plan import load_plan
-    from ipwatchd.incidents.paging.plan import warnings as of_plan
+    from ipwatchd.incidents.paging.plan_file import load_plan
+    from ipwatchd.incidents.paging.plan_file import warnings as of_plan
     from ipwatchd.incidents.policy import site_policy
 
     policy = site_policy(config.incidents)

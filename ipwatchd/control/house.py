@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from ipwatchd.capture import Source
     from ipwatchd.capture.choice import Choice
     from ipwatchd.enforcement import Enforcement
-    from ipwatchd.enrich.surroundings import Surroundings
     from ipwatchd.firewall import BlockedReader, Firewall
     from ipwatchd.lists import FeedKeeper
     from ipwatchd.logs import LogSources
@@ -39,7 +38,6 @@ class Live:
         self.blocked: BlockedReader | None = None
         self.uplink: Uplink | None = None
         self.logs: LogSources | None = None
-        self.surroundings: Surroundings | None = None
         self.zones: dict[str, dict[str, str]] = {}
         """zone → network → why, as the kernel suggests; empty where zones are configured"""
         self.feeds: FeedKeeper | None = None

@@ -25,6 +25,8 @@ _PRIVATE: Final = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7")
 _PRIVATE_NETWORKS: Final = tuple(ipaddress.ip_network(one) for one in _PRIVATE)
 _TUNNELS: Final = ("tun", "tap", "wg", "ppp", "ipsec", "xfrm")
 _CONTAINERS: Final = ("docker", "br-", "virbr", "veth", "cni", "podman", "lxc")
+_MESSAGES: Final = 256
+"""Read at one time: a daemon of routing that changes routes without end holds nobody up."""
 _NO_MAC: Final = "00:00:00:00:00:00"
 _MOST: Final = 4096
 """Networks that are taken: a routing table can be of any length."""
@@ -156,15 +158,16 @@ class Surroundings:
     def changed(self) -> bool:
         """Tell whether addresses, links or routes changed since the last call."""
         heard = False
-        while True:
+        for _ in range(_MESSAGES):
             try:
                 heard = bool(self._heard.recv(1 << 16)) or heard
             except BlockingIOError:
-                return heard
+                break
             except OSError as error:
                 if error.errno != errno.ENOBUFS:  # more changed than fits: that is a change too
                     raise
                 heard = True
+        return heard
 
     def read(self) -> Around:
         """Return what the kernel knows now. Takes milliseconds: not on an event loop."""

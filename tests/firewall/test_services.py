@@ -109,3 +109,13 @@ def test_slips_in_the_configuration_are_named(settings: ServiceSettings, words: 
     """Each is one sentence with the service's name."""
     with pytest.raises(ValueError, match=words):
         services(Config(services={"vpn": settings}))
+
+
+def test_a_zone_without_networks_is_nowhere() -> None:
+    """A service in a zone that has no network restricts nothing; one without a zone is anywhere."""
+    settings = ServiceSettings(ports=("443",), zone="vpn")
+    [nowhere] = services(Config(zones={"vpn": ()}, services={"web": settings}))
+    [anywhere] = services(Config(services={"web": ServiceSettings(ports=("443",))}))
+    (only,) = nowhere.to.tolist()
+    assert set(only) == {0}, "the unspecified address, which nothing is sent to"
+    assert not len(anywhere.to)
