@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 __all__ = ["add_incidents", "add_report"]
 
+_READS_ALL: Final = 3600.0
+"""Seconds that reading every kept file may take."""
 _MOVES: Final = {
     "take": ("take it on: NEW becomes TRIAGE", ""),
     "ack": ("you know, and are on it: paging stops while you work", ""),
@@ -48,7 +50,12 @@ def add_incidents(inner: Commands) -> None:
     show = inner.add("show", "show one with its timeline", "incidents show site-000001", cases.show)
     show.add_argument("id")
     text = "check chain and signatures of the log; status 1 where a link does not hold"
-    inner.add("verify", text, "incidents verify", cases.verify)
+    verify = inner.add("verify", text, "incidents verify --whole", cases.verify)
+    verify.add_argument(
+        "--whole", action="store_true",
+        help="also hold incidents, mails, attachments and evidence against the log (reads it all)",
+    )  # fmt: skip
+    verify.set_defaults(patience=_READS_ALL)
     for name, (text, example) in _MOVES.items():
         _on_one(inner, name, text, f"incidents {name} site-000001 {example}".strip(), cases.act)
     _add_judging(inner)

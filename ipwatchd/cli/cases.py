@@ -160,14 +160,18 @@ def _asked(
 
 
 def verify(client: Client, arguments: argparse.Namespace) -> int:
-    """Check the chain and the signatures; status 1 where a link does not hold."""
-    found = client.verify()
-    bad = found.get("first_bad_seq")
+    """Check the chain and the signatures; status 1 where something does not hold."""
+    found = client.verify(whole=arguments.whole)
+    bad, whole = found.get("first_bad_seq"), found.get("whole")
     text = f"{found['events']:,} events hold together, signed with {found['key'] or 'no key'}"
-    as_sentence(
-        arguments, found, text if bad is None else f"event {bad} does not hold: {found['why']}"
-    )
-    return 0 if bad is None else 1
+    lines = [text if bad is None else f"event {bad} does not hold: {found['why']}"]
+    if whole:
+        what = f"{whole['incidents']:,} incidents and {whole['files']:,} files"
+        wrong = f"{whole['bad']:,} of {what} are not what the log says:"
+        lines.append(wrong if whole["bad"] else f"{what} are what the log says")
+        lines += whole["faults"]
+    as_sentence(arguments, found, "\n".join(lines))
+    return 0 if bad is None and not (whole and whole["bad"]) else 1
 
 
 def report(client: Client, arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ipwatchd.cli.ctl_parser import SOCKET, parser_for
 from ipwatchd.cli.table import say
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["main"]
 
+PATIENCE: Final = 30.0
+"""Seconds until an answer, where a command asks for no more."""
+
 
 def _transport(arguments: argparse.Namespace) -> Transport:
     if arguments.state:
@@ -30,7 +33,7 @@ def _transport(arguments: argparse.Namespace) -> Transport:
 
         return StateTransport(arguments.state)
     path = arguments.socket or Path(os.environ.get("IPWATCHD_SOCKET", SOCKET))
-    return SocketTransport(path)
+    return SocketTransport(path, timeout=getattr(arguments, "patience", PATIENCE))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:  # noqa: PLR0911 - a status each

@@ -348,9 +348,10 @@ class Client:
         """Return laws, standards and contracts that clocks may follow from."""
         return self._call(list[dict[str, Any]], "GET", "regimes")
 
-    def verify(self) -> dict[str, Any]:
-        """Return what a check of the incident log's chain and signatures found."""
-        return self._call(dict[str, Any], "GET", "incidents/verify")
+    def verify(self, *, whole: bool = False) -> dict[str, Any]:
+        """Return what a check of the incident log found: its chain, or all that hangs on it."""
+        query = {"whole": "1"} if whole else {}
+        return self._call(dict[str, Any], "GET", "incidents/verify", query)
 
     def policy(self) -> dict[str, Any]:
         """Return the taxonomy, the impact questions and the SOPs."""

@@ -39,6 +39,7 @@ from ipwatchd.control.call import (
     UnavailableError,
 )
 from ipwatchd.control.messages import Problem
+from ipwatchd.incidents.ask import GuardError
 from ipwatchd.sqlite import CorruptStoreError
 from ipwatchd.trouble import sentence
 
@@ -158,7 +159,7 @@ async def dispatch(
         answer = await _answer(
             house, peer, method, target, body, now, now if wall is None else wall
         )
-    except (ForbiddenError, NotFoundError, UnavailableError) as error:
+    except (ForbiddenError, GuardError, NotFoundError, UnavailableError) as error:
         return _problem(error.status, str(error), error.exit)
     except LookupError as error:
         return _problem(404, str(error), 1)

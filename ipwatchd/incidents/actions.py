@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.incidents import bodies
-from ipwatchd.incidents.ask import Ask, InvalidActionError
+from ipwatchd.incidents.ask import Ask, GuardError, InvalidActionError
 from ipwatchd.incidents.guards import needs_second_person, unfit_to_close, unfit_to_confirm
 from ipwatchd.incidents.legal import duties
 from ipwatchd.incidents.sops import assigned, matching
@@ -57,8 +57,14 @@ def decide(
     followed by a colon and why. Raises InvalidActionError where the state or a guard forbids it.
     """
     ask = Ask(incident, action, actor, reason.strip(), details or {}, policy, now)
+    if action not in ACTIONS:
+        raise InvalidActionError(
+            f"there is no action {action!r}: possible on {incident.id} are {_listed(incident)}"
+        )
     if action not in possible(incident.state):
-        raise InvalidActionError(_impossible(incident, action))
+        raise GuardError(
+            f"{incident.id} is {incident.state}: {action} is not possible, but {_listed(incident)}"
+        )
     if action in TRANSITIONS:
         return _move(ask)
     try:
@@ -82,7 +88,7 @@ def _move(ask: Ask) -> tuple[str, bodies.Body]:
     elif action == "close":
         why = unfit_to_close(incident)
     if why:
-        raise ask.refuse(why)
+        raise ask.hold(why)
     if action == "reject":
         proposal = _rejection(ask)
         if proposal:
@@ -111,7 +117,7 @@ def _rejection(ask: Ask) -> Proposal | None:
     if proposal is None or proposal.action != "reject":
         return Proposal(action="reject", actor=ask.actor, reason=ask.reason, time=ask.now)
     if proposal.actor == ask.actor:
-        raise ask.refuse(
+        raise ask.hold(
             f"rejecting {incident.id} needs a second person, because {why}: {ask.actor} proposed "
             "it, somebody else must agree (incidents reject)"
         )
@@ -272,7 +278,8 @@ def _response(ask: Ask) -> tuple[str, bodies.Body]:
     receipt = ask.details.get("receipt")
     if receipt is not None and not isinstance(receipt, Receipt):
         raise ask.refuse("a receipt is written by what carried the response out")
-    return "response", bodies.Response(text=ask.reason, receipt=receipt)
+    letters = ask.details.get("letters", ())
+    return "response", bodies.Response(text=ask.reason, receipt=receipt, letters=letters)
 
 
 def _undone(ask: Ask) -> tuple[str, bodies.Body]:
@@ -299,12 +306,6 @@ _ALWAYS: Final = (
 """Possible in every state: also a closed case gets notes, and what an authority asks later."""
 _WORK: Final = tuple(name for name in _BODIES if name not in _ALWAYS)
 ACTIONS: Final = (*TRANSITIONS, *_BODIES)
-
-
-def _impossible(incident: Incident, action: str) -> str:
-    if action not in ACTIONS:
-        return f"there is no action {action!r}: possible on {incident.id} are {_listed(incident)}"
-    return f"{incident.id} is {incident.state}: {action} is not possible, but {_listed(incident)}"
 
 
 def _listed(incident: Incident) -> str:

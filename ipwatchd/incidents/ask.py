@@ -10,11 +10,17 @@ if TYPE_CHECKING:
     from ipwatchd.incidents.policy import Policy
     from ipwatchd.records.incident import Incident
 
-__all__ = ["Ask", "InvalidActionError"]
+__all__ = ["Ask", "GuardError", "InvalidActionError"]
 
 
 class InvalidActionError(ValueError):
     """An action that is not possible now; the message says which are."""
+
+
+class GuardError(InvalidActionError):
+    """What the incident's state or a guard forbids: nothing was asked wrongly, the answer is no."""
+
+    status, exit = 409, 1
 
 
 class Ask(NamedTuple):
@@ -31,6 +37,10 @@ class Ask(NamedTuple):
     def refuse(self, why: str) -> InvalidActionError:
         """Return the error that says no."""
         return InvalidActionError(why)
+
+    def hold(self, why: str) -> GuardError:
+        """Return the error that a guard says no with."""
+        return GuardError(why)
 
     def text(self, name: str, what: str) -> str:
         """Return a detail that must be there."""

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 
     from ipwatchd.incidents.bodies import Body
 
-__all__ = ["MIGRATIONS", "Batch", "event_of", "incident_of", "owned_by", "writing"]
+__all__ = [
+    "MIGRATIONS", "Batch", "columns_of", "event_of", "incident_of", "owned_by", "writing",
+]  # fmt: skip
 
 MIGRATIONS: Final = (
     """
@@ -148,7 +150,7 @@ class Batch:
         await self._db.execute(
             "INSERT INTO incidents (number, id, key, state, open, priority, doc, due) "
             "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, identity, incident.key, *_columns(incident)),
+            (number, identity, incident.key, *columns_of(incident)),
         )
         return incident
 
@@ -159,7 +161,7 @@ class Batch:
         changed = await self._event(incident, incident.id, kind, body, actor, now)
         await self._db.execute(
             "UPDATE incidents SET state = ?, open = ?, priority = ?, doc = ?, due = ? WHERE id = ?",
-            (*_columns(changed), changed.id),
+            (*columns_of(changed), changed.id),
         )
         return changed
 
@@ -216,7 +218,8 @@ class Batch:
         return incident
 
 
-def _columns(incident: Incident) -> tuple[str, int, str, bytes, float | None]:
+def columns_of(incident: Incident) -> tuple[str, int, str, bytes, float | None]:
+    """Return what the table of incidents holds of one: state, open, priority, doc, due."""
     return (
         incident.state, int(incident.state in OPEN_STATES), incident.priority,
         msgspec.json.encode(incident), due_next(incident),

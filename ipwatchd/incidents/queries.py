@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ipwatchd.incidents.log import event_of, incident_of
 from ipwatchd.incidents.signing import load_public
 from ipwatchd.incidents.verify import verify_file
+from ipwatchd.incidents.whole import Whole, whole_of
 from ipwatchd.records.incident import OPEN_STATES, STATES, Incident, IncidentEvent
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ class IncidentQueries:
         self._path = path
         self._site = site
         self._last_seq = 0
+        self._checking = asyncio.Lock()
+        """One check of everything at a time: who asks often can't take the machine."""
 
     @property
     def last_seq(self) -> int:
@@ -88,6 +91,14 @@ class IncidentQueries:
     async def with_duties(self, limit: int = 1000) -> Page:
         """Return the incidents with duties that are left, the first that is due first."""
         query = "SELECT doc FROM incidents WHERE due IS NOT NULL ORDER BY due LIMIT ?"
+        return [incident_of(row) for row in await self._rows(query, (min(limit, PAGE),))]
+
+    async def with_letters(self, limit: int = 10_000) -> Page:
+        """Return the newest incidents of which letters went out, open or not."""
+        query = (
+            "SELECT doc FROM incidents WHERE instr(doc, CAST('\"letters\":[' AS BLOB)) "
+            "ORDER BY number DESC LIMIT ?"
+        )
         return [incident_of(row) for row in await self._rows(query, (min(limit, PAGE),))]
 
     async def open_counts(self) -> dict[str, int]:
@@ -141,6 +152,11 @@ class IncidentQueries:
         """Follow the whole chain; name the first link that was changed, lost or put in."""
         public = load_public(self._path.parent)
         return await asyncio.to_thread(verify_file, self._path, self._site, public)
+
+    async def verify_whole(self) -> Whole:
+        """Hold the incidents as they stand, and every kept file, against the log."""
+        async with self._checking:
+            return await asyncio.to_thread(whole_of, self._path, self._site)
 
     async def _rows(self, query: str, values: tuple[Any, ...] = ()) -> tuple[sqlite3.Row, ...]:
         try:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-__all__ = ["PRIVATE", "PUBLIC", "PublicKey", "Signer", "fingerprint", "is_signed", "load_public"]
+__all__ = [
+    "PRIVATE", "PUBLIC", "PublicKey", "Signer", "fingerprint", "is_signed", "key_of",
+    "load_public",
+]  # fmt: skip
 
 PRIVATE: Final = "site.key"
 PUBLIC: Final = "site.pub"
@@ -45,10 +48,12 @@ def is_signed(public: str, hash_: str, signature: str) -> bool:
 
     try:
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(public))
-        key.verify(bytes.fromhex(signature), _CONTEXT + hash_.encode())
+        given = bytes.fromhex(signature)
+        key.verify(given, _CONTEXT + hash_.encode())
     except (InvalidSignature, ValueError):
         return False
-    return True
+    # Capitals are the same number and another byte.
+    return given.hex() == signature
 
 
 class Signer:
@@ -68,18 +73,10 @@ class Signer:
 
         Raises OSError where the key can't be read or written, or is none.
         """
-        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-
         path = folder / PRIVATE
         if not path.exists():
             _write(path, os.urandom(_HEX // 2).hex(), 0o600)
-        try:
-            key = Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip()))
-        except ValueError:
-            raise OSError(
-                f"{path} holds no key: put it back from a backup, or move it and {PUBLIC} aside "
-                "(the centre must then be told the new key)"
-            ) from None
+        key = _private(path)
         digits = key.public_key().public_bytes_raw().hex()
         public = load_public(folder)
         if public is None or public.key != digits:
@@ -88,13 +85,36 @@ class Signer:
         return cls(key, public)
 
 
+def key_of(folder: Path) -> str:
+    """Return the public half (hex) of the key that a state folder signs with, "" without one.
+
+    Raises OSError where the key is there and can't be read, or is none.
+    """
+    path = folder / PRIVATE
+    return _private(path).public_key().public_bytes_raw().hex() if path.exists() else ""
+
+
+def _private(path: Path) -> Ed25519PrivateKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+    try:
+        return Ed25519PrivateKey.from_private_bytes(bytes.fromhex(path.read_text().strip()))
+    except ValueError:
+        raise OSError(
+            f"{path} holds no key: put it back from a backup, or move it and {PUBLIC} aside (the "
+            "centre must then be told the new key)"
+        ) from None
+
+
 def load_public(folder: Path) -> PublicKey | None:
     """Return the public key of a state folder, None where it never signed."""
     try:
         key, _, since = (folder / PUBLIC).read_text().strip().partition(" ")
     except FileNotFoundError:
         return None
-    if len(key) != _HEX or not since.isdecimal():
+    except UnicodeDecodeError:
+        key = since = ""
+    if len(key) != _HEX or not since.isdecimal() or int(since) < 1:
         raise OSError(f"{folder / PUBLIC} holds no public key: start the daemon once")
     return PublicKey(key, int(since))
 

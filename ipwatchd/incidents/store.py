@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Final, Self
 
 from msgspec import structs
 
-from ipwatchd.incidents.actions import InvalidActionError, decide, reopened
+from ipwatchd.incidents.actions import decide, reopened
+from ipwatchd.incidents.ask import GuardError, InvalidActionError
 from ipwatchd.incidents.bodies import Absorbed, Body, Obliged, Opened, Reported, State
 from ipwatchd.incidents.grouping import Group, opened, opened_by
 from ipwatchd.incidents.legal.clocks import awareness, reconcile
@@ -258,7 +259,7 @@ class Incidents(IncidentQueries):
         if target.id == source.id:
             raise InvalidActionError(f"{source.id} can't be merged into itself")
         if target.state not in OPEN_STATES:
-            raise InvalidActionError(
+            raise GuardError(
                 f"{target.id} is {target.state}: merge into an open incident, or reopen it first"
             )
         return structs.replace(body, target=target.id), target

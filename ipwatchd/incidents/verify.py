@@ -20,7 +20,7 @@ from urllib.parse import quote
 import msgspec
 
 from ipwatchd.incidents.chain import Verdict
-from ipwatchd.incidents.signing import PublicKey, is_signed
+from ipwatchd.incidents.signing import PUBLIC, PublicKey, is_signed
 from ipwatchd.records.incident import GENESIS
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 _ROOT: Final = Path(__file__).parents[2]
 
-__all__ = ["Row", "first_unsigned", "verify_file", "verify_rows"]
+__all__ = ["Row", "first_unsigned", "open_read_only", "verify_file", "verify_rows"]
 
 Row = tuple[int, float, str, str, str, bytes, str, str, str]
 """seq, time, incident, actor, kind, body (canonical JSON), previous, hash, signature"""
@@ -47,9 +47,11 @@ _ALL: Final = (1 << 63) - 1
 def verify_file(path: Path, site: str, public: PublicKey | None) -> Verdict:
     """Follow the log of a database, beside whoever writes it; OSError where it can't be read."""
     try:
-        with closing(_open(path)) as db:
+        with closing(open_read_only(path)) as db:
             db.execute("BEGIN")
             newest = int(db.execute(_NEWEST).fetchone()[0])
+            if misdated := _misdated(public, newest, lambda seq: _look(db, seq)):
+                return misdated
             bad = _in_pieces(path, site, public, newest) if newest > ALONE else None
             # A piece that is bad is followed again from the start, to name the first bad event.
             if newest > ALONE and bad is False:
@@ -68,7 +70,8 @@ def verify_rows(
     return bad or _signed(count, last, public, look)
 
 
-def _open(path: Path) -> sqlite3.Connection:
+def open_read_only(path: Path) -> sqlite3.Connection:
+    """Open a database beside whoever writes it."""
     return sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)
 
 
@@ -82,7 +85,7 @@ def _in_pieces(path: Path, site: str, public: PublicKey | None, newest: int) -> 
 
     Each begins with the stored hash and signature before its piece, which the piece before checks.
     """
-    workers = min(WORKERS, os.cpu_count() or 1)
+    workers = min(WORKERS, len(os.sched_getaffinity(0)))
     edges = [newest * number // workers for number in range(workers + 1)]
     key = [public.key, str(public.since)] if public else ["", "0"]
     command = [sys.executable, "-m", "ipwatchd.incidents.verify", str(path), site, *key]
@@ -134,6 +137,17 @@ def _unlinked(seq: int, last: tuple[str, str], public: PublicKey | None) -> Verd
     return Verdict(seq - 1, seq, why)
 
 
+def _misdated(
+    public: PublicKey | None, newest: int, look: Callable[[int], tuple[str, str]]
+) -> Verdict | None:
+    """Return the fault of a public key that says it signed later than it did, None for none."""
+    before = min(public.since - 1, newest) if public else 0
+    if public is None or before < 1 or not is_signed(public.key, *look(before)):
+        return None
+    why = f"event {before} is signed, and {PUBLIC} says that signing began with {public.since}"
+    return Verdict(before - 1, before, why)
+
+
 def _signed(
     count: int, last: tuple[str, str], public: PublicKey | None,
     look: Callable[[int], tuple[str, str]],
@@ -165,7 +179,7 @@ def main(words: list[str]) -> int:
     path, site, key, since, first, last = words
     public = PublicKey(key, int(since)) if key else None
     begin, end = int(first), int(last)
-    with closing(_open(Path(path))) as db:
+    with closing(open_read_only(Path(path))) as db:
         before = _look(db, begin - 1) if begin > 1 else (GENESIS, "")
         # Also what somebody put before the first event.
         rows = db.execute(_QUERY, (begin if begin > 1 else -_ALL, end))

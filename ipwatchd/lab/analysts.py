@@ -8,6 +8,7 @@ import os
 import pty
 import subprocess
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ipwatchd.control.client import Client, SocketTransport
@@ -15,7 +16,7 @@ from ipwatchd.lab.people import as_person
 from ipwatchd.lab.programs import ProgramError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from ipwatchd.lab.casebook import Work
     from ipwatchd.lab.programs import Gateway
@@ -25,14 +26,21 @@ __all__ = ["Desk", "Refusal"]
 _AT_ONCE: Final = 4
 """Commands that run at the same time: so many hands there are at the desk."""
 _SECONDS: Final = 60.0
+_CLOSING: Final = (
+    ("closing with a mandatory step unticked", "needs the mandatory steps"),
+    ("closing with a duty pending", "needs the pending obligations"),
+    ("closing without feedback to who raised it", "needs feedback"),
+)
+"""What is refused, and its words, before each thing that is settled before the end."""
 
 
 class Refusal(NamedTuple):
-    """Something that must be refused, the words that say so, and what was said."""
+    """Something that must be refused, the words that say so, what was said, the exit status."""
 
     what: str
     wanted: str
     said: str
+    status: int
 
 
 class Desk:
@@ -56,7 +64,7 @@ class Desk:
         """Type a command that must be refused with some words."""
         done = await self._type(who, words)
         said = _said(done) if done.returncode else f"it was done: {_said(done)}"
-        self.refusals.append(Refusal(what, wanted, said))
+        self.refusals.append(Refusal(what, wanted, said, done.returncode))
 
     async def _type(self, who: str, words: Sequence[str]) -> subprocess.CompletedProcess[str]:
         module, *options = self._gateway.command(*words)
@@ -114,6 +122,11 @@ class Desk:
         """Take an incident on, answer what is asked of it, and say that it is real."""
         if (await self.incident(identity))["state"] == "NEW":
             await self.do(work.who, "incidents", "take", identity)
+        if work.hasty:
+            await self.refused(
+                "confirming without a class", "needs its class", work.who, "incidents", "confirm",
+                identity,
+            )  # fmt: skip
         if work.kind:
             await self.do(
                 work.who, "incidents", "classify", identity, work.kind, "--reason", work.kind_why
@@ -122,21 +135,38 @@ class Desk:
         await self.do(work.who, "incidents", "confirm", identity)
 
     async def end(self, identity: str, work: Work, fields: dict[str, str]) -> None:
-        """Bring a confirmed incident to its end: responses, steps, duties, feedback."""
+        """Bring a confirmed incident to its end: responses, steps, duties, feedback.
+
+        Who is hasty tries to close it before each of the last three.
+        """
         for words in work.responses:
             await self.do(work.who, "incidents", words[0], identity, *words[1:])
         await self.do(work.who, "incidents", "contain", identity, "--reason", work.contained)
-        await self.steps(identity, work.who)
-        await self.duties(identity, work.who, fields)
-        await self.do(work.who, "incidents", "feedback", identity, "--reason", work.feedback)
-        await self.do(work.who, "incidents", "resolve", identity, "--reason", work.resolved)
-        await self.do(work.who, "incidents", "review", identity, "--reason", work.learnt)
+        if work.hasty:
+            await self._reviewed(identity, work)
         close = ("incidents", "close", identity, "--reason", work.resolved)
+        settled: tuple[Callable[[], Awaitable[object]], ...] = (
+            partial(self.steps, identity, work.who),
+            partial(self.duties, identity, work.who, fields),
+            partial(
+                self.do, work.who, "incidents", "feedback", identity, "--reason", work.feedback
+            ),
+        )
+        for (what, wanted), settle in zip(_CLOSING, settled, strict=True):
+            if work.hasty:
+                await self.refused(what, wanted, work.who, *close)
+            await settle()
+        if not work.hasty:
+            await self._reviewed(identity, work)
         if work.late:
             what = "closing while a fact is open that decides on duties"
             await self.refused(what, f"needs answers to {_names(work.late)}", work.who, *close)
             await self.do(work.who, "incidents", "assess", identity, *work.late)
         await self.do(work.who, *close)
+
+    async def _reviewed(self, identity: str, work: Work) -> None:
+        await self.do(work.who, "incidents", "resolve", identity, "--reason", work.resolved)
+        await self.do(work.who, "incidents", "review", identity, "--reason", work.learnt)
 
     async def steps(self, identity: str, who: str) -> None:
         """Tick the mandatory steps of an incident's SOPs, after reading them."""

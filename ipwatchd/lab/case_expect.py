@@ -177,7 +177,11 @@ def _failed(story: Story) -> Verdict:
 
 def _guards(story: Story) -> list[Verdict]:
     return [
-        Verdict(f"refused: {one.what}", _short(one.said), one.wanted in one.said)
+        Verdict(
+            f"refused: {one.what}",
+            f"exit {one.status}: {_short(one.said)}",
+            one.wanted in one.said and one.status in {1, 2},
+        )
         for one in story.refusals
     ]
 
@@ -290,8 +294,10 @@ def _proof(story: Story) -> list[Verdict]:
     texts = story.texts
     sites = texts.get("verify at the centre", "")
     verdicts = [
-        Verdict("the site's log holds together", texts.get("verify", "none").strip(),
-                "hold together" in texts.get("verify", "")),
+        Verdict("the site's log holds together, and all that hangs on it",
+                "; ".join(texts.get("verify", "none").strip().splitlines()),
+                "hold together" in texts.get("verify", "")
+                and "are what the log says" in texts.get("verify", "")),
         Verdict("so it does at the centre", _short(sites),
                 '"first_bad_seq":null' in sites and '"site":"lab"' in sites),
     ]  # fmt: skip

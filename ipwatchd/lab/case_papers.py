@@ -26,7 +26,7 @@ async def papers(scene: Scene) -> None:
     desk, texts, folder = scene.desk, scene.story.texts, scene.kept
     folder.mkdir(exist_ok=True)
     leak = scene.story.ids["leak"]
-    texts["verify"] = await desk.do("", "incidents", "verify")
+    texts["verify"] = await desk.do("", "incidents", "verify", "--whole")
     texts["verify at the centre"] = await scene.centre.ctl("verify", "--json")
     texts["trends"] = await desk.do("ana", "incidents", "trends", "--since", "7d")
     texts["trends at the centre"] = await scene.centre.ctl("trends", "--since", "7d")
@@ -46,7 +46,22 @@ async def papers(scene: Scene) -> None:
     )
     (folder / "pages.txt").write_text(_pages(scene), "utf-8")
     scene.story.papers = {one.name: one.stat().st_size for one in folder.iterdir()}
+    await _change_a_mail(scene)
     await _change_a_byte(scene)
+
+
+async def _change_a_mail(scene: Scene) -> None:
+    """Change one byte of a mail and of a piece of evidence in a copy, and have it verified."""
+    copy = scene.kept.with_name("spoiled")
+    await asyncio.to_thread(_copied, scene.gateway.state, copy)
+    for name in ("reports", "evidence"):
+        path = min((copy / name).glob("??/*"))
+        data = await asyncio.to_thread(path.read_bytes)
+        await asyncio.to_thread(path.write_bytes, bytes([data[0] ^ 1]) + data[1:])
+    await scene.desk.refused(
+        "a byte changed in a copy of a mail, and of evidence", "2 of 12 incidents and", "",
+        "--state", str(copy), "incidents", "verify", "--whole",
+    )  # fmt: skip
 
 
 async def _change_a_byte(scene: Scene) -> None:
@@ -80,6 +95,8 @@ def _copied(state: Path, copy: Path) -> None:
     for path in state.iterdir():
         if path.is_file() and not path.name.startswith("incidents.db"):
             shutil.copy(path, copy / path.name)
+    for name in ("reports", "evidence"):
+        shutil.copytree(state / name, copy / name)
     with (
         sqlite3.connect(state / "incidents.db") as source,
         sqlite3.connect(copy / "incidents.db") as target,

@@ -23,11 +23,28 @@ _QUIET: Final = 4.0
 async def duplicate(scene: Scene) -> None:
     """Merge what was suggested to be the same, then work on what is left."""
     ids = scene.story.ids
+    await _wrongly_rejected(scene, ids["again"])
     await scene.desk.do(
         "ben", "incidents", "merge", ids["again"], ids["laptop"], "--reason", "the same laptop"
     )
     scene.say(f"{ids['again']} is merged into {ids['laptop']}")
     await scene.through("laptop")
+
+
+async def _wrongly_rejected(scene: Scene, identity: str) -> None:
+    """Try to reject it alone: without a word why, as a P2, and with personal data in it."""
+    desk, reject = scene.desk, ("incidents", "reject", identity)
+    reason = ("--reason", "somebody told us already")
+    await desk.refused("rejecting without a reason", "needs a reason", "ben", *reject)
+    await desk.do("ben", "incidents", "prioritise", identity, "P2", "--reason", "a whole laptop")
+    await desk.do("ben", *reject, *reason)
+    await desk.refused("rejecting a P2 alone", "because it is P2", "ben", *reject, *reason)
+    await desk.do("ben", "incidents", "prioritise", identity, "auto", "--reason", "it is encrypted")
+    await desk.do("ben", "incidents", "assess", identity, "data=contact")
+    await desk.refused(
+        "rejecting personal data alone", "because it concerns personal data", "ben", *reject,
+        *reason,
+    )  # fmt: skip
 
 
 async def disclosure(scene: Scene) -> None:

@@ -24,6 +24,8 @@ class Work(NamedTuple):
     kind: str = ""
     kind_why: str = ""
     responses: tuple[tuple[str, ...], ...] = ()
+    hasty: bool = False
+    """Its analyst confirms and closes it too early, and is held by each guard."""
     late: tuple[str, ...] = ()
     """Facts that somebody answers only when they hold the closing."""
 
@@ -135,6 +137,7 @@ REPORTED: Final = (
         "told jose: a new laptop is ready", "laptops get a tag with our number",
         kind="data-loss", kind_why="a device with data is gone",
         responses=(("response", "--reason", "account locked, remote wipe sent and confirmed"),),
+        hasty=True,
     )),
     Case("again", "the same laptop, told by the team lead", "report", "", "MERGED"),
     Case("visitor", "a visitor by the server room: the fire inspector", "report", "", "REJECTED"),

@@ -73,13 +73,13 @@ def _story() -> Story:
             "clocks": "cert-in.report gdpr.controller client-acme.first-call",
             "draft": "measures\n  [MISSING]\nmissing: measures  (--set FIELD=TEXT)",
             "update": "Subject: [TLP:AMBER] x\nestá confirmado: datos de contacto, 240 personas",
-            "verify": "258 events hold together",
+            "verify": "258 events hold together\n12 incidents and 9 files are what the log says",
             "verify at the centre": '[{"site":"lab","first_bad_seq":null}]',
             "trends": "all  11  0", "trends at the centre": "all  11  0",
         },
         acked={"leak": 10.2, "inside": 14.0}, papers=dict(PAPERS), all=list(IDS.values()),
         central=[{"id": row["id"], "state": row["state"]} for row in rows.values()],
-        refusals=[Refusal("rejecting a P1 alone", "second person", "needs a second person")],
+        refusals=[Refusal("rejecting a P1 alone", "second person", "needs a second person", 1)],
         mails=[_page(10.1, "mail", "ana@x", "leak"), _page(10.1, "mail", "ana@x", "inside"),
                _page(13.1, "mail", "ben@x", "inside"), _page(10.1, "mail", "ana@x", "card")],
         hooks=[_page(20.0, "hook", "", "visitor")],
@@ -104,7 +104,7 @@ def _paged_on(story: Story) -> None:
 
 
 def _done(story: Story) -> None:
-    story.refusals = [Refusal("closing it", "needs", "it was done: LAB-1 is CLOSED")]
+    story.refusals = [Refusal("closing it", "needs", "it was done: LAB-1 is CLOSED", 0)]
 
 
 def _lost(story: Story) -> None:

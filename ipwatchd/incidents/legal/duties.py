@@ -104,7 +104,7 @@ def noticed(ask: Ask) -> tuple[str, bodies.Body]:
     if stage not in STAGES:
         raise ask.refuse(f"{stage!r} is no stage of a notice: {', '.join(STAGES)}")
     if missing and (stage == "final" or not phased):
-        raise ask.refuse(
+        raise ask.hold(
             f"the notice for {one.id} lacks {', '.join(missing)} (notice … --set FIELD=TEXT)"
             + ("; an initial one may go out without" if phased else "")
         )
@@ -141,7 +141,7 @@ def waive(ask: Ask) -> tuple[str, bodies.Body]:
             )
         )
     if proposal.actor == ask.actor:
-        raise ask.refuse(
+        raise ask.hold(
             f"waiving {one.id} needs a second person: {ask.actor} proposed it, somebody else must "
             "agree (incidents waive)"
         )
