@@ -22,6 +22,7 @@ from ipwatchd.detect.dns_tunnel import DnsTunnel
 from ipwatchd.detect.examples import with_event_examples, with_flow_examples
 from ipwatchd.detect.expected import Silenced
 from ipwatchd.detect.exposed_service import ExposedService
+from ipwatchd.detect.facts import Batch
 from ipwatchd.detect.flood import Flood
 from ipwatchd.detect.impossible_travel import ImpossibleTravel
 from ipwatchd.detect.lan_spoofing import LanSpoofing
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.place import Place
 
 __all__ = [
-    "RULES", "Detector", "Silenced", "build", "load_baselines", "save_baselines",
+    "RULES", "Batch", "Detector", "Silenced", "build", "load_baselines", "save_baselines",
     "with_event_examples", "with_flow_examples",
 ]  # fmt: skip
 

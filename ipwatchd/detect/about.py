@@ -7,6 +7,7 @@ import math
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
+from ipwatchd.detect.facts import Batch
 from ipwatchd.records.finding import Finding
 
 if TYPE_CHECKING:
@@ -75,8 +76,12 @@ class Rule:
         """Take the thresholds, and what is known of the site."""
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
-        """Take ended flows with zones and direction filled in."""
-        del flows, now
+        """Take ended flows with zones and direction filled in, by itself."""
+        return self.batch(Batch(flows), now)
+
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
+        """Take ended flows; other rules are given the same batch."""
+        del batch, now
         return []
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:

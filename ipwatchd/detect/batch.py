@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Groups", "address_hash", "by_address", "direction_name", "slices"]
+__all__ = ["Groups", "address_hash", "by_address", "direction_name", "part_of", "slices", "spans"]
 
 # Odd constants of splitmix64: a bijection, so only the folding of two halves can collide.
 _ONE: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -74,15 +74,26 @@ def by_address(
 
 def slices(flows: NDArray[np.void], span: int) -> Iterator[NDArray[np.void]]:
     """Yield flows in parts whose ends lie within `span` ns: a batch may hold hours of a file."""
-    if not len(flows):
+    for rows in spans(flows["end"], span):
+        yield flows.take(rows)
+
+
+def spans(end: NDArray[np.int64], span: int) -> Iterator[NDArray[np.intp]]:
+    """Yield the rows of such parts: all of a short batch as they come, else the oldest first."""
+    if not len(end):
         return
-    end = flows["end"]
     if int(end.max()) - int(end.min()) <= span:
-        yield flows
+        yield np.arange(len(end))
         return
-    flows = flows[np.argsort(end, kind="stable")]
-    part = (flows["end"] - flows["end"][0]) // span
-    yield from np.split(flows, np.flatnonzero(part[1:] != part[:-1]) + 1)
+    order = np.argsort(end, kind="stable")
+    part = part_of(end[order], span)
+    yield from np.split(order, np.flatnonzero(part[1:] != part[:-1]) + 1)
+
+
+def part_of(end: NDArray[np.int64], span: int) -> NDArray[np.int64]:
+    """Return the number of the part in which each end lies, from the earliest on."""
+    parts: NDArray[np.int64] = (end - end.min()) // span
+    return parts
 
 
 def direction_name(flows: NDArray[np.void]) -> str:

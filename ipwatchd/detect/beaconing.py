@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["Beaconing"]
@@ -82,8 +83,9 @@ class Beaconing(Rule):
         # A beacon may call but twice a day; the bound on pairs lets the oldest go.
         self._quiet = round(max(settings.quiet, 86_400.0) * 1e9)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each pair that has become even."""
+        flows = batch.flows
         rows = np.flatnonzero(
             _LEAVES[flows["direction"]] & (flows["partial"] == 0)
             & ((flows["proto"] == TCP) | (flows["proto"] == UDP))
@@ -93,7 +95,7 @@ class Beaconing(Rule):
         )  # fmt: skip
         found: list[Finding] = []
         if len(rows):
-            self._note(flows[rows], found)
+            self._note(flows.take(rows), found)
         self._pairs.sweep(round(now * 1e9) - self._quiet)
         self._callers.sweep(round(now * 1e9) - self._quiet)
         return found
@@ -103,7 +105,7 @@ class Beaconing(Rule):
         return {"pairs": len(self._pairs), "pairs_shed": self._pairs.shed}
 
     def _note(self, flows: NDArray[np.void], found: list[Finding]) -> None:
-        flows = flows[np.argsort(flows["start"], kind="stable")]
+        flows = flows.take(np.argsort(flows["start"], kind="stable"))
         callers = address_hash(flows["orig_hi"], flows["orig_lo"])
         port = flows["resp_port"].astype(np.uint64)
         services = address_hash(flows["resp_hi"], flows["resp_lo"]) ^ (
@@ -111,7 +113,8 @@ class Beaconing(Rule):
         ) * np.uint64(0xBF58476D1CE4E5B9)
         keys = callers ^ (services << np.uint64(1))
         often = self._seen_before(keys)
-        flows, keys, callers, services = flows[often], keys[often], callers[often], services[often]
+        flows, keys = flows.compress(often), keys[often]
+        callers, services = callers[often], services[often]
         judged: dict[int, tuple[_Pair, int]] = {}
         for row, (key, caller, service, start, sent) in enumerate(zip(
             keys.tolist(), callers.tolist(), services.tolist(), flows["start"].tolist(),

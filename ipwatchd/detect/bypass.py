@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
 
@@ -80,8 +81,9 @@ class Bypass(Rule):
         self._quiet = round(settings.quiet * 1e9)
         self._uses = Sources(_Use, settings.sources, settings.sources)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows to ports and services of by-passes, where somebody answered."""
+        flows = batch.flows
         rows = np.flatnonzero(
             (flows["direction"] == Direction.OUTGOING) & (flows["resp_packets"] > 1)
             & (
@@ -91,11 +93,10 @@ class Bypass(Rule):
         )  # fmt: skip
         web = flows["resp_port"][rows] == _HTTPS
         if web.any():
-            some = flows[rows]
-            to = address_hash(some["resp_hi"], some["resp_lo"])
-            rows = rows[~web | np.isin(to, self._resolvers) | np.isin(some["service"], _INDEXES)]
+            to, service = batch.resp[rows], flows["service"][rows]
+            rows = rows[~web | np.isin(to, self._resolvers) | np.isin(service, _INDEXES)]
         found = []
-        for row in flows[rows]:
+        for row in flows.take(rows):
             port = int(row["resp_port"])
             kind = _SERVICES.get(int(row["service"])) or _KINDS.get(port, f"port {port}")
             finding = self._use(

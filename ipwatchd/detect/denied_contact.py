@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.config.settings import DetectSettings
     from ipwatchd.detect.detector import Denied
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
 
 __all__ = ["DeniedContact"]
@@ -69,13 +70,14 @@ class DeniedContact(Rule):
         self._sources = Sources(_Contact, settings.sources, settings.sources * _WEIGHT)
         self._not_listed = 0
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each denied address that came up or grew."""
+        flows = batch.flows
         found: list[Finding] = []
         for side, other in (("orig", "resp"), ("resp", "orig")):
             rows = np.flatnonzero(self._denied(flows[f"{side}_hi"], flows[f"{side}_lo"]))
             for source, places in by_address(flows[f"{side}_hi"][rows], flows[f"{side}_lo"][rows]):
-                finding = self._flows(source, flows[rows[places]], other)
+                finding = self._flows(source, flows.take(rows[places]), other)
                 if finding is not None:
                     found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
 
@@ -29,7 +30,11 @@ class Detector(Protocol):
     rule: ClassVar[str]
 
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
-        """Take ended flows (dtype FLOW) with zones and direction filled in."""
+        """Take ended flows (dtype FLOW) with zones and direction filled in, by itself."""
+        ...
+
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
+        """Take ended flows; all detectors are given one batch, so that they share what it costs."""
         ...
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import address_hash, direction_name, slices
-from ipwatchd.detect.contact import TCP, of_nobody, probes, to_many
+from ipwatchd.detect.batch import direction_name, spans
+from ipwatchd.detect.contact import TCP, of_nobody, to_many
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["DistributedScan"]
@@ -70,18 +71,22 @@ class DistributedScan(Rule):
         self._hosts = Sources(_Host, settings.sources, settings.sources * _KEPT_A_HOST)
         self._doorstep = Doorstep(settings.sources, self._window)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each host that many sources try together."""
         found: list[Finding] = []
+        flows = batch.flows
         rows = np.flatnonzero(
-            (flows["proto"] == TCP) & probes(flows) & (flows["resp_port"] < _OWN_PORT)
-            & ~to_many(flows) & ~of_nobody(flows, "resp")
-        )  # fmt: skip
-        for part in slices(flows[rows], self._window // 2):
+            batch.probes & (flows["proto"] == TCP) & (flows["resp_port"] < _OWN_PORT)
+        )
+        flows = flows.take(rows)
+        rows = rows[~to_many(flows) & ~of_nobody(flows, "resp")]
+        for part in spans(batch.flows["end"][rows], self._window // 2):
+            some = rows[part]
+            flows = batch.flows.take(some)
             # Who tries one host from one address is no news here: the pair is the target.
-            pairs = address_hash(part["orig_hi"], part["orig_lo"]) ^ part["resp_port"].astype("u8")
-            let = self._doorstep.let(part, pairs, "resp")
-            found += self._take(part[let.rows])
+            pairs = batch.orig[some] ^ flows["resp_port"].astype("u8")
+            let = self._doorstep.let(flows, pairs, "resp", batch.resp[some])
+            found += self._take(flows.compress(let.rows))
         self._hosts.sweep(round(now * 1e9) - 2 * self._window)
         return found
 
@@ -95,7 +100,7 @@ class DistributedScan(Rule):
         high, low = flows["resp_hi"][order], flows["resp_lo"][order]
         cuts = np.flatnonzero((high[1:] != high[:-1]) | (low[1:] != low[:-1])) + 1
         for rows in np.split(order, cuts) if len(order) else ():
-            some = flows[rows]
+            some = flows.take(rows)
             host = int(some["resp_hi"][0]) << 64 | int(some["resp_lo"][0])
             time = int(some["end"].max())
             record = self._hosts.active(host, time)

@@ -24,6 +24,8 @@ SLOT: Final = np.dtype([
 ])  # fmt: skip
 """A source (its hash), its one target and responder, when (epoch ns), and whether it went on."""
 _SLOTS_A_SOURCE: Final = 2
+_WHOLE: Final = np.dtype((np.void, SLOT.itemsize))
+"""A slot as so many bytes: numpy copies those at once, and fields one by one."""
 
 
 class Let(NamedTuple):
@@ -44,16 +46,20 @@ class Doorstep:
         self.waiting = 0
         """Rows that were the first of their source and went no further."""
 
-    def let(self, flows: NDArray[np.void], targets: NDArray[np.uint64], side: str = "orig") -> Let:
+    def let(
+        self, flows: NDArray[np.void], targets: NDArray[np.uint64], side: str = "orig",
+        tags: NDArray[np.uint64] | None = None,
+    ) -> Let:  # fmt: skip
         """Return the rows (FLOW) of sources that have tried a second target by now.
 
         `held` has flows = 0 where the doorstep had nothing to hand on. With the `side` "resp" it
-        keeps responders, and whoever tried them.
+        keeps responders, and whoever tried them. `tags` are the sources' hashes where known.
         """
         other = "resp" if side == "orig" else "orig"
         if not len(flows):
             return Let(np.zeros(0, np.bool_), np.zeros(0, SLOT))
-        tags = address_hash(flows[f"{side}_hi"], flows[f"{side}_lo"])
+        if tags is None:
+            tags = address_hash(flows[f"{side}_hi"], flows[f"{side}_lo"])
         order = np.argsort(tags, kind="stable")
         sorted_tags, sorted_targets = tags[order], targets[order]
         starts = np.flatnonzero(np.r_[True, sorted_tags[1:] != sorted_tags[:-1]])
@@ -71,24 +77,25 @@ class Doorstep:
         goes_on, held = self._visit(group, several)
         rows = np.zeros(len(order), np.bool_)
         rows[order] = np.repeat(goes_on, counts)
-        handed = np.zeros(len(order), SLOT)
-        handed[order] = np.repeat(held, counts)
-        self.waiting += int(len(order) - rows.sum())
-        return Let(rows, handed[rows])
+        of_group = np.empty(len(order), np.intp)
+        of_group[order] = np.repeat(np.arange(len(starts)), counts)
+        self.waiting += int(len(order) - np.count_nonzero(rows))
+        return Let(rows, held.take(of_group[rows]))
 
     def _visit(
         self, group: NDArray[np.void], several: NDArray[np.bool_]
     ) -> tuple[NDArray[np.bool_], NDArray[np.void]]:
         """Return which groups go on, with what was held of them; note all of them."""
         places = (group["tag"] & self._mask).astype(np.intp)
-        old = self._slots[places]
+        old = self._slots.take(places)
         same = (old["tag"] == group["tag"]) & (group["last"] - old["last"] <= self._quiet)
         goes_on = several | (same & (old["known"] | (old["target"] != group["target"])))
-        held = np.where(same & ~old["known"] & goes_on, old, np.zeros(1, SLOT))
-        fresh = group.copy()
+        handed = np.flatnonzero(same & ~old["known"] & goes_on)
+        held = np.zeros(len(old), SLOT)
+        held.view(_WHOLE)[handed] = old.take(handed).view(_WHOLE)
         stays = same & ~goes_on
-        fresh["flows"][stays] += old["flows"][stays]
-        fresh["started"][stays] = old["started"][stays]
-        fresh["known"] = goes_on
-        self._slots[places] = fresh
+        group["flows"][stays] += old["flows"][stays]
+        group["started"][stays] = old["started"][stays]
+        group["known"] = goes_on
+        self._slots.view(_WHOLE)[places] = group.view(_WHOLE)
         return goes_on, held

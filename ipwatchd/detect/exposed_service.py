@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.contact import TCP, UDP, successes
+from ipwatchd.detect.contact import TCP, UDP
 from ipwatchd.detect.sources import Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.flow import SERVICE_PORTS, SERVICES, Direction, protocol_name
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["ExposedService"]
@@ -67,8 +66,9 @@ class ExposedService(Rule):
         self._services = Sources(_Service, settings.sources, settings.sources * 8)
         self._last = 0
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each service that is new."""
+        flows = batch.flows
         proto, port = flows["proto"], flows["resp_port"]
         rows = np.flatnonzero(
             (flows["direction"] == Direction.INCOMING) & (port > 0) & (flows["partial"] == 0)
@@ -76,10 +76,10 @@ class ExposedService(Rule):
         )  # fmt: skip
         if not len(rows):
             return []
-        rows = rows[successes(flows[rows])]
+        rows = rows[batch.successes[rows]]
         if not len(rows):
             return []
-        some = flows[rows]
+        some = flows.take(rows)
         self._began = self._began or int(some["start"].min())
         self._last = max(self._last, int(some["end"].max()))
         found = []

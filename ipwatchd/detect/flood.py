@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["Flood"]
@@ -82,8 +83,9 @@ class Flood(Rule):
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
         self._loads = Sources(_Load, settings.sources, settings.sources * 16)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each target that is flooded, or floods."""
+        flows = batch.flows
         found: list[Finding] = []
         for part in slices(flows[_suspect(flows)], self._window // 2):
             packets = int(part["orig_packets"].sum() + part["resp_packets"].sum())

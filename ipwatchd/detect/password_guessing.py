@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import by_address, direction_name, slices
+from ipwatchd.detect.batch import Groups, by_address, direction_name, slices
 from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent, Auth
 
 __all__ = ["PasswordGuessing"]
@@ -124,14 +125,15 @@ class PasswordGuessing(Rule):
         self._sources = Sources(_Attempts, settings.sources, settings.sources * _WEIGHT)
         self._web = WebLogins(settings.sources, self._least, self._window)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source with many sessions small as refusals."""
+        flows = batch.flows
         found: list[Finding] = []
         for part in slices(flows, self._window // 2):
             self._note_lasting(part)
             rows = np.flatnonzero(attempts(part))
             for source, places in by_address(part["orig_hi"][rows], part["orig_lo"][rows]):
-                finding = self._sessions(source, part[rows[places]])
+                finding = self._sessions(source, part.take(rows[places]))
                 if finding is not None:
                     found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)
@@ -240,8 +242,8 @@ class PasswordGuessing(Rule):
     def _note_lasting(self, flows: NDArray[np.void]) -> None:
         """Note who also has sessions that no refused login would have: they can log in."""
         rows = np.flatnonzero(lasting(flows))
-        for source, places in by_address(flows["orig_hi"][rows], flows["orig_lo"][rows]):
-            time = int(flows["end"][rows[places]].max())
+        groups = Groups(flows["orig_hi"][rows], flows["orig_lo"][rows])
+        for source, time in zip(groups.sources, groups.latest(flows["end"][rows]), strict=True):
             self._active(source, time).known_at = time
 
     def _sessions(self, source: int, flows: NDArray[np.void]) -> Finding | None:

@@ -10,11 +10,11 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import Groups, direction_name, slices
-from ipwatchd.detect.contact import probes, successes
+from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
-from ipwatchd.detect.shape import Shape, probed, shape, targets
+from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.finding import Finding
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
 
 __all__ = ["PortScan"]
@@ -107,21 +108,24 @@ class PortScan(Rule):
         )
         self._doorstep = Doorstep(settings.sources, self._quiet)
         self._named = Named(settings.sources)
+        self._known = Marks()
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source whose failed contacts make a scan."""
         found: list[Finding] = []
-        for part in slices(flows, self._window // 2):
-            talked, numbers = successes(part), targets(part)
-            failed, numbers = probed(part, numbers, probes(part))
-            tried, aimed = part[failed], numbers[failed]
-            let = self._doorstep.let(tried, aimed)
-            tried, aimed = tried[let.rows], aimed[let.rows]
+        failed, numbers = batch.probed
+        for part in spans(batch.flows["end"], self._window // 2):
+            rows = part[failed[part]]
+            tried = batch.flows.take(rows)
+            let = self._doorstep.let(tried, numbers[rows], tags=batch.orig[rows])
+            tried, aimed = tried.compress(let.rows), numbers[rows[let.rows]]
             groups = Groups(tried["orig_hi"], tried["orig_lo"])
+            self._known.add(batch.orig[rows[let.rows]])
             self._note_failures(tried, aimed, groups, let.held)
-            self._note_successes(part[talked], numbers[talked])
+            self._note_successes(batch, part[batch.successes[part]], numbers)
             found += self._judge(tried, groups)
         self._sources.sweep(round(now * 1e9) - self._quiet)
+        self._known.wipe(self._sources)
         return found
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
@@ -139,13 +143,17 @@ class PortScan(Rule):
             "one_target_flows": self._doorstep.waiting,
         }
 
-    def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
+    def _note_successes(
+        self, batch: Batch, rows: NDArray[np.intp], numbers: NDArray[np.uint64]
+    ) -> None:
         """Note whom known sources talked with; who never failed needs no record."""
-        if not len(self._sources):
+        rows = rows[self._known.may_hold(batch.orig[rows])]
+        if not len(rows) or not len(self._sources):
             return
+        flows = batch.flows.take(rows)
         groups = Groups(flows["orig_hi"], flows["orig_lo"])
         latest = groups.latest(flows["end"])
-        ordered = numbers[groups.order]
+        ordered = numbers[rows[groups.order]]
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -185,7 +193,7 @@ class PortScan(Rule):
             record = self._sources.get(source)
             if record is not None and self._crossed(record):
                 rows = groups.order[groups.bounds[place] : groups.bounds[place + 1]]
-                finding = self._finding(source, record, flows[rows])
+                finding = self._finding(source, record, flows.take(rows))
                 if finding is not None:
                     found.append(finding)
         return found

@@ -48,9 +48,11 @@ class Shape(NamedTuple):
     succeeded: int
 
 
-def targets(flows: NDArray[np.void]) -> NDArray[np.uint64]:
-    """Return each flow's target as a number."""
-    host = address_hash(flows["resp_hi"], flows["resp_lo"]) & np.uint64(0xFFFF_FFFF_FF00_0000)
+def targets(flows: NDArray[np.void], hosts: NDArray[np.uint64] | None = None) -> NDArray[np.uint64]:
+    """Return each flow's target as a number; `hosts` are the responders' hashes where known."""
+    if hosts is None:
+        hosts = address_hash(flows["resp_hi"], flows["resp_lo"])
+    host = hosts & np.uint64(0xFFFF_FFFF_FF00_0000)
     port = flows["resp_port"].astype(np.uint64)
     proto = flows["proto"].astype(np.uint64)
     return host + proto * np.uint64(1 << 16) + port

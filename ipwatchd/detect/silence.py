@@ -9,10 +9,8 @@ from ipwatchd.detect.about import About, House, Rule
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
 
@@ -55,10 +53,10 @@ class Silence(Rule):
         self._heard: dict[str, _Heard] = {}
         self._shed = 0
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Note that the wire spoke."""
-        if len(flows):
-            self._hear(_WIRE, len(flows), now)
+        if len(batch):
+            self._hear(_WIRE, len(batch), now)
         return []
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:

@@ -12,10 +12,10 @@ import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name
-from ipwatchd.detect.contact import probes, successes
 from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
-from ipwatchd.detect.shape import Shape, probed, shape, targets
+from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.flow import SERVICE_PORTS, protocol_name
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.finding import Finding
 
@@ -90,25 +91,27 @@ class SlowScan(Rule):
         self._days = Sources(_Day, settings.sources, settings.sources * _TARGETS_A_SOURCE)
         self._doorstep = Doorstep(settings.sources, self._window)
         self._named = Named(settings.sources)
+        self._known = Marks()
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source whose failures of a day make a scan."""
         found: list[Finding] = []
-        numbers = targets(flows)
-        failed, numbers = probed(flows, numbers, probes(flows))
+        failed, numbers = batch.probed
+        rows = np.flatnonzero(failed)
+        tried = batch.flows.take(rows)
         # Who failed in one hour alone gets no record: forgers do, and all that is fast.
-        hours = (flows["end"][failed] // _HOUR).astype(np.uint64)
-        let = self._doorstep.let(flows[failed], hours)
-        tried, aimed = flows[failed][let.rows], numbers[failed][let.rows]
-        if len(self._days):
-            talked = successes(flows)
-            self._note_successes(flows[talked], numbers[talked])
+        hours = (tried["end"] // _HOUR).astype(np.uint64)
+        let = self._doorstep.let(tried, hours, tags=batch.orig[rows])
+        tried, rows = tried.compress(let.rows), rows[let.rows]
+        self._note_successes(batch, numbers)
+        self._known.add(batch.orig[rows])
         order = np.argsort(tried["end"], kind="stable")
         spans = tried["end"][order] // self._fast_window
-        for rows in np.split(order, np.flatnonzero(spans[1:] != spans[:-1]) + 1):
-            if len(rows):
-                found += self._take(tried[rows], aimed[rows], let.held[rows])
+        for some in np.split(order, np.flatnonzero(spans[1:] != spans[:-1]) + 1):
+            if len(some):
+                found += self._take(tried.take(some), numbers[rows[some]], let.held.take(some))
         self._days.sweep(round(now * 1e9) - self._window)
+        self._known.wipe(self._days)
         return found
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
@@ -124,8 +127,12 @@ class SlowScan(Rule):
             "sources_shed": self._days.shed,
         }  # fmt: skip
 
-    def _note_successes(self, flows: NDArray[np.void], numbers: NDArray[np.uint64]) -> None:
+    def _note_successes(self, batch: Batch, numbers: NDArray[np.uint64]) -> None:
         """Note whom known sources talked with; who never failed needs no record."""
+        if not len(self._days):
+            return
+        rows = np.flatnonzero(batch.successes & self._known.may_hold(batch.orig))
+        flows, numbers = batch.flows.take(rows), numbers[rows]
         groups = Groups(flows["orig_hi"], flows["orig_lo"])
         latest, ordered = groups.latest(flows["end"]), numbers[groups.order]
         for place, source in enumerate(groups.sources):
@@ -157,7 +164,7 @@ class SlowScan(Rule):
                 row = flows[rows[0]]
                 day.hosts[int(row["resp_hi"]), int(row["resp_lo"])] = None
             self._days.weigh(day, len(day.failed) + len(day.talked))
-            finding = self._judge(source, day, flows[rows])
+            finding = self._judge(source, day, flows, rows)
             if finding is not None:
                 found.append(finding)
         return found
@@ -174,7 +181,9 @@ class SlowScan(Rule):
         while len(day.hours) > _HOURS or (time // _HOUR - next(iter(day.hours))) > _HOURS:
             del day.hours[next(iter(day.hours))]
 
-    def _judge(self, source: int, day: _Day, flows: NDArray[np.void]) -> Finding | None:
+    def _judge(
+        self, source: int, day: _Day, flows: NDArray[np.void], rows: NDArray[np.intp]
+    ) -> Finding | None:
         size = len(day.failed)
         if size < self._one.targets or len(day.hours) < self._one.hours or size < day.look_at:
             return None
@@ -188,7 +197,7 @@ class SlowScan(Rule):
             day.look_at = min(size + _LOOK_AGAIN, _TARGETS)
             return None
         day.growth.due(day.flows, day.last)
-        return self._found(source, day, scan, direction_name(flows))
+        return self._found(source, day, scan, direction_name(flows.take(rows)))
 
     def _found(self, source: int, day: _Day, scan: Shape, direction: str) -> Finding:
         subject = address_text(source >> 64, source & ((1 << 64) - 1))

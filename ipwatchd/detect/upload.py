@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["Upload"]
@@ -82,14 +83,15 @@ class Upload(Rule):
         self._worth = settings.upload.new_destination_bytes // 1000
         self._senders = Sources(_Sender, settings.sources, settings.sources * 16)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take flows, partial ones too: a long upload is told of while it goes on."""
+        flows = batch.flows
         # Sent by whom opened it; what a server of ours is asked for is no upload.
         rows = np.flatnonzero(
             (flows["direction"] == Direction.OUTGOING) & (flows["orig_bytes"] >= _SMALL)
         )
         found: list[Finding] = []
-        for part in slices(flows[rows], self._window // 4):
+        for part in slices(flows.take(rows), self._window // 4):
             senders = Groups(part["orig_hi"], part["orig_lo"])
             latest = senders.latest(part["end"])
             sums = np.add.reduceat(part["orig_bytes"][senders.order], senders.starts).tolist()
