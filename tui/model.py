@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -12,10 +13,13 @@ if TYPE_CHECKING:
 
 __all__ = ["InterfaceRate", "Model"]
 
+_ANSWERS: Final = 6
+"""Answers over which rates are taken: the daemon itself hears of some sources each two seconds."""
+
 
 @dataclass(frozen=True)
 class InterfaceRate:
-    """An interface and what went over it between the last two answers; None: not known yet."""
+    """An interface and what went over it between the last answers; None: not known yet."""
 
     state: InterfaceState
     packets: float | None = None
@@ -33,7 +37,7 @@ class Model:
     lost_since: float = 0.0
     lost_why: str = ""
     _skew: float = 0.0
-    _before: Status | None = field(default=None, repr=False)
+    _before: deque[Status] = field(default_factory=lambda: deque(maxlen=_ANSWERS), repr=False)
 
     @property
     def stale(self) -> bool:
@@ -45,15 +49,15 @@ class Model:
         return here + self._skew
 
     def take_status(self, status: Status, here: float) -> None:
-        """Note a new answer and work out each interface's rate from the one before."""
+        """Note a new answer and work out each interface's rate from those before."""
         before = self.status
-        if before is not None and before.pid == status.pid and before.now < status.now:
-            self._before = before
-        elif before is not None and before.pid != status.pid:
-            self._before = None
+        if before is not None and (before.pid != status.pid or before.now > status.now):
+            self._before.clear()
+        elif before is not None and before.now < status.now:
+            self._before.append(before)
         self.status = status
         self._skew = status.now - here
-        self.interfaces = _rates(self._before, status)
+        self.interfaces = _rates(self._before[0] if self._before else None, status)
 
     def lost(self, why: str, here: float) -> bool:
         """Note that the daemon does not answer; True where that is news."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from ipwatchd.control.messages import InterfaceState, Status
 from tui.model import Model
 
@@ -37,6 +39,15 @@ def test_a_daemon_that_restarted_counts_anew() -> None:
     model.take_status(status(100, 9000), here=0)
     model.take_status(status(103, 5, pid=2), here=3)
     assert model.interfaces[0].packets is None
+
+
+def test_a_source_that_is_heard_each_two_seconds_has_a_steady_rate() -> None:
+    """Counters that stand still at every second answer never show as no traffic."""
+    model = Model()
+    for second in range(12):
+        model.take_status(status(100.0 + second, second // 2 * 20), here=0.0)
+        if second >= 6:
+            assert model.interfaces[0].packets == pytest.approx(10.0, rel=0.4)
 
 
 def test_ages_go_by_the_daemons_clock() -> None:
