@@ -130,7 +130,8 @@ async def proposed(house: House, call: Call) -> list[dict[str, Any]]:
     incident = await _there(house, call)
     place = house.stores.enricher.place(incident.subject) if denial(incident) else None
     zone = place.zone if place else ""
-    return [msgspec.to_builtins(one) for one in proposals(incident, zone)]
+    plan = house.live.pager.plan if house.live and house.live.pager else None
+    return [msgspec.to_builtins(one) for one in proposals(incident, zone, plan)]
 
 
 async def respond(house: House, call: Call) -> dict[str, Any]:
@@ -138,6 +139,12 @@ async def respond(house: House, call: Call) -> dict[str, Any]:
     asked = msgspec.convert(call.body, _Respond)
     incident = await _there(house, call)
     subject = asked.subject or (OFFICER if asked.kind == "notify" else incident.subject)
+    if asked.kind == "notify" and house.live and house.live.pager:
+        sent = await house.live.pager.post.notify(
+            incident, subject, asked.reason, actor=call.peer.name, now=call.now
+        )
+        if sent:
+            return _built(sent)
     if asked.kind == "watch" and not is_network(subject):
         raise ValueError(f"{subject!r} is no address to watch: name one (--subject ADDRESS)")
     receipt = Receipt(
@@ -145,10 +152,10 @@ async def respond(house: House, call: Call) -> dict[str, Any]:
         subject=subject, time=call.now, by=call.peer.name,
         expires=call.now + asked.seconds if asked.seconds else 0.0,
     )  # fmt: skip
-    # Nothing is sent: it is written down that somebody told them.
-    text = asked.reason or (
-        f"told the {subject}" if asked.kind == "notify" else f"{asked.kind} {subject}"
-    )
+    text = asked.reason or f"{asked.kind} {subject}"
+    if asked.kind == "notify":
+        # The plan names nobody so: it is written down that somebody told them.
+        text = f"told the {subject}{': ' * bool(asked.reason)}{asked.reason} (nothing was sent)"
     if asked.kind == "deny":
         text = await _deny(house, call, incident, receipt, asked)
     receipt = msgspec.structs.replace(receipt, text=text)
@@ -188,6 +195,10 @@ async def undo(house: House, call: Call) -> dict[str, Any]:
             "deny", receipt.subject, author=call.peer.name, reason=reason, now=call.now
         )
         await changed(house, "deny", change.entry, "remove", call)
+    if receipt.kind == "notify":
+        sent = house.live.pager.post.withdraw(incident, receipt.id) if (
+            house.live and house.live.pager) else ""  # fmt: skip
+        reason = f"{reason}; {sent}" if sent else reason
     after = await house.stores.incidents.act(
         incident.id, "undone", actor=call.peer.name, reason=reason, now=call.now,
         details={"receipt": receipt.id},

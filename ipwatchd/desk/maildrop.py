@@ -16,11 +16,14 @@ from ipwatchd.incidents.keep import FullError
 from ipwatchd.records.incident import OPEN_STATES, Attachment, Report
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
     from pathlib import Path
 
     from ipwatchd.desk.casework import Casework
     from ipwatchd.incidents import Incidents
     from ipwatchd.records.incident import Incident
+
+    Answering = Callable[[Mail, Report, float], Awaitable[Incident | None]]
 
 __all__ = ["MailDrop"]
 
@@ -38,7 +41,9 @@ class MailDrop:
         self._casework = casework
         self._incidents = incidents
         self.note = ""
-        self.counters = {"mails": 0, "threaded": 0, "forged_threads": 0, "left": 0}
+        self.answers: Answering | None = None
+        """Takes what answers a page; what it leaves is a report."""
+        self.counters = {"mails": 0, "threaded": 0, "forged_threads": 0, "left": 0, "answers": 0}
 
     async def poll(self, now: float) -> list[Incident]:
         """Take what has arrived; what can't be taken now stays in `new`, and `note` says why."""
@@ -77,6 +82,10 @@ class MailDrop:
         mail = await asyncio.to_thread(parse_mail, data)
         report = await asyncio.to_thread(self._report, mail, digest, now)
         self.counters["mails"] += 1
+        answered = await self.answers(mail, report, now) if self.answers else None
+        if answered is not None:
+            self.counters["answers"] += 1
+            return answered
         incident = await self._threaded(mail, report, now)
         if incident is None:
             incident = await self._casework.take(report, now)

@@ -12,8 +12,8 @@ from ipwatchd.records.paging import Letter, Page  # noqa: TC001 - msgspec reads 
 __all__ = [
     "Absorbed", "Acked", "Assessed", "Aware", "Body", "Checked", "Classified", "Collected",
     "Delivered", "Feedback", "Grown", "Held", "Jumped", "Marked", "Note", "Noticed", "Obliged",
-    "Opened", "Paged", "Prioritised", "Proposed", "Read", "Reported", "Response", "State", "Step",
-    "Suggested", "Told", "Translated", "Undone", "Updated", "Watched",
+    "Opened", "Paged", "Posted", "Prioritised", "Proposed", "Read", "Reported", "Response", "State",
+    "Step", "Suggested", "Told", "Translated", "Undone", "Updated", "Watched",
 ]  # fmt: skip
 
 
@@ -239,6 +239,12 @@ class Response(Body, frozen=True):
     text: str
     receipt: parts.Receipt | None = None
     letters: tuple[Letter, ...] = ()
+
+
+class Posted(Body, frozen=True):
+    """Letters by another way, instead of some that could not be handed over."""
+
+    letters: tuple[Letter, ...]
 
 
 class Undone(Body, frozen=True):

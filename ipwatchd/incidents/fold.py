@@ -304,9 +304,14 @@ def _response(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _updated(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
-    body = _body(event, bodies.Updated)
-    return {"letters": (*incident.letters, *body.letters)[-LISTED:]}
+def _posted(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
+    letters = _body(event, _POSTED[event.kind]).letters
+    return {"letters": (*incident.letters, *letters)[-LISTED:]}
+
+
+_POSTED: Final[dict[str, type[bodies.Updated | bodies.Posted]]] = {
+    "updated": bodies.Updated, "posted": bodies.Posted,
+}  # fmt: skip
 
 
 def _undone(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
@@ -350,7 +355,8 @@ _CHANGES: Final[dict[str, Callable[[Incident, IncidentEvent], dict[str, Any]]]] 
         "reports": bounded_union(incident.reports, (_body(event, bodies.Reported).report.id,))
     },
     "response": _response,
-    "updated": _updated,
+    "updated": _posted,
+    "posted": _posted,
     "undone": _undone,
     "collected": lambda incident, event: {
         "exhibits": (*incident.exhibits, *_body(event, bodies.Collected).exhibits)[-LISTED:]

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ipwatchd.incidents.paging.plan import fits
 from ipwatchd.records.incident import OPEN_STATES
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from ipwatchd.incidents.paging.plan import Plan
     from ipwatchd.records.incident import Incident
 
 __all__ = ["OFFICER", "Offer", "denial", "is_network", "proposals"]
@@ -43,8 +47,11 @@ def is_network(text: str) -> bool:
     return True
 
 
-def proposals(incident: Incident, zone: str) -> list[Offer]:
-    """Return what fits, the strongest first; `zone` is the subject's, "" where it has none."""
+def proposals(incident: Incident, zone: str, plan: Plan | None = None) -> list[Offer]:
+    """Return what fits, the strongest first; `zone` is the subject's, "" where it has none.
+
+    `plan` says who can be told.
+    """
     if incident.state not in OPEN_STATES:
         return []
     offers = []
@@ -60,9 +67,21 @@ def proposals(incident: Incident, zone: str) -> list[Offer]:
             kind="watch", subject=incident.subject, seconds=24 * HOUR,
             why="it is ours: look what it does before it is cut off", undo=undo,
         ))  # fmt: skip
-    if incident.personal and "notify" not in standing:
-        offers.append(Offer(
-            kind="notify", subject=OFFICER, seconds=0.0,
-            why="personal data is concerned", undo=undo,
-        ))  # fmt: skip
+    told = {one.subject for one in incident.receipts if one.kind == "notify" and not one.undone}
+    offers += [
+        Offer(kind="notify", subject=name, seconds=0.0, why=why,
+              undo=f"{undo} stops what has not left yet; what has can't be unsent")
+        for name, why in _to_tell(incident, plan) if name not in told
+    ]  # fmt: skip
     return offers
+
+
+def _to_tell(incident: Incident, plan: Plan | None) -> Iterator[tuple[str, str]]:
+    """Yield who could be told, and why."""
+    named = plan.notify if plan else {}
+    if incident.personal and OFFICER not in named:
+        yield OFFICER, "personal data is concerned; nothing is sent, it is written down"
+    for name, one in named.items():
+        if fits(one.match, incident):
+            personal = incident.personal and (one.match.personal or name == OFFICER)
+            yield name, "personal data is concerned" if personal else "the escalation plan says so"

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
-import secrets
 import sqlite3
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,31 +16,37 @@ import structlog
 from ipwatchd.incidents.bodies import Delivered
 from ipwatchd.incidents.legal.duties import CENTRE
 from ipwatchd.incidents.paging.escalate import BACK, NEVER, is_answered, move, wake
+from ipwatchd.incidents.paging.letters import check_stakeholders
 from ipwatchd.incidents.paging.pages import message_of, read_token, token_of
-from ipwatchd.incidents.paging.plan import Plan, load_plan, warnings
+from ipwatchd.incidents.paging.plan_file import load_plan, warnings
+from ipwatchd.incidents.paging.replies import ref_of
+from ipwatchd.paging.key import key_of
 from ipwatchd.paging.notify.outbox import Outbox
+from ipwatchd.paging.post import Post
 from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Awaitable, Callable, Sequence
     from pathlib import Path
 
     from ipwatchd.config.settings import EscalationSettings
     from ipwatchd.incidents import Incidents
     from ipwatchd.incidents.bodies import Paged
+    from ipwatchd.incidents.paging.plan import Plan
     from ipwatchd.records.exchange import Acknowledged
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Message
 
-__all__ = ["ACTOR", "Pager", "key_of"]
+__all__ = ["ACTOR", "Pager"]
 
 ACTOR: Final = "ipwatchd"
-KEY: Final = "paging.key"
 LOOK: Final = 1.0
 """Seconds between two looks at the clock at most: it may be set back or ahead."""
 AGAIN: Final = 60.0
 """Seconds until an incident is looked at again that could not be written."""
+ROOM: Final = 600.0
+"""Seconds until it is looked at again whether somebody may be told who was told too often."""
 AT_ONCE: Final = 1_000
 """Incidents looked at before the clock and the wish to stop are looked at again."""
 IN_A_ROW: Final = 10
@@ -61,7 +65,7 @@ class Pager:
         self._settings = settings
         self._incidents = incidents
         self._clock = clock
-        self._key = key_of(state_dir)
+        self.key = key_of(state_dir)
         self._changed: dict[str, None] = {}
         self._urgent: dict[str, None] = {}
         """What of the changed is a P1: it does not wait behind a storm of others."""
@@ -75,6 +79,9 @@ class Pager:
         self._failed: dict[tuple[str, int], str] = {}
         self.plan: Plan | None = None
         self.outbox = Outbox({}, self._done)
+        self.post = Post(incidents, self.outbox, lambda: self.plan, clock, self.key)
+        self.papers: Callable[[Message, bool, str], Awaitable[None]] | None = None
+        """Is told what became of a report that went out on a schedule."""
         self.note = ""
         self.hushed = False
         """The centre pages for this site by a lease: nothing leaves here."""
@@ -91,12 +98,13 @@ class Pager:
             self.plan, self.note = None, ""
             return
         try:
-            self.plan = load_plan(settings.plan)
+            plan = load_plan(settings.plan)
+            check_stakeholders(plan, self._incidents.policy.audiences)
         except (OSError, ValueError) as error:
             kept = ": the last good one stays" if self.plan else ": nobody is paged"
             self.note = f"escalation{kept}: {sentence(error)}"
             return
-        self.note = ""
+        self.plan, self.note = plan, ""
         self.outbox.channels = self.plan.channels
         for warning in warnings(self.plan, self._clock()):
             _LOG.warning(warning)
@@ -129,6 +137,7 @@ class Pager:
     async def _resume(self) -> None:
         """Look at all open incidents; send again what was on its way when the daemon ended."""
         now = self._clock()
+        await self.post.resume(now)
         for incident in await self._incidents.list(limit=ALL):
             self._changed[incident.id] = None
             paging = incident.paging
@@ -144,6 +153,7 @@ class Pager:
         if now + BACK < self._looked:
             self._changed |= self._names
         self._looked = now
+        self.post.tick(now)
         while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
             if self._due.get(name) == due:
@@ -170,6 +180,8 @@ class Pager:
         incident = await self._incidents.incident(name)
         if incident is None or self.plan is None:
             return
+        told = await self.post.by_itself(incident, now)
+        incident = await self._incidents.incident(name) or incident
         if self.hushed:
             self._remember(incident)
             return
@@ -186,7 +198,8 @@ class Pager:
             self.note = ""
             for page in made.pages:
                 self._post(incident, page.number, now)
-        self._wake(name, wake(incident, self.plan, now))
+        due = wake(incident, self.plan, now)
+        self._wake(name, due if told else min(due, now + ROOM))
         self._remember(incident)
 
     def _unwritten(self, incident: Incident, made: Paged, error: OSError, now: float) -> None:
@@ -211,14 +224,24 @@ class Pager:
             return
         link = ""
         if self._settings.link:
-            token = token_of(self._key, incident.id, number, page.person or page.channel)
+            token = token_of(self.key, incident.id, number, page.person or page.channel)
             link = f"{self._settings.link.rstrip('/')}/ack/{token}"
         zone = self._incidents.policy.seat.zone
-        self.outbox.put(message_of(incident, page, self.plan, zone=zone, link=link, now=now))
+        ref = ref_of(self.key, incident.id, number, page.to)
+        self.outbox.put(
+            message_of(incident, page, self.plan, zone=zone, link=link, now=now, ref=ref)
+        )
         self.counters["pages"] += 1
 
     async def _done(self, message: Message, ok: bool, why: str, tries: int) -> None:
         """Write what became of a page; a failure is looked at at once."""
+        if message.kind == "letter":
+            await self.post.done(message, ok, why, tries)
+            return
+        if message.kind == "paper":
+            if self.papers:
+                await self.papers(message, ok, why)
+            return
         key = (message.incident, message.page)
         if ok:
             self._failed.pop(key, None)
@@ -257,7 +280,7 @@ class Pager:
 
     async def acknowledge(self, token: str, now: float) -> Incident | None:
         """Take a page's token as its person's acknowledgement; None where it is none of ours."""
-        found = read_token(self._key, token[:500])
+        found = read_token(self.key, token[:500])
         if found is None:
             return None
         name, _, person = found
@@ -288,7 +311,7 @@ class Pager:
 
     def describe(self, token: str) -> str:
         """Return the incident that a token is for, "" where it is none of ours."""
-        found = read_token(self._key, token[:500])
+        found = read_token(self.key, token[:500])
         return found[0] if found else ""
 
     def status(self) -> dict[str, Any]:
@@ -297,28 +320,7 @@ class Pager:
             "on": self.plan is not None, "unanswered": len(self._waiting),
             "oldest": min(self._waiting.values(), default=0.0),
             "sending": self.outbox.waiting, "failed": len(self._failed),
-            "troubles": dict(self.outbox.troubles), "hushed": self.hushed, "note": self.note,
+            "troubles": dict(self.outbox.troubles), "hushed": self.hushed,
+            "note": self.note or self.post.note, **self.post.status(),
             "counters": {**self.counters, **self.outbox.counters},
         }  # fmt: skip
-
-
-def key_of(state_dir: Path) -> bytes:
-    """Return the key that tokens are made with, made where it is not there (0600)."""
-    path = state_dir / KEY
-    try:
-        key = path.read_bytes()
-        if len(key) >= 32:
-            return key
-    except FileNotFoundError:
-        pass
-    key = secrets.token_bytes(32)
-    fresh = path.with_suffix(".new")
-    try:
-        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(handle, "wb") as file:
-            file.write(key)
-        fresh.replace(path)
-    except OSError as error:
-        # Links of this run only are good then; paging must begin all the same.
-        _LOG.warning("can't keep the key of page links", error=str(error))
-    return key

@@ -263,7 +263,7 @@ async def test_a_response_without_an_address_says_what_it_can_do(stores: Stores)
     status, problem = await ask(stores, "POST", one, kind="watch")
     assert (status, "no address to watch" in str(problem)) == (400, True)
     told = await ask(stores, "POST", one, kind="notify")
-    assert told["receipts"][0]["text"] == "told the privacy officer"
+    assert told["receipts"][0]["text"] == "told the privacy officer (nothing was sent)"
     assert told["receipts"][0]["subject"] == "privacy officer"
 
 

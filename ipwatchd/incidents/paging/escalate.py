@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Paging
 
-__all__ = ["BACK", "NEVER", "Recipient", "is_answered", "move", "recipients", "wake"]
+__all__ = ["BACK", "NEVER", "Recipient", "is_answered", "move", "recipients", "wake", "ways"]
 
 PAGED: Final = ("NEW", "TRIAGE", "CONFIRMED", "CONTAINED")
 """States in which somebody must be at work; in later ones only clocks page."""
@@ -130,8 +130,23 @@ def _causes(incident: Incident, plan: Plan, policy: Policy | None, now: float) -
         yield "reopened"
     elif incident.priority < paging.priority:
         yield f"raised to {incident.priority}"
+    elif lost := _lost_letter(incident, paging):
+        yield lost
     elif paging.acked:
         yield from _unanswered(incident, paging, policy, now)
+
+
+def _lost_letter(incident: Incident, paging: Paging) -> str:
+    """Return the letter that reached nobody by any way and that nobody was paged of yet."""
+    held = incident.letters
+    for one in held:
+        others = (other for other in held if (other.about, other.name) == (one.about, one.name))
+        if one.state != "failed" or any(other.state in {"", "delivered"} for other in others):
+            continue
+        word = f"letter {one.number} to {one.name or one.to} was not delivered"
+        if word not in paging.raised:
+            return word
+    return ""
 
 
 def _unanswered(incident: Incident, paging: Paging, policy: Policy, now: float) -> Iterator[str]:
@@ -261,9 +276,9 @@ def _instead(paging: Paging, plan: Plan, policy: Policy, now: float) -> list[Pag
     for one in pages:
         if one.state != "failed" or one.number in replaced or not one.person:
             continue
-        ways = _ways(plan, one.person, step)
+        held = ways(plan, one.person, step)
         tried = {other.channel for other in pages if other.person == one.person}
-        rest = [way for way in ways if way.channel not in tried]
+        rest = [way for way in held if way.channel not in tried]
         if rest:
             found.append(Page(
                 number=paging.count + len(found) + 1, time=now, person=one.person,
@@ -292,12 +307,12 @@ def _reached(plan: Plan, step: Step, now: float) -> Iterator[Recipient]:
         else:
             names = plan.groups[name] if kind == "group" else (name,)
         for one in names:
-            ways = _ways(plan, one, step) if one else []
-            if ways:
-                yield ways[0]
+            held = ways(plan, one, step) if one else []
+            if held:
+                yield held[0]
 
 
-def _ways(plan: Plan, person: str, step: Step | None) -> list[Recipient]:
+def ways(plan: Plan, person: str, step: Step | None) -> list[Recipient]:
     """Return how somebody is reached, in the step's order of channels, then in their own."""
     held = plan.people[person].contacts if person in plan.people else ()
     order = step.channels if step else ()

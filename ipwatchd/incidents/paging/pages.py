@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.incidents.legal.clocks import clocks
 from ipwatchd.incidents.legal.notices import local
+from ipwatchd.incidents.paging.plan import WORDS
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.paging import Message
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Page
 
-__all__ = ["message_of", "read_token", "token_of"]
+__all__ = ["message_of", "read_token", "token_of", "values_of"]
 
 TAG: Final = 16
 SHOWN: Final = 5
@@ -26,12 +27,32 @@ CENTRE: Final = "centre"
 
 
 def message_of(
-    incident: Incident, page: Page, plan: Plan, *, zone: str, link: str, now: float
+    incident: Incident,
+    page: Page,
+    plan: Plan,
+    *,
+    zone: str,
+    link: str,
+    now: float,
+    ref: str = "",
 ) -> Message:
-    """Return the message of a page."""
+    """Return the message of a page; `ref` is what a mail that answers it names."""
     person = plan.people.get(page.person)
     words = plan.said(person.language if person else "en")
     cause = incident.paging.cause if incident.paging else ""
+    values = values_of(incident, cause=cause, zone=zone, now=now) | {
+        "person": person.name if person else page.person, "link": link, "step": str(page.step + 1),
+        "answer": _answer(incident),
+    }  # fmt: skip
+    return Message(
+        incident=incident.id, page=page.number, channel=page.channel, to=page.to,
+        subject=words.subject.format_map(values), body=words.body.format_map(values),
+        priority=incident.priority, cause=cause, site=incident.site, link=link, time=now, ref=ref,
+    )  # fmt: skip
+
+
+def values_of(incident: Incident, *, cause: str, zone: str, now: float) -> dict[str, str]:
+    """Return what the words of a page or a notice may name, all of WORDS."""
     owed = [row for row in clocks(incident, now) if not row.obligation.settled]
     possible = [row.obligation for row in owed if row.obligation.state == "possible"]
     running = [row for row in owed if row.obligation.due and row.obligation not in possible]
@@ -39,21 +60,14 @@ def message_of(
     if possible:
         asks = ", ".join(dict.fromkeys(name for one in possible for name in one.asks))
         lines.append(f"{len(possible)} more may apply: answer {asks} (incidents assess)")
-    values = {
+    return dict.fromkeys(WORDS, "") | {
         "id": incident.id, "site": incident.site, "priority": incident.priority,
         "title": incident.title, "subject": incident.subject or "-",
         "severity": incident.severity, "state": incident.state,
         "class": incident.classification or "-",
         "client": str(incident.facts.get("client") or "-"), "cause": cause,
-        "opened": local(incident.opened, zone), "person": person.name if person else page.person,
-        "link": link, "step": str(page.step + 1),
-        "clocks": "\n".join(lines), "answer": _answer(incident),
+        "opened": local(incident.opened, zone), "clocks": "\n".join(lines),
     }  # fmt: skip
-    return Message(
-        incident=incident.id, page=page.number, channel=page.channel, to=page.to,
-        subject=words.subject.format_map(values), body=words.body.format_map(values),
-        priority=incident.priority, cause=cause, site=incident.site, link=link, time=now,
-    )  # fmt: skip
 
 
 def _answer(incident: Incident) -> str:

@@ -12,7 +12,7 @@ from ipwatchd.paging.notify.send import SendError
 from ipwatchd.paging.notify.send import send as send_now
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping, Sequence
+    from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
     from ipwatchd.records.paging import Channel, Message
 
@@ -26,6 +26,7 @@ JOINED: Final = 5
 AT_ONCE: Final = 50
 """Messages that one message lists at most."""
 SENDING: Final = 16
+PAGE: Final = "page"
 LONGEST: Final = 60.0
 """Seconds between two tries at most."""
 
@@ -36,6 +37,7 @@ class _Place(NamedTuple):
     channel: str
     to: str
     urgent: bool
+    kind: str
 
 
 class Outbox:
@@ -54,6 +56,7 @@ class Outbox:
         self._urgent = asyncio.Semaphore(SENDING)
         self._other = asyncio.Semaphore(SENDING)
         self.counters = {"sent": 0, "tried_again": 0, "failed": 0, "shed": 0, "joined": 0}
+        self._withdrawn: dict[tuple[str, int], None] = {}
         self.troubles: dict[str, str] = {}
         """channel → why it did not take the newest message; gone when it takes one again"""
 
@@ -64,7 +67,7 @@ class Outbox:
 
     def put(self, message: Message) -> bool:
         """Have a message sent; False where too many wait."""
-        place = _Place(message.channel, message.to, message.priority == "P1")
+        place = _Place(message.channel, message.to, message.priority == "P1", message.kind)
         if self.waiting >= WAITING and not place.urgent:
             self.counters["shed"] += 1
             return False
@@ -76,6 +79,16 @@ class Outbox:
             task.add_done_callback(self._tasks.discard)
         line.append(message)
         return True
+
+    def withdraw(self, incident: str, numbers: Iterable[int]) -> None:
+        """Stop letters that have not left; what is being handed over right now may yet leave."""
+        for number in numbers:
+            self._withdrawn[(incident, number)] = None
+        while len(self._withdrawn) > WAITING:
+            del self._withdrawn[next(iter(self._withdrawn))]
+
+    def _is_withdrawn(self, message: Message) -> bool:
+        return message.kind != PAGE and (message.incident, message.page) in self._withdrawn
 
     async def close(self) -> None:
         """Stop; what has not left is on its way in the log, and leaves after the next start."""
@@ -89,7 +102,8 @@ class Outbox:
         # Give what else is put in the same breath a chance to be joined.
         await asyncio.sleep(0)
         while line:
-            many = len(line) > JOINED
+            # A letter is for one reader under one marking: it is never joined with another.
+            many = len(line) > JOINED and place.kind == PAGE
             batch = [line.popleft() for _ in range(min(len(line), AT_ONCE) if many else 1)]
             await self._deliver(place, batch)
         del self._lines[place]
@@ -99,7 +113,7 @@ class Outbox:
         message = batch[0] if len(batch) == 1 else _joined(batch)
         self.counters["joined"] += len(batch) - 1
         tries, why = 0, f"there is no channel {place.channel!r} any more"
-        while channel and tries < channel.tries:
+        while channel and tries < channel.tries and not self._is_withdrawn(message):
             if tries:
                 self.counters["tried_again"] += 1
                 await asyncio.sleep(min(LONGEST, channel.retry * 2 ** (tries - 1)))
@@ -125,6 +139,7 @@ def _joined(batch: Sequence[Message]) -> Message:
     first = ranked[0]
     lines = "\n".join(f"{one.subject}  {one.link}".rstrip() for one in ranked)
     return replace(
-        first, subject=f"{len(batch)} pages, first: {first.subject}",
+        first, refs=tuple(one.ref for one in ranked[1:] if one.ref),
+        subject=f"{len(batch)} pages, first: {first.subject}",
         body=f"{len(batch)} pages at once:\n\n{lines}\n\nThe first of them:\n\n{first.body}",
     )  # fmt: skip

@@ -20,6 +20,8 @@ __all__ = ["SendError", "secret", "send"]
 
 SECRET: Final = 4096
 REPLY: Final = 4096
+FILE: Final = 20 << 20
+"""Bytes of a file that goes with a mail: mail servers take hardly more."""
 
 
 class SendError(Exception):
@@ -60,7 +62,8 @@ async def _smtp(channel: Channel, message: Message) -> None:
 
 
 def _smtp_now(channel: Channel, message: Message) -> None:
-    mail = mail_of(channel, message)
+    files = [(Path(one).name, _file(one)) for one in message.files]
+    mail = mail_of(channel, message, files)
     if channel.tls == "tls":
         server: smtplib.SMTP = smtplib.SMTP_SSL(
             channel.host, channel.port or 465, timeout=channel.timeout, context=trust(channel)
@@ -74,6 +77,14 @@ def _smtp_now(channel: Channel, message: Message) -> None:
         if channel.user:
             server.login(channel.user, secret(channel.password_file))
         server.send_message(mail, from_addr=channel.sender, to_addrs=[message.to])
+
+
+def _file(path: str) -> bytes:
+    with Path(path).open("rb") as file:
+        data = file.read(FILE + 1)
+    if len(data) > FILE:
+        raise ValueError(f"{path} has over {FILE:,} bytes: no mail takes it")
+    return data
 
 
 async def _webhook(channel: Channel, message: Message) -> None:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from ipwatchd.incidents.paging.plan import Plan, parse_plan
+from typing import TYPE_CHECKING
+
+from ipwatchd.incidents.paging.plan_file import parse_plan
+
+if TYPE_CHECKING:
+    from ipwatchd.incidents.paging.plan import Plan
 
 PLAN = """
 version = "test"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -25,11 +25,14 @@ from ipwatchd.incidents.bodies import (
 from ipwatchd.incidents.chain import START, after, link
 from ipwatchd.incidents.fold import apply, fold
 from ipwatchd.incidents.paging.escalate import NEVER, is_answered, move, wake
-from ipwatchd.incidents.paging.plan import Plan, load_plan, parse_plan, warnings
+from ipwatchd.incidents.paging.plan_file import load_plan, parse_plan, warnings
 from ipwatchd.incidents.paging.schedule import gaps, on_call
 from ipwatchd.incidents.policy import shipped
 from ipwatchd.records.incident import Incident, IncidentEvent, Obligation
 from tests.incidents.paging.plans import PLAN, plan
+
+if TYPE_CHECKING:
+    from ipwatchd.incidents.paging.plan import Plan
 
 MANILA = ZoneInfo("Asia/Manila")
 NOON = dt.datetime(2026, 11, 23, 12, 0, tzinfo=MANILA).timestamp()

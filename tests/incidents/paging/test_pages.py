@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from ipwatchd.incidents.paging.pages import message_of
-from ipwatchd.incidents.paging.plan import parse_plan
+from ipwatchd.incidents.paging.plan_file import parse_plan
 from ipwatchd.records.incident import Obligation
 from ipwatchd.records.paging import Page
 from tests.incidents.paging.plans import PLAN
