@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from ipwatchd.incidents.bodies import Body
 
 __all__ = [
-    "MIGRATIONS", "Batch", "columns_of", "event_of", "incident_of", "owned_by", "writing",
+    "INSERT_EVENT", "INSERT_INCIDENT", "MIGRATIONS", "Batch", "columns_of", "event_of",
+    "incident_of", "owned_by", "row_of", "writing",
 ]  # fmt: skip
 
 MIGRATIONS: Final = (
@@ -77,6 +78,15 @@ MIGRATIONS: Final = (
 )
 
 _FULL: Final = {sqlite3.SQLITE_FULL: errno.ENOSPC, sqlite3.SQLITE_READONLY: errno.EROFS}
+
+
+INSERT_EVENT: Final = "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)"
+"""Takes a `row_of`."""
+INSERT_INCIDENT: Final = (
+    "INSERT INTO incidents (number, id, key, state, open, priority, doc, due) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
+"""Takes number, id, key and `columns_of`."""
 
 
 async def owned_by(
@@ -148,9 +158,7 @@ class Batch:
         identity = f"{self._site.upper()}-{number:06d}"
         incident = await self._event(None, identity, "opened", body, actor, now)
         await self._db.execute(
-            "INSERT INTO incidents (number, id, key, state, open, priority, doc, due) "
-            "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            (number, identity, incident.key, *columns_of(incident)),
+            INSERT_INCIDENT, (number, identity, incident.key, *columns_of(incident))
         )
         return incident
 
@@ -204,18 +212,19 @@ class Batch:
             body=body, sign=self._sign,
         )  # fmt: skip
         incident = apply(before, event)
-        await self._db.execute(
-            "INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                event.seq, event.time, event.incident, event.actor, event.kind,
-                # As it was hashed, so that a check needs not read and write it anew.
-                msgspec.json.encode(event.body, order="deterministic"), event.previous, event.hash,
-                event.signature,
-            ),
-        )  # fmt: skip
+        await self._db.execute(INSERT_EVENT, row_of(event))
         self.head = after(event)
         self.changed[incident.id] = incident
         return incident
+
+
+def row_of(event: IncidentEvent) -> tuple[int, float, str, str, str, bytes, str, str, str]:
+    """Return what the table of events holds of one; its body as it was hashed."""
+    return (
+        event.seq, event.time, event.incident, event.actor, event.kind,
+        msgspec.json.encode(event.body, order="deterministic"), event.previous, event.hash,
+        event.signature,
+    )  # fmt: skip
 
 
 def columns_of(incident: Incident) -> tuple[str, int, str, bytes, float | None]:

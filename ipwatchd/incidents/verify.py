@@ -44,7 +44,7 @@ WORKERS: Final = 4
 _ALL: Final = (1 << 63) - 1
 
 
-def verify_file(path: Path, site: str, public: PublicKey | None) -> Verdict:
+def verify_file(path: Path, site: str, public: PublicKey | None, workers: int = WORKERS) -> Verdict:
     """Follow the log of a database, beside whoever writes it; OSError where it can't be read."""
     try:
         with closing(open_read_only(path)) as db:
@@ -52,9 +52,9 @@ def verify_file(path: Path, site: str, public: PublicKey | None) -> Verdict:
             newest = int(db.execute(_NEWEST).fetchone()[0])
             if misdated := _misdated(public, newest, lambda seq: _look(db, seq)):
                 return misdated
-            bad = _in_pieces(path, site, public, newest) if newest > ALONE else None
+            workers = min(workers, len(os.sched_getaffinity(0))) if newest > ALONE else 1
             # A piece that is bad is followed again from the start, to name the first bad event.
-            if newest > ALONE and bad is False:
+            if workers > 1 and _all_hold(path, site, public, newest, workers):
                 return _signed(newest, _look(db, newest), public, lambda seq: _look(db, seq))
             rows = db.execute(_QUERY, (-_ALL, _ALL))
             return verify_rows(site, rows, public, lambda seq: _look(db, seq))
@@ -80,12 +80,11 @@ def _look(db: sqlite3.Connection, seq: int) -> tuple[str, str]:
     return (row[0], row[1]) if row else ("", "")
 
 
-def _in_pieces(path: Path, site: str, public: PublicKey | None, newest: int) -> bool | None:
-    """Follow a long log in several processes: False where no piece is bad, None where one may be.
+def _all_hold(path: Path, site: str, public: PublicKey | None, newest: int, workers: int) -> bool:
+    """Follow a long log in several processes; False where a piece is bad or can't be followed.
 
     Each begins with the stored hash and signature before its piece, which the piece before checks.
     """
-    workers = min(WORKERS, len(os.sched_getaffinity(0)))
     edges = [newest * number // workers for number in range(workers + 1)]
     key = [public.key, str(public.since)] if public else ["", "0"]
     command = [sys.executable, "-m", "ipwatchd.incidents.verify", str(path), site, *key]
@@ -96,12 +95,12 @@ def _in_pieces(path: Path, site: str, public: PublicKey | None, newest: int) -> 
             started.append(subprocess.Popen(words, stdout=subprocess.PIPE, cwd=_ROOT))
         answers = [one.communicate()[0].strip() for one in started]
     except OSError:  # no more processes or memory: one does it alone, more slowly
-        return None
+        return False
     finally:
         for one in started:
             one.kill()
             one.wait()
-    return False if answers == [b"holds"] * workers else None
+    return answers == [b"holds"] * workers
 
 
 def _follow(
