@@ -5,11 +5,13 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import urllib.error
 import urllib.request
 import zlib
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Final
+from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 import maxminddb
@@ -19,15 +21,22 @@ from ipwatchd.enrich import schemas
 from ipwatchd.enrich.geo import MAX_BYTES, ROLES, GeoError, open_database
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
+    from datetime import date
 
-__all__ = ["Installed", "folder_of", "install", "role_of"]
+__all__ = ["FREE", "FREE_ROLES", "Installed", "folder_of", "install", "install_free", "role_of"]
 
+FREE: Final = "https://download.db-ip.com/free"
+"""DB-IP Lite (CC BY 4.0): free, needs no account, made anew on the first of each month."""
+FREE_ROLES: Final = ("country", "asn")
+_MONTHS: Final = 3
+"""Months that are tried, this one first: a new one may be some days late."""
 _BLOCK: Final = 1 << 20
 _TRIED: Final = 2000
 """Records that are read before a file is trusted."""
 _SECONDS: Final = 60.0
 _LEAST_SHARE: Final = 0.5
+_LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _WORDS: Final = {
     "anonymous": ("anonymous", "privacy"), "city": ("city",), "asn": ("asn", "isp"),
     "country": ("country",),
@@ -68,12 +77,53 @@ def install(
         role = role or role_of(new)
         path = folder / f"{role}.mmdb"
         new.chmod(0o640)
+        _give(folder, new, to=state_dir)
         new.replace(path)
+    except urllib.error.HTTPError as error:
+        error.close()
+        raise GeoError(f"{source} can't be fetched: {error.code} {error.reason}") from error
+    except urllib.error.URLError as error:
+        raise GeoError(
+            f"{source} can't be fetched ({error.reason}): where this machine has no way to it, "
+            "fetch the file elsewhere and name it: ipwatchd geo install FILE"
+        ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise GeoError(f"{source} can't be installed: {error}") from error
     finally:
         new.unlink(missing_ok=True)
     return Installed(role, str(path), database.type, database.built, digest)
+
+
+def install_free(
+    state_dir: Path, today: date, roles: Sequence[str] = FREE_ROLES, *, base: str = FREE,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Installed]:  # fmt: skip
+    """Install the newest free database of each role; `base` is FREE or a mirror of it.
+
+    Raises GeoError for the first that can't be had.
+    """
+    for role in roles:
+        month, missing = today.replace(day=1), None
+        for _ in range(_MONTHS):
+            source = f"{base}/dbip-{role}-lite-{month:%Y-%m}.mmdb.gz"
+            try:
+                yield install(source, state_dir, role=role, progress=progress)
+                break
+            except GeoError as error:
+                if not isinstance(error.__cause__, urllib.error.HTTPError):
+                    raise
+                missing = missing or error
+            month = (month - timedelta(days=1)).replace(day=1)
+        else:
+            raise missing or GeoError(f"{base} has no {role} database")
+
+
+def _give(*paths: Path, to: Path) -> None:
+    """Give files to who owns a folder: root installs, the daemon's own user reads."""
+    if os.geteuid() == 0:
+        owner = to.stat()
+        for path in paths:
+            os.chown(path, owner.st_uid, owner.st_gid)
 
 
 def role_of(path: Path) -> str:
@@ -157,15 +207,29 @@ def _unpack(stream: gzip.GzipFile, file: IO[bytes], source: str) -> None:
         file.write(block)
 
 
+class _Guarded(urllib.request.HTTPRedirectHandler):
+    """Follows no way out of encryption."""
+
+    def redirect_request(self, *arguments: Any) -> urllib.request.Request | None:
+        """Return where to go on; GeoError where anybody on the way could answer."""
+        url = urlsplit(arguments[-1])
+        if url.scheme != "https" and url.hostname not in _LOCAL:
+            raise GeoError(f"it leads to {arguments[-1]}, which is not encrypted: not followed")
+        return super().redirect_request(*arguments)
+
+
+_OPENER: Final = urllib.request.build_opener(_Guarded)
+
+
 @contextmanager
 def _opened(source: str) -> Iterator[tuple[IO[bytes], int]]:
     """Open a file, or an address: https, or http of this machine alone."""
     url = urlsplit(source)
     if url.scheme in {"http", "https"}:
-        if url.scheme == "http" and url.hostname not in {"127.0.0.1", "::1", "localhost"}:
+        if url.scheme == "http" and url.hostname not in _LOCAL:
             raise GeoError(f"{source} is not encrypted: use https")
         request = urllib.request.Request(source, headers={"User-Agent": "ipwatchd"})  # noqa: S310 - the scheme was looked at
-        with urllib.request.urlopen(request, timeout=_SECONDS) as answer:  # noqa: S310 - as above
+        with _OPENER.open(request, timeout=_SECONDS) as answer:
             yield answer, int(answer.headers.get("Content-Length") or 0)
         return
     with Path(source).open("rb") as file:

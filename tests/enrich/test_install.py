@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
 import threading
+from datetime import date
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING
@@ -15,7 +17,7 @@ from ipwatchd.cli import ipwatchd
 from ipwatchd.config import GeoSettings
 from ipwatchd.enrich import Enricher
 from ipwatchd.enrich.geo import GeoError
-from ipwatchd.enrich.install import install, role_of
+from ipwatchd.enrich.install import install, install_free, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,3 +115,56 @@ def test_the_command(shared: Path, tmp_path: Path, capsys: pytest.CaptureFixture
     assert ipwatchd.main(wrong) == 2
     assert "has the SHA-256" in capsys.readouterr().err
     assert ipwatchd.main(["geo", "install", "http://example.com/x", "--state", str(tmp_path)]) == 2
+
+
+def test_the_free_databases_by_one_command(
+    shared: Path, tmp_path: Path, server: tuple[str, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without a file the newest country and operator database come, of an older month too."""
+    url, folder = server
+    state = tmp_path / "state"
+    months = {"country": "2026-11", "asn": "2026-10"}
+    files = {"country": "iptoasn-country.mmdb", "asn": "asn-ipv4.mmdb"}
+    for role, month in months.items():
+        data = (shared / "geoip" / files[role]).read_bytes()
+        (folder / f"dbip-{role}-lite-{month}.mmdb.gz").write_bytes(gzip.compress(data, 1))
+    done = list(install_free(state, date(2026, 11, 2), base=url))
+    assert [one.role for one in done] == ["country", "asn"]
+    assert {one.name for one in (state / "geo").iterdir()} == {"country.mmdb", "asn.mmdb"}
+    with pytest.raises(GeoError, match=r"dbip-country-lite-2027-05.mmdb.gz can't be fetched: 404"):
+        list(install_free(state, date(2027, 5, 2), base=url))
+    away = ["geo", "install", "--state", str(state), "--mirror", "https://127.0.0.1:1"]
+    assert ipwatchd.main(away) == 2
+    assert "fetch the file elsewhere and name it" in capsys.readouterr().err
+    assert ipwatchd.main(["geo", "install", "--as", "anonymous", "--state", str(state)]) == 2
+    assert "there is no free database" in capsys.readouterr().err
+
+
+def test_no_way_out_of_encryption_is_followed(tmp_path: Path) -> None:
+    """A server that sends us on to http elsewhere is not followed: anybody could answer there."""
+
+    class Elsewhere(_Quiet):
+        def do_GET(self) -> None:
+            self.send_response(302)
+            self.send_header("Location", "http://192.0.2.1/country.mmdb")
+            self.end_headers()
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere) as running:
+        thread = threading.Thread(target=running.serve_forever)
+        thread.start()
+        try:
+            with pytest.raises(GeoError, match="not encrypted: not followed"):
+                install(f"http://127.0.0.1:{running.server_port}/x", tmp_path)
+        finally:
+            running.shutdown()
+            thread.join()
+
+
+def test_root_installs_for_the_daemons_user(shared: Path, tmp_path: Path) -> None:
+    """What root installs belongs to who owns the state folder: the daemon can read it."""
+    if os.geteuid() == 0:
+        os.chown(tmp_path, 65534, 65534)
+    owner = tmp_path.stat()
+    install(str(shared / "geoip/GeoLite2-ASN-Test.mmdb"), tmp_path)
+    for path in (tmp_path / "geo", tmp_path / "geo/asn.mmdb"):
+        assert (path.stat().st_uid, path.stat().st_gid) == (owner.st_uid, owner.st_gid)
