@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import address_hash, slices
+from ipwatchd.detect.batch import address_hash, part_of
 from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, of_nobody, to_many
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import V4_PREFIX, address_text
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Flood"]
 
 _SYN, _ACK = 2, 16
+_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
+_STEP: Final = np.uint64(0xBF58476D1CE4E5B9)
+_SILENT: Final = np.array([UDP, ICMP, ICMP6])
 _FEW: Final = 5  # rows of one target in a batch that are worth a record: a scan has one each
 _AMPLIFIERS: Final = np.array([17, 19, 53, 111, 123, 137, 161, 389, 1900, 3702, 5353, 11211])
 """UDP services that answer much to little (CISA alert TA14-017A)."""
@@ -85,23 +88,20 @@ class Flood(Rule):
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each target that is flooded, or floods."""
-        flows = batch.flows
         found: list[Finding] = []
-        for part in slices(flows[_suspect(flows)], self._window // 2):
-            packets = int(part["orig_packets"].sum() + part["resp_packets"].sum())
-            if len(part) < _FEW and packets < _FEW:
-                continue
-            proto, flags = part["proto"], part["orig_flags"]
-            opened = (proto == TCP) & ((flags & _SYN) != 0)
-            half = opened & ((flags & _ACK) == 0)
-            rows = np.flatnonzero(half)
-            found += self._take("syn", part[rows], _openings(part[rows]), part[opened & ~half])
-            rows = np.flatnonzero(
-                ((proto == UDP) | (proto == ICMP) | (proto == ICMP6)) & (part["resp_packets"] == 0)
-                & (part["orig_packets"] > 0) & ~to_many(part)
+        rows = np.flatnonzero(_suspect(batch))
+        rows, spans = _spans(batch.flows, rows, self._window // 2)
+        if len(rows):
+            flows = batch.flows.take(rows)
+            found += self._opened(flows, spans)
+            silent = np.flatnonzero(
+                np.isin(flows["proto"], _SILENT) & (flows["resp_packets"] == 0)
+                & (flows["orig_packets"] > 0)
             )  # fmt: skip
-            found += self._take("packet", part[rows], self._within(part[rows]), part[:0])
-            found += self._amplified(part)
+            silent = silent[~to_many(flows.take(silent))]
+            some = flows.take(silent)
+            found += self._take("packet", some, spans[silent], self._within(some))
+            found += self._amplified(flows, spans)
         self._loads.sweep(round(now * 1e9) - self._quiet)
         return found
 
@@ -115,53 +115,63 @@ class Flood(Rule):
         packets: NDArray[np.int64] = (flows["orig_packets"] * share).astype(np.int64)
         return packets
 
-    def _amplified(self, flows: NDArray[np.void]) -> list[Finding]:
+    def _opened(self, flows: NDArray[np.void], spans: NDArray[np.int64]) -> list[Finding]:
+        flags = flows["orig_flags"]
+        opened = (flows["proto"] == TCP) & ((flags & _SYN) != 0)
+        half = opened & ((flags & _ACK) == 0)
+        rows, ended = np.flatnonzero(half), np.flatnonzero(opened & ~half)
+        some = flows.take(rows)
+        finished = np.sort(_keys("syn", flows.take(ended), spans[ended]))
+        return self._take("syn", some, spans[rows], _openings(some), finished)
+
+    def _amplified(self, flows: NDArray[np.void], spans: NDArray[np.int64]) -> list[Finding]:
         udp = flows["proto"] == UDP
         reflected = np.flatnonzero(
             udp & np.isin(flows["orig_port"], _AMPLIFIERS) & (flows["resp_packets"] == 0)
             & (flows["orig_bytes"] > 0)
         )  # fmt: skip
+        serves = udp & np.isin(flows["resp_port"], _AMPLIFIERS)
         # Of answers alone capture takes the service for the responder: the victim never asked.
-        unasked = np.flatnonzero(
-            udp & np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["orig_packets"] == 0)
-            & (flows["resp_bytes"] > 0)
+        unasked = np.flatnonzero(serves & (flows["orig_packets"] == 0) & (flows["resp_bytes"] > 0))
+        answers = np.concatenate((flows.take(reflected), _turned(flows.take(unasked))))
+        found = self._take(
+            "reflected", answers, np.concatenate((spans[reflected], spans[unasked])),
+            answers["orig_bytes"].astype(np.int64),
         )  # fmt: skip
-        answers = np.concatenate((flows[reflected], _turned(flows[unasked])))
-        found = self._take("reflected", answers, answers["orig_bytes"].astype(np.int64), flows[:0])
         ours = np.flatnonzero(
-            udp & np.isin(flows["resp_port"], _AMPLIFIERS)
-            & (flows["direction"] == Direction.INCOMING)
+            serves & (flows["direction"] == Direction.INCOMING)
             & (flows["resp_bytes"] >= flows["orig_bytes"] * np.uint64(self._amplification))
         )  # fmt: skip
+        some = flows.take(ours)
         return found + self._take(
-            "amplifier", flows[ours], flows["resp_bytes"][ours].astype(np.int64), flows[:0]
+            "amplifier", some, spans[ours], some["resp_bytes"].astype(np.int64)
         )
 
     def _take(
-        self, kind: str, flows: NDArray[np.void], amounts: NDArray[np.int64],
-        finished: NDArray[np.void],
+        self, kind: str, flows: NDArray[np.void], spans: NDArray[np.int64],
+        amounts: NDArray[np.int64], finished: NDArray[np.uint64] | None = None,
     ) -> list[Finding]:  # fmt: skip
-        """Add amounts to the targets of flows; a target is an address, and for SYNs its port."""
+        """Add amounts to the targets of flows, span by span; `finished` are sorted keys."""
         if not len(flows):
             return []
-        ports = kind == "syn"
-        targets = _targets(flows, ports=ports)
-        order = np.argsort(targets, kind="stable")
-        targets = targets[order]
-        starts = np.flatnonzero(np.r_[True, targets[1:] != targets[:-1]])
-        sizes = np.diff(np.r_[starts, len(targets)])
+        keys = _keys(kind, flows, spans)
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
+        sizes = np.diff(np.r_[starts, len(keys)])
         sums = np.add.reduceat(amounts[order], starts)
-        done = _targets(finished, ports=ports)
-        found = []
         # A scan has as many targets as flows: those of one small flow are not worth a record.
-        worth = (sizes >= _FEW) | (sums >= max(_FEW, self._least[kind] // 20))
-        for place in np.flatnonzero(worth).tolist():
+        worth = np.flatnonzero((sizes >= _FEW) | (sums >= max(_FEW, self._least[kind] // 20)))
+        worth = worth[np.argsort(spans[order[starts[worth]]], kind="stable")]
+        done = np.zeros(len(worth), np.int64)
+        if finished is not None:
+            some = keys[starts[worth]]
+            done = np.searchsorted(finished, some, "right") - np.searchsorted(finished, some)
+        found = []
+        for place, ended in zip(worth.tolist(), done.tolist(), strict=True):
             begin = int(starts[place])
             rows = order[begin : begin + int(sizes[place])]
-            finding = self._target(
-                kind, flows[rows], int(sums[place]),
-                int(np.count_nonzero(done == targets[begin])) if len(done) else 0,
-            )  # fmt: skip
+            finding = self._target(kind, flows.take(rows), int(sums[place]), ended)
             if finding is not None:
                 found.append(finding)
         return found
@@ -249,22 +259,46 @@ _WORDS: Final = {
 }
 
 
-def _suspect(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+def _suspect(batch: Batch) -> NDArray[np.bool_]:
     """Tell flows that may be of a flood, and what finished at the same targets.
 
-    Little of ordinary traffic is, and to cut it into windows costs more than to look at it.
+    Little of ordinary traffic is.
     """
+    flows = batch.flows
     proto, flags = flows["proto"], flows["orig_flags"]
     opened = (proto == TCP) & ((flags & _SYN) != 0)
     half = opened & ((flags & _ACK) == 0)
     silent = (flows["resp_packets"] == 0) | (flows["orig_packets"] == 0)
     loud = np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["direction"] == Direction.INCOMING)
-    rows = half | ((proto != TCP) & (silent | loud))
-    finished = opened & ~half
-    if half.any() and finished.any():
-        targets = _targets(flows, ports=True)
-        rows |= finished & np.isin(targets, targets[half])
-    return np.asarray(rows, np.bool_)
+    rows: NDArray[np.bool_] = half | ((proto != TCP) & (silent | loud))
+    finished = np.flatnonzero(opened & ~half)
+    if len(finished) and half.any():
+        targets = batch.resp ^ flows["resp_port"].astype(np.uint64) * _ODD
+        rows[finished] |= np.isin(targets[finished], targets[half])
+    return rows
+
+
+def _spans(
+    flows: NDArray[np.void], rows: NDArray[np.intp], span: int
+) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
+    """Return rows and the number of the span of `span` ns that each ends in, the oldest first.
+
+    A batch may hold hours of a file. Spans with hardly a packet are left out.
+    """
+    if not len(rows):
+        return rows, np.zeros(0, np.int64)
+    end = flows["end"][rows]
+    if int(end.max()) - int(end.min()) > span:
+        order = np.argsort(end, kind="stable")
+        rows, spans = rows[order], part_of(end[order], span)
+    else:
+        spans = np.zeros(len(rows), np.int64)
+    packets = (flows["orig_packets"][rows] + flows["resp_packets"][rows]).astype(np.int64)
+    starts = np.flatnonzero(np.r_[True, spans[1:] != spans[:-1]])
+    sizes = np.diff(np.r_[starts, len(spans)])
+    full = (sizes >= _FEW) | (np.add.reduceat(packets, starts) >= _FEW)
+    kept = np.repeat(full, sizes)
+    return rows[kept], spans[kept]
 
 
 _INWARD: Final = np.array([
@@ -293,8 +327,9 @@ def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:
     return openings
 
 
-def _targets(flows: NDArray[np.void], *, ports: bool) -> NDArray[np.uint64]:
-    targets = address_hash(flows["resp_hi"], flows["resp_lo"])
-    if ports:
-        targets ^= flows["resp_port"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-    return targets
+def _keys(kind: str, flows: NDArray[np.void], spans: NDArray[np.int64]) -> NDArray[np.uint64]:
+    """Return a number for each target in its span: an address, and for SYNs its port."""
+    keys = address_hash(flows["resp_hi"], flows["resp_lo"])
+    if kind == "syn":
+        keys ^= flows["resp_port"].astype(np.uint64) * _ODD
+    return keys + spans.astype(np.uint64) * _STEP
