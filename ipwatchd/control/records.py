@@ -77,7 +77,10 @@ async def events(house: House, call: Call) -> Page:
 
 
 async def address(house: House, call: Call) -> dict[str, Any]:
-    """Answer GET addresses/ADDRESS: everything on one address."""
+    """Answer GET addresses/ADDRESS: everything on one address.
+
+    Of one that was never seen only where it is, if that is known.
+    """
     try:
         text = str(ipaddress.ip_address(call.names["address"]))
     except ValueError:
@@ -86,9 +89,11 @@ async def address(house: House, call: Call) -> dict[str, Any]:
         ) from None
     found = await house.stores.history.address(text)
     why = house.stores.lists.why(text, now=call.now)
+    served = _served(house, text, call.now)
     if found is None:
-        raise NotFoundError(f"nothing is recorded about {text}")
-    served = _service(house, text, call.now)
+        if not served:
+            raise NotFoundError(f"nothing is recorded about {text}")
+        found = {"address": text, "note": "nothing is recorded about it"}
     incidents = await _incidents(house, text)
     return {**found, "incidents": incidents, **served, "verdict": msgspec.to_builtins(why)}
 
@@ -102,14 +107,15 @@ async def _incidents(house: House, address: str) -> list[dict[str, Any]]:
     return [{name: getattr(one, name) for name in _TOLD} for one, _ in about[:_SHOWN]]
 
 
-def _service(house: House, address: str, now: float) -> dict[str, Any]:
-    """Return what helps to serve whoever calls from outside; nothing of our own addresses."""
+def _served(house: House, address: str, now: float) -> dict[str, Any]:
+    """Return where an address is (`place`), and what helps to serve whoever calls (`service`).
+
+    Nothing of our own addresses: no database knows them.
+    """
     place = house.stores.enricher.place(address)
-    if place is None or not place.country:
+    if place is None or not (place.country or place.asn or place.flags):
         return {}
-    found: dict[str, Any] = msgspec.to_builtins(hints(place, now))
-    if place.flags:
-        found["flags"] = list(place.flags)
-    if place.region:
-        found["region"] = place.region
-    return {"service": found} if found else {}
+    found = {"place": msgspec.to_builtins(place)}
+    if place.country:
+        found["service"] = msgspec.to_builtins(hints(place, now))
+    return found

@@ -86,9 +86,19 @@ async def test_an_address_from_outside_comes_with_hints(tmp_path: Path, shared: 
             House(stores), Peer("root", "admin"), "GET", "addresses/81.2.69.142", b"", NOW
         )
         assert status == 200, body
-        service = msgspec.json.decode(body)["service"]
+        page = msgspec.json.decode(body)
+        assert (page["place"]["country"], page["place"]["zone"]) == ("GB", "internet")
+        service = page["service"]
         assert service["languages"][0] == "English"
         assert service["time_zone"] == "Europe/London"
         assert service["local_time"].endswith("(UTC+0)")
+        peer = Peer("root", "admin")
+        status, body = await dispatch(House(stores), peer, "GET", "addresses/2.125.160.216", b"", 0)
+        never = msgspec.json.decode(body)
+        assert (status, never["note"]) == (200, "nothing is recorded about it")
+        assert (never["place"]["country"], never["service"]["languages"][0]) == ("GB", "English")
+        assert never["verdict"]["verdict"] == "none"
+        status, _ = await dispatch(House(stores), peer, "GET", "addresses/10.9.9.9", b"", 0)
+        assert status == 404
     finally:
         await stores.close(NOW)
