@@ -234,7 +234,7 @@ class Note(Body, frozen=True):
 
 
 class Response(Body, frozen=True):
-    """Something was done against it; `receipt` where it can be taken back, `letters` who is told."""
+    """Something was done; `receipt` where it can be taken back, `letters` whom it told."""
 
     text: str
     receipt: parts.Receipt | None = None

@@ -227,11 +227,11 @@ class Post:
             self._again.pop(key, None)
             return
         over = now >= held.time + letters.PATIENCE
-        self.counters["letters_delivered" if ok else "letters_failed"] += 1
         if ok or over or first:
             said = f"{why}; given up after a day" if over and not ok else why
             body = Delivered(page=0, letter=message.page, ok=ok, why=said, tries=tries)
             incident = await self._written(incident, "delivered", body, now)
+        self.counters["letters_delivered" if ok else "letters_failed"] += 1
         if ok or over:
             self._again.pop(key, None)
             return
