@@ -7,10 +7,12 @@ DNS Tunneling (SANS 2013): volume of distinct names below one domain, their leng
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.sources import Sources
 from ipwatchd.detect.tally import Tallies
 from ipwatchd.records.event import Dns
 
@@ -25,7 +27,9 @@ if TYPE_CHECKING:
 __all__ = ["DnsTunnel", "domain_of"]
 
 _VALUES: Final = 256
-_NAME: Final = 255  # RFC 1035, 2.3.4
+_NAME: Final = 255  # octets (RFC 1035, 2.3.4)
+_ESCAPED: Final = 4 * _NAME  # as text: an octet that can't be shown is \DDD (RFC 4343, 2.1)
+_ESCAPE: Final = re.compile(r"\\(\d{3}|.)")
 _CARRIERS: Final = frozenset({"TXT", "NULL", "CNAME", "MX", "SRV", "KEY", "PRIVATE"})
 _ODD: Final = frozenset({"NULL", "KEY", "PRIVATE"})
 """Types that hardly anything but a tunnel asks for: there a name of any length is enough."""
@@ -36,6 +40,16 @@ _BY_DESIGN: Final = (
     "uribl.com", "sophosxl.net", "mcafee.com", "trendmicro.com", "e5.sk", "avts.com",
     "symantec.com", "spamcop.net", "sorbs.net", "team-cymru.com", "akadns.net",
 )  # fmt: skip
+
+
+class _Resolver:
+    """Somebody who is asked for names below a domain. `last` is epoch ns."""
+
+    __slots__ = ("last", "weight")
+
+    def __init__(self, time: int) -> None:
+        self.last = time
+        self.weight = 1
 
 
 class DnsTunnel(Rule):
@@ -60,9 +74,9 @@ class DnsTunnel(Rule):
         self._one = one
         self._trusted = frozenset((*_BY_DESIGN, *(name.lower().strip(".") for name in one.trusted)))
         self._window = round(one.window * 1e9)
-        self._clients = Tallies(
-            settings.sources, _VALUES, self._window, round(settings.quiet * 1e9)
-        )
+        self._quiet = round(settings.quiet * 1e9)
+        self._clients = Tallies(settings.sources, _VALUES, self._window, self._quiet)
+        self._resolvers = Sources(_Resolver, settings.sources, settings.sources)
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         """Take queries; a finding for each client and domain that carries data."""
@@ -73,13 +87,13 @@ class DnsTunnel(Rule):
                 len(event.name) < self._one.mean_length and event.qtype not in _CARRIERS
             ):
                 continue
-            name = event.name.lower().rstrip(".")[:_NAME]
+            name = _octets(event.name)
             domain = domain_of(name)
             if not domain or domain in self._trusted or name.rpartition(".")[2] in self._trusted:
                 continue
-            tally = self._clients.note(
-                (event.orig, domain), name[: -len(domain) - 1], round(event.ts * 1e9)
-            )
+            time = round(event.ts * 1e9)
+            self._resolvers.active((event.resp, domain), time)
+            tally = self._clients.note((event.orig, domain), name[: -len(domain) - 1], time)
             if event.qtype in _CARRIERS:
                 tally.mark("carriers")
                 tally.mark("odd", event.qtype in _ODD)
@@ -89,6 +103,7 @@ class DnsTunnel(Rule):
             if finding is not None:
                 found.append(finding)
         self._clients.end(now)
+        self._resolvers.sweep(round(now * 1e9) - self._quiet)
         return found
 
     def counters(self) -> dict[str, int]:
@@ -98,6 +113,9 @@ class DnsTunnel(Rule):
     def _judge(self, event: Dns, domain: str, tally: Tally) -> Finding | None:
         names = len(tally.values)
         if names < self._one.names or not tally.growth.would(tally.count, tally.last):
+            return None
+        # Who is asked for these names himself asks on behalf of somebody, who is told of.
+        if self._resolvers.get((event.orig, domain)) is not None:
             return None
         labels = [value.replace(".", "") for value in tally.values]
         letters = sum(map(len, labels))
@@ -134,6 +152,17 @@ def domain_of(name: str) -> str:
     labels = name.split(".")
     own = 3 if len(labels) > 2 and len(labels[-1]) == 2 and len(labels[-2]) <= 3 else 2
     return ".".join(labels[-own:]) if len(labels) > own else ""
+
+
+def _octets(text: str) -> str:
+    r"""Return a name in lower case, each escape (\DDD, \., \\) as one letter that is no dot."""
+    short = text[-_ESCAPED:].rstrip(".").lower()
+    return _ESCAPE.sub(_letter, short)[-_NAME:] if "\\" in short else short[-_NAME:]
+
+
+def _letter(escape: re.Match[str]) -> str:
+    text = escape[1]
+    return chr(0x100 + (int(text) if text.isdecimal() else ord(text)) % 0x100)
 
 
 def _entropy(text: str) -> float:

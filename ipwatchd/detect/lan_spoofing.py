@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.tally import Tallies
 from ipwatchd.records.event import Arp, Dhcp, Ndp
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ __all__ = ["LanSpoofing"]
 
 _ASKED: Final = 10_000_000_000  # ns that a question may be answered after
 _OWNERS: Final = 8  # MACs remembered of one address
+_TOO_SOON: Final = 950_000_000
+"""ns after its question in which a machine does not yet announce a free address as its own: RFC
+4862 (5.4) waits a second for an answer, RFC 5227 (1.1) longer."""
+_TAKEN: Final = 64  # addresses refused that are counted; who refuses all is told of long before
+_NO_ADDRESS: Final = "0.0.0.0"  # noqa: S104  RFC 5227's probe asks in no one's name
 _ROUTERS: Final = 16
 """Routers that DHCP named, the first ones: a forger who names others gains nothing."""
 _SHARED: Final = (
@@ -70,7 +76,8 @@ class LanSpoofing(Rule):
         "masquerade",
         "Two hardware addresses claim one IP address in turn, a gateway's hardware address "
         "changed, or a machine tells others unasked that somebody else's address is its own: "
-        "traffic goes through it.",
+        "traffic goes through it. Or somebody says of every new address that it is taken, so that "
+        "nobody gets one (dos-new-ip6).",
         "Find the switch port of the MAC; compare with the real owner's. Two machines with one "
         "address set by hand look the same and are mended the same way: find the port.",
         "Gateways are told of at their first change; others after `claims` changes within "
@@ -88,6 +95,7 @@ class LanSpoofing(Rule):
         self._forget = round(one.forget * 1e9)
         self._addresses = Sources(_Address, settings.sources, settings.sources * 4)
         self._machines = Sources(_Machine, settings.sources, settings.sources * 4)
+        self._taken, self._who = (Tallies(1, _TAKEN, self._window, self._window) for _ in "ab")
         self._asked: Sources[_Question] = Sources(_Question, settings.sources, settings.sources)
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
@@ -151,11 +159,15 @@ class LanSpoofing(Rule):
         asking = event.operation in {"request", "solicitation"}
         if asking:
             self._asked.active((event.address, event.target), time)
-        if event.mac in _NOBODY or not event.address or event.address == "0.0.0.0":  # noqa: S104  RFC 5227's probe claims nothing
+        if event.mac in _NOBODY or event.address in {"", _NO_ADDRESS}:
             return None
         if event.mac.startswith(_SHARED):
             return None
-        return self._fought(event, time) or self._unasked(event, time, asking=asking)
+        return (
+            self._refused_address(event, time)
+            or self._fought(event, time)
+            or self._unasked(event, time, asking=asking)
+        )
 
     def _fought(self, event: Arp | Ndp, time: int) -> Finding | None:
         sure, known_as = self._gateway(event.address)
@@ -178,7 +190,9 @@ class LanSpoofing(Rule):
         one.changes.append(time)
         # One change is a new card or a new lease: the old owner falls silent.
         least = 1 if known_as else self._one.claims
-        if len(one.changes) < least or not one.growth.due(len(one.changes), time):
+        if len(one.changes) < least or (not known_as and self._is_told(one, event.address)):
+            return None
+        if not one.growth.due(len(one.changes), time):
             return None
         what = "gateway " if known_as else ""
         return self.finding(
@@ -195,6 +209,39 @@ class LanSpoofing(Rule):
                 "window": self._one.window, "direction": "internal",
                 **({"gateway_by": known_as} if known_as else {}),
             },
+        )  # fmt: skip
+
+    def _is_told(self, one: _Address, address: str) -> bool:
+        """Tell whether a machine among the owners was told to claim this address: it is that."""
+        machines = [self._machines.get(mac) for mac in one.macs]
+        return any(each and each.growth.count and address in each.unasked for each in machines)
+
+    def _refused_address(self, event: Arp | Ndp, time: int) -> Finding | None:
+        """Tell of somebody who says of each new address that it is taken (RFC 4862, 5.4; RFC 5227).
+
+        One is a duplicate; of several machines each finds its address free.
+        """
+        if event.operation not in {"advertisement", "reply"}:
+            return None
+        probe = self._asked.get(("", event.address)) or self._asked.get(
+            (_NO_ADDRESS, event.address)
+        )
+        if probe is None or not 0 <= time - probe.last <= _TOO_SOON:
+            return None
+        tally = self._taken.note("lan", event.address, time)
+        self._who.note("lan", event.mac, time)
+        if len(tally.values) < self._one.claims or not tally.growth.due(len(tally.values), time):
+            return None
+        macs = self._who.note("lan", event.mac, time).values
+        subject = event.mac if len(macs) == 1 else "lan"
+        return self.finding(
+            subject, f"{len(tally.values)} addresses in a row were refused to new machines by "
+            f"{event.mac if len(macs) == 1 else f'{len(macs)} hardware addresses'}",
+            detail="taken", seen=(tally.started / 1e9, time / 1e9), count=tally.count,
+            severity="high", value=len(tally.values), threshold=self._one.claims, score=0.8,
+            classification="dos", targets=list(tally.values)[:_OWNERS],
+            evidence={"addresses": list(tally.values)[:_OWNERS], "macs": list(macs)[:_OWNERS],
+                      "window": self._one.window, "direction": "internal"},
         )  # fmt: skip
 
     def _unasked(self, event: Arp | Ndp, time: int, *, asking: bool) -> Finding | None:

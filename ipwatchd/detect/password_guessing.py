@@ -14,7 +14,7 @@ import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, by_address, direction_name, slices
-from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting
+from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting, tries
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.detect.web_logins import WebLogins, WebTries
@@ -251,8 +251,9 @@ class PasswordGuessing(Rule):
         record = self._active(source, time)
         if not record.wire_seen and not record.seen:
             record.started = int(flows["start"].min())
-        record.sessions += len(flows)
-        record.wire_seen += len(flows)
+        tried = tries(flows)
+        record.sessions += tried
+        record.wire_seen += tried
         for place in range(min(len(flows), _SHOWN)):
             row = flows[place]
             _note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
@@ -285,7 +286,7 @@ class PasswordGuessing(Rule):
             "direction": direction,
             "note": "sessions as short and small as refused logins; automation may look the same",
         }
-        title = f"{subject} opened {value} {services} sessions as short as refused logins"
+        title = f"{subject} made {value} {services} logins as short as refused ones"
         score = round(
             0.6 / max(1, least // self._least) ** 0.5 * (1 - math.exp2(-value / least)), 3
         )

@@ -17,7 +17,7 @@ from ipwatchd.records.flow import SERVICES, STATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SMALL", "TIMES", "attempts", "lasting"]
+__all__ = ["SMALL", "TIMES", "attempts", "lasting", "tries"]
 
 
 class _Bounds(NamedTuple):
@@ -25,6 +25,7 @@ class _Bounds(NamedTuple):
 
     `times` as many sessions are needed as of others, where ordinary ones may be as short: a mail
     client that looks for new mail, a server that turns mail away. `other` are more ports.
+    `a_try` are the client's packets for each further try, where a session has several.
     """
 
     port: int
@@ -34,12 +35,14 @@ class _Bounds(NamedTuple):
     seconds: float
     times: int = 1
     other: tuple[int, ...] = ()
+    a_try: int = 0
 
 
 _BOUNDS: Final = {
     "ssh": _Bounds(22, (9, 60), (1400, 8000), (1400, 8000), 120.0),
     # USER, PASS, QUIT and their answers; who got in opens data connections and says more.
-    "ftp": _Bounds(21, (6, 20), (300, 1300), (300, 2500), 60.0),
+    # Three tries a session are usual (vsftpd.conf: max_login_fails): USER, PASS, two ACKs each.
+    "ftp": _Bounds(21, (6, 20), (300, 1300), (300, 2500), 60.0, a_try=4),
     "telnet": _Bounds(23, (8, 60), (350, 4000), (350, 6000), 60.0),
     # TLS and CredSSP to the refusal (MS-CSSP, 3.1.5); a desktop sends far more.
     "rdp": _Bounds(3389, (8, 40), (1300, 6000), (1200, 8000), 30.0),
@@ -82,6 +85,17 @@ def attempts(flows: NDArray[np.void]) -> NDArray[np.bool_]:
             found[rows] = _refused(flows[rows], bounds)
     every[places] = found
     return every
+
+
+def tries(flows: NDArray[np.void]) -> int:
+    """Return how many tries refused sessions hold, at least; most services tell but one each."""
+    found = len(flows)
+    for name, bounds in _BOUNDS.items():
+        if bounds.a_try:
+            packets = flows["orig_packets"][_of_service(flows, name, bounds)].astype(np.int64)
+            # Beside the tries: SYN, two ACKs, QUIT, FIN.
+            found += int(np.maximum((packets - 5) // bounds.a_try - 1, 0).sum())
+    return found
 
 
 def lasting(flows: NDArray[np.void]) -> NDArray[np.bool_]:

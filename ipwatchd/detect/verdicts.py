@@ -15,7 +15,7 @@ _KERBEROS: Final = ("PREAUTH_FAILED", "C_PRINCIPAL_UNKNOWN", "CLIENT_REVOKED")
 """Of RFC 4120, 7.5.9; PREAUTH_REQUIRED is how every login begins."""
 _SIP: Final = {200: "success", 401: "failure", 403: "failure", 404: "failure", 407: "failure"}
 """A challenge (401, 407) counts as a failure until the success that follows it takes it back."""
-_RADIUS: Final = {"Access-Accept": "success", "Access-Reject": "failure"}
+_RADIUS: Final = {"access-accept": "success", "access-reject": "failure"}
 _LDAP: Final = {
     "success": "success", "0": "success", "invalidcredentials": "failure", "49": "failure",
     "invalid-credentials": "failure", "invalid credentials": "failure",
@@ -39,7 +39,7 @@ def verdict(event: AnyEvent) -> Auth | None:
         service = "kerberos"
     elif isinstance(event, Radius):
         # The access point asks for everybody: who called is the station.
-        result, service, who = _RADIUS.get(event.message, ""), "radius", event.station
+        result, service, who = _RADIUS.get(event.message.lower(), ""), "radius", event.station
     elif isinstance(event, Ssh):
         result, service = _SSH.get(event.login, ""), "ssh"
     elif isinstance(event, Ldap):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import settings as bounded
 from hypothesis import strategies as st
+from msgspec import structs
 
 from ipwatchd.config.detectors import DnsTunnelSettings
 from ipwatchd.config.settings import DetectSettings
@@ -51,6 +52,29 @@ def test_other_names_are_none(names: list[str]) -> None:
     settings = DetectSettings(dns_tunnel=DnsTunnelSettings(trusted=("trusted.example",)))
     found = DnsTunnel(settings).events([query(i % 100, n) for i, n in enumerate(names)], 1200.0)
     assert found == []
+
+
+def test_names_of_raw_octets_are_a_tunnel_of_the_right_domain() -> None:
+    """Octets of iodine are shown as escapes: longer than 255 letters, and no domain is lost."""
+    asked = []
+    for i in range(25):
+        octets = hashlib.shake_128(str(i).encode()).digest(120)
+        label = "".join(f"\\{one | 128:03d}" for one in octets)
+        asked.append(query(i, f"0a{label[:240]}.{label[240:]}.t.evil.example", "TXT"))
+    [finding] = DnsTunnel(DetectSettings()).events(asked, 1030.0)
+    assert finding.key == "dns-tunnel|10.0.0.9|evil.example"
+    assert finding.evidence["mean_length"] == 123.0
+
+
+def test_the_client_is_told_of_and_not_the_resolver_that_asks_for_it() -> None:
+    """A resolver passes on what it is asked; where clients aren't seen it is all there is."""
+    client = [query(i, f"{data(i)}.t.evil.example", "TXT") for i in range(30)]
+    passed = [structs.replace(one, orig="10.0.0.1", resp="198.51.100.53") for one in client]
+    both = [one for pair in zip(client, passed, strict=True) for one in pair]
+    found = DnsTunnel(DetectSettings()).events(both, 1030.0)
+    assert {one.subject for one in found} == {"10.0.0.9"}
+    alone = DnsTunnel(DetectSettings()).events(passed, 1030.0)
+    assert {one.subject for one in alone} == {"10.0.0.1"}
 
 
 def test_types_that_only_tunnels_ask_for_need_no_length() -> None:

@@ -167,3 +167,35 @@ def test_who_forges_routers_names_few() -> None:
     assert detector.events([arp(2, ONE, one) for one in named], 2.0) == []
     found = detector.events([arp(3, TWO, one) for one in named], 3.0)
     assert [one.subject for one in found] == named[:16]
+
+
+def ndp(ts: float, operation: str, address: str, mac: str = "", target: str = "") -> Ndp:
+    """Return what is said of a neighbour."""
+    return Ndp(ts=ts, operation=operation, mac=mac, address=address, target=target or address)
+
+
+def test_who_says_of_every_new_address_that_it_is_taken_is_told() -> None:
+    """Three refusals (dos-new-ip6, each from another MAC); a machine's own announcement is none."""
+    new = [f"fd00::{n}" for n in (1, 2, 3)]
+    asked = [ndp(i * 2.0, "solicitation", "", target=one) for i, one in enumerate(new)]
+    refused = [
+        ndp(i * 2.0 + 0.01, "advertisement", one, f"02:00:00:00:00:a{i}")
+        for i, one in enumerate(new)
+    ]
+    talk = sorted([*asked, *refused], key=lambda one: one.ts)
+    [finding] = LanSpoofing(DetectSettings()).events(talk, 6.0)
+    assert (finding.subject, finding.classification) == ("lan", "dos")
+    assert finding.targets == tuple(new)
+    own = [ndp(i * 2.0 + 1.1, "advertisement", one, ONE) for i, one in enumerate(new)]
+    benign = sorted([*asked, *own], key=lambda one: one.ts)
+    assert LanSpoofing(DetectSettings()).events(benign, 6.0) == []
+
+
+def test_arp_probes_refused_by_one_machine_name_it() -> None:
+    """RFC 5227's probes, answered at once by the same MAC."""
+    talk = []
+    for n in range(3):
+        talk.append(arp(n * 3.0, TWO, "0.0.0.0", f"10.0.0.{n}"))  # noqa: S104  a probe's sender
+        talk.append(arp(n * 3.0 + 0.02, ONE, f"10.0.0.{n}", f"10.0.0.{n}", "reply"))
+    [finding] = LanSpoofing(DetectSettings()).events(talk, 9.0)
+    assert finding.subject == ONE

@@ -126,7 +126,7 @@ def test_small_ssh_sessions_from_outside_are_a_weaker_finding(batch: Batch) -> N
     detector = PasswordGuessing(DetectSettings())
     [finding] = detector.flows(batch([refused(1000.0 + 5 * n) for n in range(12)]), 1100.0)
     assert finding.key == f"password-guessing|{BAD}"
-    assert finding.title == f"{BAD} opened 12 ssh sessions as short as refused logins"
+    assert finding.title == f"{BAD} made 12 ssh logins as short as refused ones"
     assert finding.score < 0.5
     assert finding.evidence["from"] == "wire"
     assert finding.targets == ("192.0.2.22",)

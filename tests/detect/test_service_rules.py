@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from msgspec import structs
+
 from ipwatchd.config.detectors import ApiAbuseSettings, TollFraudSettings
 from ipwatchd.config.settings import DetectSettings
 from ipwatchd.detect.api_abuse import ApiAbuse
@@ -75,6 +77,30 @@ def test_calls_abroad_and_dialling_until_one_gets_out() -> None:
     assert finding.classification == "brute-force"
     inside = [call(i, f"70{i:02}", 404) for i in range(30)]
     assert TollFraud(DetectSettings()).events(inside, 1100.0) == []
+    outside = [structs.replace(one, orig="8.8.8.8") for one in inside[:10]]
+    [finding] = TollFraud(DetectSettings()).events(outside, 1100.0)
+    assert (finding.subject, finding.classification) == ("8.8.8.8", "brute-force")
+
+
+def test_a_dialler_with_wrong_numbers_and_an_exchange_are_no_fraud() -> None:
+    """Challenged, busy, cancelled and wrong numbers among right ones; who relays is not it."""
+    dialler = []
+    for i in range(60):
+        status = (200, 200, 486, 487, 404)[i % 5]
+        dialler += [call(i, f"0442079{i:05}", one) for one in (407, status)]
+    home = DetectSettings(toll_fraud=TollFraudSettings(home=("0044", "0442")))
+    assert TollFraud(home).events(dialler, 1100.0) == []
+    relayed = []
+    for i in range(20):
+        number = f"00882{i:08}"
+        relayed += [
+            structs.replace(call(i, number, 0), resp="10.0.0.2"),
+            structs.replace(call(i, number, 0), orig="10.0.0.2", resp="198.51.100.9"),
+            structs.replace(call(i, number, 200), orig="10.0.0.2", resp="198.51.100.9"),
+            structs.replace(call(i, number, 200), resp="10.0.0.2"),
+        ]
+    found = TollFraud(DetectSettings()).events(relayed, 1100.0)
+    assert {one.subject for one in found} == {call(0, "").orig}
 
 
 def shown(ts: float, end: float, issuer: str = "Acme CA", resp: str = "10.0.0.1") -> Certificate:
