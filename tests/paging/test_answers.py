@@ -47,7 +47,10 @@ class House:
             server.ehlo_or_helo_if_needed()
             server.mail("whoever@example.net")
             server.rcpt("soc@site.example")
-            return str(server.data(mail.as_bytes())[1])
+            lines = mail.as_bytes().replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+            code, said = server.data(lines)
+            assert code == 250, said
+            return str(said)
 
     async def case(self, identity: str = FIRST) -> Incident:
         """Return an incident."""
