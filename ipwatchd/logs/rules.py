@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.memory import Memory
+from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
 from ipwatchd.logs.when import stamp
 from ipwatchd.records.event import Api, Auth, Logout, Vpn
@@ -137,6 +138,8 @@ class Reader:
             return None
         service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
         session = facts.get("session") or head.pid
+        if program.user and (user := facts.get("user")):
+            facts = {**facts, "user": plain(program.user, user, head)}
         if session and program.remembers:
             facts = self._recalled(facts, (source, service, session), head.ts)
         if result == "remember":

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final
 import msgspec
 from msgspec import Meta
 
+from ipwatchd.logs.names import SPELLINGS
 from ipwatchd.logs.template import Template, TemplateError
 
 __all__ = ["Head", "Line", "Program", "RulesError", "Ruleset", "Shape", "load_rules", "parse_rules"]
@@ -47,6 +48,7 @@ class _ProgramTable(_Table, frozen=True, kw_only=True):
     names: Annotated[tuple[str, ...], Meta(min_length=1, max_length=64)]
     service: str
     before: str = ""
+    user: Annotated[str, Meta(pattern=f"^({'|'.join(SPELLINGS)})?$")] = ""
     lines: tuple[_Says, ...]
 
 
@@ -101,12 +103,16 @@ class Line(msgspec.Struct, frozen=True):
 class Program:
     """What a program says. `before` is what may stand at the start of all its lines.
 
-    `remembers` tells that some lines name no client: the session's earlier ones did.
+    `remembers` tells that some lines name no client: the session's earlier ones did. `user` is how
+    it spells names (`names`), "" where it writes them as they are.
     """
 
-    def __init__(self, service: str, before: Template | None, lines: list[Line]) -> None:
+    def __init__(
+        self, service: str, before: Template | None, lines: list[Line], user: str = ""
+    ) -> None:
         self.service = service
         self.before = before
+        self.user = user
         known = before.names if before else frozenset()
         self.remembers = any(
             "from" not in known | line.template.names and line.result != "nothing" for line in lines
@@ -202,7 +208,7 @@ def _add(rules: Ruleset, file: _File) -> None:
     for one in file.program:
         before = Template(one.before, whole=False) if one.before else None
         lines = [_line(says, one.service) for says in one.lines]
-        program = Program(one.service, before, lines)
+        program = Program(one.service, before, lines, one.user)
         for name in one.names:
             rules.programs.setdefault(name, program)
     rules.shapes += map(_shape, file.json)

@@ -19,6 +19,7 @@ FORGED: Final = "203.0.113.66"
 NOW: Final = 1_795_304_700.0
 SAMPLES: Final = {
     "word": "word", "number": "7", "ip": TRUE, "client": TRUE, "endpoint": TRUE, "quoted": "q",
+    "braced": "{18 17}",
     "some": "some", "text": "text", "rest": "", "": "word",
 }  # fmt: skip
 OF_NAMES: Final = {

@@ -278,7 +278,10 @@ def test_any_line(line: bytes | str) -> None:
 @settings(max_examples=200, deadline=None)
 def test_round_trip(user: str, address: ipaddress.IPv4Address, port: int) -> None:
     """Any user and client that sshd may write come back, if the name is not a client's like."""
-    event = auth(f"{HEAD}Failed password for invalid user {user} from {address} port {port} ssh2")
+    spelled = user.replace("\\", "\\\\")
+    event = auth(
+        f"{HEAD}Failed password for invalid user {spelled} from {address} port {port} ssh2"
+    )
     mapped = getattr(address, "ipv4_mapped", None) or address
     assert (event.user, event.orig, event.orig_port) == (user, str(mapped), port)
 
