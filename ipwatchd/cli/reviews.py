@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
+import hashlib
 import io
 import json
+import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -77,7 +79,7 @@ def _figures(value: float) -> str:
 def report(client: Client, arguments: argparse.Namespace) -> int:
     """Write a report where -o says: PDF where the name ends so, else HTML."""
     path: Path = arguments.output or Path(f"{arguments.id or 'incidents'}.html")
-    asked = {"tlp": arguments.tlp} if arguments.id else _period(arguments)
+    asked = {"tlp": arguments.tlp} | ({} if arguments.id else _period(arguments))
     html = client.page(arguments.id, **asked)
     size = write_page(html, path)
     return as_sentence(arguments, {"file": str(path), "bytes": size}, f"{path}: {size:,} bytes")
@@ -132,11 +134,19 @@ def _archive(client: Client, arguments: argparse.Namespace) -> int:
         raise ValueError("an archive is of one case: name it, as in incidents export site-000001")
     answer = client.export_case(arguments.id)
     path = arguments.output or Path(answer["name"])
-    data = base64.b64decode(answer["data"])
-    path.write_bytes(data)
-    return as_sentence(
-        arguments, {"file": str(path), "bytes": len(data)}, f"{path}: {len(data):,} bytes"
-    )
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in answer["papers"].items():
+            archive.writestr(name, base64.b64decode(data))
+        for one in answer["files"]:
+            found = hashlib.sha256()
+            with archive.open(one["name"], "w", force_zip64=True) as file:
+                for piece in client.case_file(arguments.id, one["name"]):
+                    found.update(piece)
+                    file.write(piece)
+            if found.hexdigest() != one["sha256"]:
+                raise OSError(f"{one['name']} changed while it was read: export it again")
+    size = path.stat().st_size
+    return as_sentence(arguments, {"file": str(path), "bytes": size}, f"{path}: {size:,} bytes")
 
 
 def _lines(rows: Sequence[Mapping[str, Any]]) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import secrets
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from ipwatchd.control.house import House
     from ipwatchd.records.incident import Incident
 
-__all__ = ["export", "import_cases", "proposed", "report", "respond", "undo"]
+__all__ = ["export", "import_cases", "piece", "proposed", "report", "respond", "undo"]
+
+PIECE: Final = 4 << 20
+"""Bytes of a file handed out at a time."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -207,11 +210,24 @@ async def undo(house: House, call: Call) -> dict[str, Any]:
 
 
 async def export(house: House, call: Call) -> dict[str, Any]:
-    """Answer GET incidents/ID/export: the case as a ZIP, base64."""
-    data = await house.stores.casework.export(call.names["id"], call.now)
-    if data is None:
-        raise NotFoundError(f"there is no incident {call.names['id']}")
-    return {"name": f"{call.names['id'].upper()}.zip", "data": base64.b64encode(data).decode()}
+    """Answer GET incidents/ID/export: the small files of the case's archive, the names of the rest.
+
+    What is named under `files` is fetched in pieces (`piece`).
+    """
+    papers, there = await house.stores.casework.export(call.names["id"], call.now)
+    return {
+        "name": f"{call.names['id'].upper()}.zip",
+        "papers": {name: base64.b64encode(data).decode() for name, data in papers.items()},
+        "files": [{"name": one.name, "bytes": one.bytes, "sha256": one.sha256} for one in there],
+    }  # fmt: skip
+
+
+async def piece(house: House, call: Call) -> dict[str, Any]:
+    """Answer GET incidents/ID/file?name=NAME&offset=BYTES: a piece of a kept file, base64."""
+    data = await house.stores.casework.piece(
+        call.names["id"], call.query.get("name", ""), call.number("offset", 0), PIECE
+    )
+    return {"data": base64.b64encode(data).decode()}
 
 
 async def _there(house: House, call: Call) -> Incident:

@@ -5,6 +5,7 @@ Standard library and msgspec alone: `ipwatchctl` has to start in a blink.
 
 from __future__ import annotations
 
+import binascii
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
@@ -381,8 +382,20 @@ class Client:
         return self._call(list[dict[str, Any]], "GET", path)
 
     def export_case(self, identity: str) -> dict[str, Any]:
-        """Return a case as an archive: its name and base64 data."""
+        """Return what a case's archive consists of: small files in base64, the names of others."""
         return self._call(dict[str, Any], "GET", f"incidents/{quote(identity, safe='')}/export")
+
+    def case_file(self, identity: str, name: str) -> Iterator[bytes]:
+        """Yield a file of a case's archive piece by piece."""
+        path, offset = f"incidents/{quote(identity, safe='')}/file", 0
+        while True:
+            asked = {"name": name, "offset": offset}
+            answer = self._call(dict[str, str], "GET", path, asked)
+            data = binascii.a2b_base64(answer["data"])
+            if not data:
+                return
+            yield data
+            offset += len(data)
 
     def trends(self, **period: str) -> dict[str, Any]:
         """Return what a period's incidents say; `period` may be since and until, as spans."""

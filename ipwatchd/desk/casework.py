@@ -5,15 +5,15 @@
 
 from __future__ import annotations
 
-import io
+import asyncio
 import ipaddress
 import sqlite3
-import zipfile
 from collections import deque
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 
+from ipwatchd.desk.archive import Member, members, papers, suffix_of
 from ipwatchd.incidents.bodies import Checked, Collected, Suggested
 from ipwatchd.incidents.chain import plain
 from ipwatchd.incidents.intake.duplicates import COMPARED, duplicates
@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     from ipwatchd.incidents import Incidents
     from ipwatchd.incidents.bodies import Body
     from ipwatchd.lists import Lists
-    from ipwatchd.records.incident import Incident, Report
+    from ipwatchd.records.incident import Incident, IncidentEvent, Report
 
-__all__ = ["ACTOR", "Casework"]
+__all__ = ["ACTOR", "Casework", "NoCaseError"]
 
 ACTOR: Final = "ipwatchd"
 WAITING: Final = 1_000
@@ -48,6 +48,10 @@ EXHIBIT: Final = 4 << 20
 """Bytes of one piece of evidence."""
 LOOK_BACK: Final = "24h"
 CLAIMS: Final = 10
+
+
+class NoCaseError(LookupError):
+    """There is no such case, or no such file of it."""
 
 
 class Shelf(Protocol):
@@ -208,80 +212,76 @@ class Casework:
 
     async def add_file(self, identity: str, name: str, data: bytes, rows: int, now: float) -> None:
         """Put a file to an incident's evidence."""
-        digest = self.evidence.put(data, _suffix(name))
+        digest = self.evidence.put(data, suffix_of(name))
         one = Exhibit(name=name, sha256=digest, bytes=len(data), taken=now, rows=rows)
         incident = await self._stores.incidents.incident(identity)
         if incident is not None:
             await self._write(incident, "collected", Collected(exhibits=(one,)), now)
 
-    async def export(self, identity: str, now: float) -> bytes | None:
-        """Return an incident as one ZIP: timeline, reports' originals, evidence, a manifest.
+    async def export(self, identity: str, now: float) -> tuple[dict[str, bytes], list[Member]]:
+        """Return what an incident's archive consists of: small files, and kept ones by name.
 
-        None where there is no such incident. The manifest has every file's SHA-256; what is no
-        longer there, or no longer what it was, is named in it.
+        Reports of what was merged into it are its own. The manifest has every file's SHA-256; what
+        is no longer there, or no longer what it was, is named in it. NoCaseError where there is no
+        such incident.
         """
-        found = await self._stores.incidents.show(identity)
+        incident, events, merged = await self._told(identity)
+        documents: dict[str, object] = {"incident.json": incident, "timeline.json": events}
+        for name, others in merged.items():
+            documents[f"merged/{name}.json"] = others
+        told = [*events, *(event for others in merged.values() for event in others)]
+        there, lost = await asyncio.to_thread(self._sound, members(incident.exhibits, told))
+        return papers(incident, documents, there, lost, now), there
+
+    async def _told(
+        self, identity: str
+    ) -> tuple[Incident, list[IncidentEvent], dict[str, list[IncidentEvent]]]:
+        """Return an incident, its events, and those of what was merged into it."""
+        incidents = self._stores.incidents
+        found = await incidents.show(identity)
         if found is None:
-            return None
+            raise NoCaseError(f"there is no incident {identity}")
         incident, events = found
-        files = {
-            "incident.json": msgspec.json.format(msgspec.json.encode(incident)),
-            "timeline.json": msgspec.json.format(msgspec.json.encode(events)),
-        }
-        lost: dict[str, str] = {}
-        for one in incident.exhibits:
-            held = self.evidence.get(one.sha256, _suffix(one.name))
-            _pack(files, lost, f"evidence/{one.taken:.0f}-{one.name}", held, one.sha256)
+        merged = {}
         for event in events:
-            report = event.body.get("report") if event.kind in {"opened", "reported"} else None
-            for name, digest, suffix in _originals(report or {}):
-                _pack(files, lost, name, self.reports.get(digest, suffix), digest)
-        return _archive(incident, files, lost, now)
+            name = event.body.get("incident", "") if event.kind == "absorbed" else ""
+            other = await incidents.show(name) if name else None
+            if other:
+                merged[name] = other[1]
+        return incident, events, merged
+
+    def _sound(self, wanted: list[Member]) -> tuple[list[Member], dict[str, str]]:
+        """Return the kept files that are what they were, with their sizes, and why others not."""
+        there, lost = [], {}
+        for one in wanted:
+            size = self._keep(one).sound(one.sha256, one.suffix)
+            if size is None:
+                lost[one.name] = f"not there, or changed since: SHA-256 was {one.sha256}"
+            else:
+                there.append(one._replace(bytes=size))
+        return there, lost
+
+    async def piece(self, identity: str, name: str, offset: int, most: int) -> bytes:
+        """Return a piece of a kept file of an incident's archive; b"" behind its end.
+
+        NoCaseError where there is no such incident or file, OSError where it can't be read.
+        """
+        incident, events, merged = await self._told(identity)
+        told = [*events, *(event for others in merged.values() for event in others)]
+        for one in members(incident.exhibits, told):
+            if one.name == name:
+                path = self._keep(one).path(one.sha256, one.suffix)
+                return await asyncio.to_thread(_piece, path, offset, most)
+        raise NoCaseError(f"{incident.id} has no file {name}")
+
+    def _keep(self, one: Member) -> Keep:
+        return self.evidence if one.folder == "evidence" else self.reports
 
 
-def _suffix(name: str) -> str:
-    return f".{name.rpartition('.')[2]}"
-
-
-def _pack(
-    files: dict[str, bytes], lost: dict[str, str], name: str, data: bytes | None, digest: str
-) -> None:
-    if data is None:
-        lost[name] = f"not there, or changed since: SHA-256 was {digest}"
-    else:
-        files[name] = data
-
-
-def _originals(report: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Return name, hash and suffix of the files that came with a report."""
-    found = []
-    if report.get("original"):
-        found.append((f"reports/{report['id']}.eml", report["original"], ".eml"))
-    for number, one in enumerate(report.get("attachments", ())):
-        name = one["name"].replace("/", "_").lstrip(".") or "unnamed"
-        found.append((f"reports/{report['id']}/{number}-{name}", one["sha256"], ""))
-    return found
-
-
-def _archive(
-    incident: Incident, files: dict[str, bytes], lost: dict[str, str], now: float
-) -> bytes:
-    import hashlib
-
-    manifest = {
-        "incident": incident.id, "site": incident.site, "exported": now,
-        "files": [
-            {"name": name, "bytes": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-            for name, data in files.items()
-        ],
-        "missing": lost,
-    }  # fmt: skip
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("manifest.json", msgspec.json.format(msgspec.json.encode(manifest)))
-        for name, data in files.items():
-            archive.writestr(name, data)
-    return buffer.getvalue()
+def _piece(path: Path, offset: int, most: int) -> bytes:
+    with path.open("rb") as file:
+        file.seek(offset)
+        return file.read(most)
 
 
 def _is_address(text: str) -> bool:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 __all__ = ["FullError", "Keep"]
 
+_PIECE = 1 << 20
+"""Bytes that are hashed at a time: a large file does not fill the memory."""
+
 
 class FullError(OSError):
     """The folder has reached its limit."""
@@ -53,6 +56,18 @@ class Keep:
         except OSError:
             return None
         return data if hashlib.sha256(data).hexdigest() == digest else None
+
+    def sound(self, digest: str, suffix: str = "") -> int | None:
+        """Return the size of a kept file whose content still has its hash, else None."""
+        found = hashlib.sha256()
+        try:
+            with self.path(digest, suffix).open("rb") as file:
+                while piece := file.read(_PIECE):
+                    found.update(piece)
+                size = file.tell()
+        except OSError:
+            return None
+        return size if found.hexdigest() == digest else None
 
     def path(self, digest: str, suffix: str = "") -> Path:
         """Return where a file of a hash is kept."""

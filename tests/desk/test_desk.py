@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import io
 import json
 import smtplib
 import socket
-import zipfile
 from email.message import EmailMessage
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +20,7 @@ from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House
 from ipwatchd.control.routes import dispatch
 from ipwatchd.desk.desk import Desk
+from ipwatchd.desk.maildrop import MailDrop
 from ipwatchd.incidents.keep import Keep
 from ipwatchd.pipeline import Pipeline
 from ipwatchd.records.event import Dns
@@ -211,20 +210,41 @@ async def test_evidence_is_taken_when_an_incident_opens_and_exported(stores: Sto
     (incident,) = await stores.incidents.list()
     names = {one.name for one in incident.exhibits}
     assert names >= {"lists.json", "place.json"}
-    data = await stores.casework.export(incident.id, 1002.0)
-    assert data is not None
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        manifest = json.loads(archive.read("manifest.json"))
-        for one in manifest["files"]:
-            assert hashlib.sha256(archive.read(one["name"])).hexdigest() == one["sha256"]
-        assert manifest["missing"] == {}
-        assert {"incident.json", "timeline.json"} < set(archive.namelist())
-    one = incident.exhibits[0]
-    stores.casework.evidence.path(one.sha256, ".json").write_bytes(b"forged")
-    data = await stores.casework.export(incident.id, 1003.0)
-    assert data is not None
-    with zipfile.ZipFile(io.BytesIO(data)) as archive:
-        assert json.loads(archive.read("manifest.json"))["missing"]
+    papers, there = await stores.casework.export(incident.id, 1002.0)
+    manifest = json.loads(papers["manifest.json"])
+    assert [one["name"] for one in manifest["files"]] == [
+        "incident.json", "timeline.json", *(one.name for one in there)
+    ]  # fmt: skip
+    assert manifest["missing"] == {}
+    sums = dict(line.split("  ")[::-1] for line in papers["SHA256SUMS"].decode().splitlines())
+    for name in ("incident.json", "timeline.json"):
+        assert hashlib.sha256(papers[name]).hexdigest() == sums[name]
+    for one in there:
+        data = await stores.casework.piece(incident.id, one.name, 0, 1 << 20)
+        assert (hashlib.sha256(data).hexdigest(), len(data)) == (sums[one.name], one.bytes)
+        assert await stores.casework.piece(incident.id, one.name, one.bytes, 1 << 20) == b""
+    with pytest.raises(LookupError, match="has no file"):
+        await stores.casework.piece(incident.id, "../site.key", 0, 100)
+    exhibit = incident.exhibits[0]
+    stores.casework.evidence.path(exhibit.sha256, ".json").write_bytes(b"forged")
+    papers, after = await stores.casework.export(incident.id, 1003.0)
+    assert json.loads(papers["manifest.json"])["missing"]
+    assert len(after) == len(there) - 1
+
+
+async def test_an_archive_has_the_reports_of_what_was_merged(stores: Stores) -> None:
+    """The mail of the merged case, and its timeline, lie in the archive of the other."""
+    drop = MailDrop(None, stores.casework, stores.incidents)
+    first = await drop.take(b"From: jose@x\nSubject: my laptop\n\nIt is gone.", 1000.0)
+    second = await drop.take(b"From: grace@x\nSubject: his laptop\n\nIt is gone.", 1001.0)
+    await stores.incidents.act(
+        second.id, "merge", actor="ben", reason="the same", now=1002.0,
+        details={"target": first.id},
+    )  # fmt: skip
+    papers, there = await stores.casework.export(first.id, 1003.0)
+    assert f"merged/{second.id}.json" in papers
+    mails = [await stores.casework.piece(first.id, one.name, 0, 1000) for one in there]
+    assert [mail.split(b"@")[0] for mail in mails] == [b"From: jose", b"From: grace"]
 
 
 async def test_a_flood_of_incidents_is_worked_off_by_and_by(stores: Stores) -> None:
@@ -324,7 +344,7 @@ async def test_a_case_from_the_phone_to_the_archive(stores: Stores) -> None:
     for action in ("confirm", "contain", "resolve", "review"):
         assert "state" in await act(action, reason="deleted by the receiver")
     status, why = await act("close", reason="done")
-    assert (status, "wrong-disclosure/stop" in why, "feedback" in why) == (400, True, True)
+    assert (status, "wrong-disclosure/stop" in why, "feedback" in why) == (409, True, True)
     for task in opened["tasks"]:
         await act("tick", step=f"{task['sop']}/{task['step']}")
     await act("feedback", reason="se lo dijimos a ana")
@@ -449,9 +469,7 @@ async def test_headers_of_the_subject_are_evidence(
     assert data is not None
     assert taken.rows >= 1
     assert b"the secret" not in data
-    archive = await stores.casework.export(made.id, 1040.0)
-    assert archive is not None
-    names = zipfile.ZipFile(io.BytesIO(archive)).namelist()
-    assert any(name.endswith("headers.pcap") for name in names)
+    _, there = await stores.casework.export(made.id, 1040.0)
+    assert any(one.name.endswith("headers.pcap") for one in there)
     await desk.stop()
     await stores.close(1050.0)
