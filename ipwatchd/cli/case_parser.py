@@ -67,16 +67,19 @@ def add_incidents(inner: Commands) -> None:
 
 
 def _add_updates(inner: Commands) -> None:
-    text = "draft an update to those concerned, or (with --way) write down that it was given"
+    text = "draft an update to those concerned; --send sends it, --way notes that it was given"
     update = inner.add(
-        "update", text, "incidents update site-000001 client --way phone --to 'B. Cruz, Acme'",
+        "update", text, "incidents update site-000001 client --lang es --send",
         updates.update,
     )  # fmt: skip
     update.add_argument("id")
     update.add_argument("audience", help="reporter, client, management or regulator")
     update.add_argument("--lang", default="", metavar="CODE", help="default: the report's")
+    update.add_argument("--send", action="store_true", help="send it to who is on file")
     update.add_argument("--way", choices=updates.WAYS, help="how it was given")
-    update.add_argument("--to", default="", help="who was told")
+    update.add_argument(
+        "--to", default="", help="who was told; with --send a name or address of [stakeholders]"
+    )
     update.add_argument("--text", default="", help="what was really said; - reads standard input")
     mark = _on_one(
         inner, "mark", "set who may be told of it (TLP 2.0)",

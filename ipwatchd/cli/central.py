@@ -120,6 +120,7 @@ def _question_parsers(commands: Any) -> None:
     text = "write the report of a period over all sites, as HTML or PDF"
     report = _command(commands, "report", central_actions.report, text, "report -o month.pdf")
     report.add_argument("-o", dest="output", type=Path, default=Path("incidents.html"))
+    report.add_argument("--tlp", default="TLP:AMBER", help="who may read it (TLP 2.0)")
     for one in (trends, report):
         one.add_argument("--since", default="30d", metavar="SPAN", help="default: 30d")
         one.add_argument("--until", default="0s", metavar="SPAN", help="default: now")

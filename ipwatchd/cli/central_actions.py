@@ -96,11 +96,21 @@ def report(options: argparse.Namespace) -> int:
 
     async def write(store: Store) -> int:
         found = await _looked_back(store, options)
-        html = period_page(found, "all sites", zone(options.zone), time.time())
+        html = period_page(
+            found, "all sites", zone(options.zone), time.time(), marking=_marking(options.tlp)
+        )
         print(f"{options.output}: {write_page(html, options.output):,} bytes")
         return DONE
 
     return _with_store(options, write)
+
+
+def _marking(word: str) -> str:
+    from ipwatchd.incidents.updates import MARKINGS
+
+    if word.upper() not in MARKINGS:
+        raise ValueError(f"{word!r} is no marking of TLP 2.0: {', '.join(MARKINGS)}")
+    return word.upper()
 
 
 async def _looked_back(store: Store, options: argparse.Namespace) -> Trends:

@@ -19,7 +19,9 @@ WAYS: Final = ("mail", "phone", "post", "portal", "chat", "in person")
 
 
 def update(client: Client, arguments: argparse.Namespace) -> int:
-    """Print the draft; with --way write down that it was given, and to whom."""
+    """Print the draft; with --send send it, with --way write down that it was given."""
+    if arguments.send:
+        return _sent(client, arguments)
     if arguments.way:
         return _given(client, arguments)
     made = client.update(arguments.id, arguments.audience, arguments.lang)
@@ -27,12 +29,28 @@ def update(client: Client, arguments: argparse.Namespace) -> int:
         return as_json(made)
     say(f"Subject: {made['subject']}")
     say(
-        f"({made['tlp']}, {made['language']}; a draft: --way and --to write down that it was given)"
+        f"({made['tlp']}, {made['language']}; a draft: --send sends it, --way and --to write down "
+        "that it was given)"
     )
     print()
     for line in made["text"].splitlines():
         say(line)
     return 0
+
+
+def _sent(client: Client, arguments: argparse.Namespace) -> int:
+    if arguments.way:
+        raise ValueError("--send sends it, --way writes down that you did: give one of them")
+    text = sys.stdin.read() if arguments.text == "-" else arguments.text
+    after = client.act(
+        arguments.id, "send", audience=arguments.audience, to=arguments.to,
+        language=arguments.lang, text=text,
+    )  # fmt: skip
+    time = max(one["time"] for one in after["letters"])
+    newest = [one for one in after["letters"] if one["time"] == time]
+    whom = ", ".join(f"{one['to']} by {one['channel']}" for one in newest)
+    words = f"on its way to {whom}; incidents show {after['id']} says when it is there"
+    return as_sentence(arguments, after, words)
 
 
 def _given(client: Client, arguments: argparse.Namespace) -> int:

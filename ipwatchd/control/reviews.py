@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -40,8 +41,11 @@ async def period(house: House, call: Call) -> dict[str, Any]:
     config = house.stores.config
     at = zone(config.incidents.time_zone)
     html = await asyncio.to_thread(
-        period_page, found, config.site.name, at, call.now, config.incidents.policy
-    )
+        partial(
+            period_page, found, config.site.name, at, call.now, config.incidents.policy,
+            marking=_marking(call),
+        )
+    )  # fmt: skip
     return {"html": html}
 
 

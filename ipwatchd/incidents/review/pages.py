@@ -39,12 +39,16 @@ class Ends(NamedTuple):
     key: str
 
 
-def period_page(found: Trends, site: str, zone: ZoneInfo, now: float, own: str = "") -> str:
-    """Return the report of a period as HTML."""
+def period_page(
+    found: Trends, site: str, zone: ZoneInfo, now: float, own: str = "", *,
+    marking: str = "TLP:AMBER",
+) -> str:  # fmt: skip
+    """Return the report of a period as HTML; `marking` says who may read it (TLP 2.0)."""
     return _environment(own).get_template("period.html").render(
         found=found, site=site, made=_moment(now, zone), since=_date(found.since, zone),
         until=_date(found.until - 1, zone), zone=str(zone), picture=charts.days(found.days),
         bars=charts.bars, width=charts.WIDTH, height=charts.HEIGHT, duration=duration, short=short,
+        marking=marking,
     )  # fmt: skip
 
 
