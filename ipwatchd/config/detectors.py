@@ -90,6 +90,14 @@ class DnsTunnelSettings(Section, frozen=True):
     trusted: tuple[str, ...] = ()
 
 
+class IcmpTunnelSettings(Section, frozen=True):
+    """[icmp_tunnel] data in pings: replies that carry other data than their requests."""
+
+    enabled: bool = True
+    bytes: Count = 10_000
+    window: Seconds = 300.0
+
+
 class UploadSettings(Section, frozen=True):
     """[upload] bytes that an inside address sends out in a window, against its own past."""
 
@@ -267,6 +275,7 @@ class DetectSettings(Section, frozen=True):
     flood: FloodSettings = FloodSettings()
     beaconing: BeaconingSettings = BeaconingSettings()
     dns_tunnel: DnsTunnelSettings = DnsTunnelSettings()
+    icmp_tunnel: IcmpTunnelSettings = IcmpTunnelSettings()
     upload: UploadSettings = UploadSettings()
     bypass: BypassSettings = BypassSettings()
     exposed_service: ExposedServiceSettings = ExposedServiceSettings()

@@ -24,6 +24,7 @@ from ipwatchd.detect.expected import Silenced
 from ipwatchd.detect.exposed_service import ExposedService
 from ipwatchd.detect.facts import Batch
 from ipwatchd.detect.flood import Flood
+from ipwatchd.detect.icmp_tunnel import IcmpTunnel
 from ipwatchd.detect.impossible_travel import ImpossibleTravel
 from ipwatchd.detect.lan_spoofing import LanSpoofing
 from ipwatchd.detect.neighbour_sweep import NeighbourSweep
@@ -53,6 +54,7 @@ __all__ = [
 
 RULES: Final[tuple[type[Rule], ...]] = (
     PortScan, SlowScan, DistributedScan, PasswordGuessing, DeniedContact, Flood, DnsTunnel,
+    IcmpTunnel,
     Beaconing, Upload, Bypass,
     ExposedService, LanSpoofing, UnknownDevice, RogueDhcp, NeighbourSweep,
     PasswordSpraying, UnfamiliarLogin, ImpossibleTravel, AgentPlace, ApiAbuse, TollFraud,

@@ -13,7 +13,7 @@ RULES = (
     "dns-tunnel", "unusual-upload", "policy-bypass", "exposed-service", "lan-spoofing",
     "unknown-device", "rogue-dhcp", "neighbour-sweep", "password-spraying", "unfamiliar-login",
     "impossible-travel", "agent-out-of-place", "api-abuse", "toll-fraud", "certificate", "silence",
-    "slow-scan", "distributed-scan",
+    "slow-scan", "distributed-scan", "icmp-tunnel",
 )  # fmt: skip
 """Every rule that raises findings: the detectors' and the daemon's own."""
 
