@@ -103,8 +103,8 @@ class Line(msgspec.Struct, frozen=True):
 class Program:
     """What a program says. `before` is what may stand at the start of all its lines.
 
-    `remembers` tells that some lines name no client: the session's earlier ones did. `user` is how
-    it spells names (`names`), "" where it writes them as they are.
+    `remembers` tells that a process (or `{session}`) serves one client: lines that name none mean
+    the one of its earlier lines. `user` is how it spells names (`names`), "" as they are.
     """
 
     def __init__(
@@ -113,10 +113,7 @@ class Program:
         self.service = service
         self.before = before
         self.user = user
-        known = before.names if before else frozenset()
-        self.remembers = any(
-            "from" not in known | line.template.names and line.result != "nothing" for line in lines
-        )
+        self.remembers = any(line.result == "remember" for line in lines)
         self._open = [line for line in lines if not line.template.first]
         self._lines = {
             first: [line for line in lines if line.template.first in {first, ""}]
