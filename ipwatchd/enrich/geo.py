@@ -8,7 +8,10 @@ placed, whatever a file says of it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import stat
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -23,7 +26,9 @@ if TYPE_CHECKING:
     from ipwatchd.config import GeoSettings
     from ipwatchd.records.address import IPAddress, IPNetwork
 
-__all__ = ["ROLES", "Database", "Facts", "Geo", "GeoError", "GeoStatus", "open_database"]
+__all__ = [
+    "ROLES", "Database", "Facts", "Geo", "GeoError", "GeoStatus", "Sample", "open_database",
+]  # fmt: skip
 
 ROLES: Final = ("city", "country", "asn", "anonymous")
 # What maxminddb raises on broken bytes, beside its own error: seen on MaxMind's bad-data files.
@@ -36,11 +41,25 @@ MAX_BYTES: Final = 2 << 30
 _MAX_TYPE: Final = 200
 # A hostile file could hold a network for every address.
 _MAX_NETWORKS: Final = 8_000_000
+_TRIED: Final = 2000
+"""Records that are read before a file is trusted."""
+_HOLDS: Final[dict[str, tuple[str, ...]]] = {
+    "city": ("city", "country"), "country": ("country",), "asn": ("asn",),
+    "anonymous": ("anonymous",),
+}  # fmt: skip
+"""What a file has to hold, any of it, to be of use in a role."""
 _LATEST_BUILD: Final = 1 << 34
 
 
 class GeoError(Exception):
     """A database that can't be used; the message names the file, why, and the mend."""
+
+
+class Sample(NamedTuple):
+    """Records that were read, and how many of them say something for each of ROLES."""
+
+    read: int
+    of: Mapping[str, int]
 
 
 class Facts(NamedTuple):
@@ -95,6 +114,25 @@ class Database:
             return {}
         return record if isinstance(record, dict) else {}
 
+    def sample(self) -> Sample:
+        """Read the first records. Raises GeoError where one of them can't be read."""
+        of, read = dict.fromkeys(ROLES, 0), 0
+        try:
+            for _, record in itertools.islice(iter(self._reader), _TRIED):
+                if isinstance(record, dict):
+                    read += 1
+                    of["city"] += bool(schemas.city(record))
+                    of["country"] += bool(schemas.country(record))
+                    of["asn"] += bool(schemas.operator(record)[0])
+                    of["anonymous"] += bool(schemas.flags(record))
+        except _BROKEN as error:
+            why = str(error) or type(error).__name__
+            raise GeoError(
+                f"geo database {self.path} is damaged, its records can't be read ({why}): fetch "
+                "it again"
+            ) from error
+        return Sample(read, of)
+
     def networks(self, key: str) -> dict[str, list[IPNetwork]]:
         """Return all networks by country or operator number, as far as the file can be read."""
         found: dict[str, list[IPNetwork]] = {}
@@ -115,8 +153,20 @@ class Database:
         return found
 
 
-def open_database(path: str) -> Database:
-    """Open a file. Raises GeoError with one sentence."""
+def open_database(path: str, role: str = "") -> Database:
+    """Open a file and, for a role, read of it. Raises GeoError with one sentence."""
+    database = _opened(path)
+    if role:
+        of = database.sample().of
+        if not any(of[kind] for kind in _HOLDS[role]):
+            raise GeoError(
+                f"geo database {path} ({database.type}) holds nothing for [geo] {role}: name "
+                "another"
+            )
+    return database
+
+
+def _opened(path: str) -> Database:
     try:
         copy, stamp = _copy(Path(path))
     except OSError as error:
@@ -139,8 +189,12 @@ def _copy(path: Path) -> tuple[int, tuple[int, int, int]]:
     maxminddb maps the file: one that is overwritten in place (cp, not mv) would end the process
     with SIGBUS at the next look-up.
     """
-    with path.open("rb") as source:
-        stamp = file_stamp(os.fstat(source.fileno()))
+    # Not blocking: a pipe put in the file's place must not hold the caller.
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as source:
+        found = os.fstat(source.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise OSError("it is no file")
+        stamp = file_stamp(found)
         if stamp[1] > MAX_BYTES:
             raise OSError(f"it is larger than {MAX_BYTES >> 30} GiB")
         copy = os.memfd_create("geo", os.MFD_CLOEXEC)
@@ -154,9 +208,9 @@ def _copy(path: Path) -> tuple[int, tuple[int, int, int]]:
     return copy, stamp
 
 
-def file_stamp(stat: os.stat_result) -> tuple[int, int, int]:
+def file_stamp(found: os.stat_result) -> tuple[int, int, int]:
     """Return what changes when a file is replaced or rewritten."""
-    return stat.st_ino, stat.st_size, stat.st_mtime_ns
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 class Geo:
@@ -180,16 +234,17 @@ class Geo:
             if last and last.path == path and file_stamp(Path(path).stat()) == last.stamp:
                 self.databases[role] = last
             else:
-                self.databases[role] = open_database(path)
+                self.databases[role] = open_database(path, role)
         except (GeoError, OSError) as error:
             with contextlib.suppress(OSError):
                 self._bad[role] = file_stamp(Path(path).stat())
             sentence = str(error)
             if isinstance(error, OSError):
-                sentence = f"geo database {path} can't be read: {error.strerror}"
+                sentence = f"geo database {path} can't be read: {error.strerror or error}"
             if last:
                 self.databases[role] = last
-                sentence += "; the last good one stays in use"
+                built = datetime.fromtimestamp(last.built, UTC).date() if last.built else "no date"
+                sentence += f"; the last good one ({last.type} of {built}) stays in use"
             self.errors[role] = sentence
 
     def look_up(self, address: IPAddress) -> Facts:

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
-import maxminddb
 import msgspec
 
-from ipwatchd.enrich import schemas
-from ipwatchd.enrich.geo import MAX_BYTES, ROLES, GeoError, open_database
+from ipwatchd.enrich.geo import MAX_BYTES, GeoError, open_database
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from datetime import date
+
+    from ipwatchd.enrich.geo import Database
 
 __all__ = ["FREE", "FREE_ROLES", "Installed", "folder_of", "install", "install_free", "role_of"]
 
@@ -32,8 +32,6 @@ FREE_ROLES: Final = ("country", "asn")
 _MONTHS: Final = 3
 """Months that are tried, this one first: a new one may be some days late."""
 _BLOCK: Final = 1 << 20
-_TRIED: Final = 2000
-"""Records that are read before a file is trusted."""
 _SECONDS: Final = 60.0
 _LEAST_SHARE: Final = 0.5
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
@@ -73,8 +71,7 @@ def install(
         digest = _fetch(source, new, progress)
         if sha256 and digest != sha256.lower():
             raise GeoError(f"{source} has the SHA-256 {digest}, not {sha256}: fetch it again")
-        database = open_database(str(new))
-        role = role or role_of(new)
+        role, database = _tried(new, role, source)
         path = folder / f"{role}.mmdb"
         new.chmod(0o640)
         _give(folder, new, to=state_dir)
@@ -92,6 +89,15 @@ def install(
     finally:
         new.unlink(missing_ok=True)
     return Installed(role, str(path), database.type, database.built, digest)
+
+
+def _tried(new: Path, role: str, source: str) -> tuple[str, Database]:
+    """Open what was fetched, for a role or for what it holds; GeoError names where it came from."""
+    try:
+        role = role or role_of(new)
+        return role, open_database(str(new), role)
+    except GeoError as error:
+        raise GeoError(str(error).replace(str(new), source)) from error
 
 
 def install_free(
@@ -131,32 +137,10 @@ def role_of(path: Path) -> str:
 
     Raises GeoError, also where the records can't be read.
     """
-    found = dict.fromkeys(ROLES, 0)
-    read = 0
-    try:
-        with maxminddb.open_database(path) as reader:
-            kind = str(reader.metadata().database_type).lower()
-            for _, record in reader:
-                if isinstance(record, dict):
-                    read += 1
-                    found["city"] += bool(schemas.city(record))
-                    found["country"] += bool(schemas.country(record))
-                    found["asn"] += bool(schemas.operator(record)[0])
-                    found["anonymous"] += bool(schemas.flags(record))
-                if read >= _TRIED:
-                    break
-    except (
-        maxminddb.InvalidDatabaseError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        OverflowError,
-        RecursionError,
-    ) as error:
-        raise GeoError(f"{path}: its records can't be read ({error}): fetch it again") from error
+    database = open_database(str(path))
+    read, found = database.sample()
     for role, words in _WORDS.items():
-        if read and any(word in kind for word in words):
+        if read and any(word in database.type.lower() for word in words):
             return role
     for role in ("city", "country", "asn", "anonymous"):
         # A few cities among countries make no database of cities.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import ipaddress
+import os
 import shutil
 from pathlib import Path
 
@@ -119,17 +120,44 @@ def test_the_bad_files_are_here() -> None:
 
 
 @pytest.mark.parametrize("path", BAD, ids=lambda path: path.stem)
-def test_broken_files_are_refused_or_answer_unknown(path: Path) -> None:
-    """No exception, no hang; a file that can't be opened is named in one sentence."""
+def test_broken_files_are_refused(path: Path) -> None:
+    """No exception, no hang; what can't be read or holds nothing is named in one sentence."""
     geo = Geo(GeoSettings(city=str(path), asn=str(path)))
+    assert set(geo.errors) == {"city", "asn"}
+    assert geo.databases == {}
     for number in range(0, 1 << 32, (1 << 32) // 997):
         geo.look_up(ipaddress.ip_address(number))
         geo.look_up(ipaddress.ip_address((0x2000 << 112) + (number << 90)))
     for problem in geo.errors.values():
         assert str(path) in problem
-        assert problem.endswith("fetch it again")
+        assert problem.endswith(("fetch it again", "name another"))
     for status in geo.status(1_800_000_000.0):
         assert status.built < 1 << 34
+
+
+@pytest.mark.parametrize("bad", [*BAD, "text", "pipe", "other"], ids=str)
+def test_the_last_good_file_stays(geoip: Path, tmp_path: Path, bad: Path | str) -> None:
+    """Whatever is put in its place: broken records, text, a pipe, a database of something else."""
+    path = tmp_path / "city.mmdb"
+    shutil.copy(geoip / "GeoIP2-City-Test.mmdb", path)
+    enricher = Enricher({}, GeoSettings(city=str(path)))
+    path.unlink()
+    match bad:
+        case "text":
+            path.write_text("ip,country\n" * 1000)
+        case "pipe":
+            os.mkfifo(path)
+        case "other":
+            shutil.copy(geoip / "GeoLite2-ASN-Test.mmdb", path)
+        case _:
+            shutil.copy(bad, path)
+    assert enricher.refresh()
+    [(_, problem)] = enricher.problems()
+    assert problem.endswith("; the last good one (GeoIP2-City of 2026-02-04) stays in use")
+    place = enricher.place("81.2.69.142")
+    assert place is not None
+    assert place.country == "GB"
+    assert not enricher.refresh(), "it is tried again when it changes"
 
 
 def test_missing_files_and_files_that_are_something_else(tmp_path: Path) -> None:
@@ -158,7 +186,7 @@ def test_a_file_overwritten_in_place_changes_nothing_until_reload(
     assert geo.look_up(ipaddress.ip_address("2001:218::1")) == before
     again = Geo(settings, geo)
     assert again.look_up(ipaddress.ip_address("2001:218::1")) == before
-    assert again.errors["country"].endswith("the last good one stays in use")
+    assert again.errors["country"].endswith("(GeoLite2-Country of 2026-02-04) stays in use")
 
 
 def test_every_flag_of_maxminds_anonymous_file(geoip: Path) -> None:
@@ -247,7 +275,7 @@ def test_a_file_that_changes_is_taken_while_running(geoip: Path, tmp_path: Path)
     assert not enricher.refresh()
     path.write_bytes(BAD[0].read_bytes()[:100])
     assert enricher.refresh()
-    assert "the last good one stays" in enricher.problems()[0][1]
+    assert "the last good one (GeoLite2-Country of 2026-02-04) stays" in enricher.problems()[0][1]
     assert enricher.place("81.2.69.142") == before
     assert not enricher.refresh()
     shutil.copy(geoip / "iptoasn-country.mmdb", path)
