@@ -39,6 +39,8 @@ class PasswordGuessingSettings(Section, frozen=True):
     enabled: bool = True
     failures: Count = 10
     window: Seconds = 600.0
+    burst: Count = 6
+    burst_window: Seconds = 10.0
 
 
 class DeniedContactSettings(Section, frozen=True):

@@ -46,8 +46,8 @@ class _Attempts:
     """What one source tried. Times are epoch ns."""
 
     __slots__ = (
-        "began", "failures", "failures_before", "growth", "known_at", "last", "more_users",
-        "origin", "seen",
+        "began", "failures", "failures_before", "growth", "hasty", "known_at", "last", "more_users",
+        "origin", "recent", "seen",
         "services", "sessions", "sessions_before", "started", "success", "targets", "times",
         "users", "weight", "wire_growth", "wire_seen",
     )  # fmt: skip
@@ -60,6 +60,8 @@ class _Attempts:
         self.sessions = self.sessions_before = 0
         self.known_at = 0
         self.times: deque[int] | None = None
+        self.recent: deque[int] | None = None
+        self.hasty = False
         self.users: dict[str, int] = {}
         self.more_users = 0
         self.services: dict[str, None] = {}
@@ -79,6 +81,7 @@ class _Attempts:
         self.sessions_before = self.sessions if fresh else 0
         self.failures = self.sessions = 0
         if not fresh:
+            self.hasty = False
             self.users.clear()
             self.more_users = 0
         self.began = time
@@ -113,14 +116,18 @@ class PasswordGuessing(Rule):
         "With a success at the end somebody got in.",
         "Deny the source. After a success: lock the account, end its sessions, see what it did. "
         "A machine of ours as source is infected or has an old password stored.",
-        "`failures` within `window`; on the wire three times as many for the web and SMTP, six "
-        "times for IMAP and POP3. A user's own slips are forgiven by their success.",
+        "`failures` within `window`, or, as logs say, `burst` within `burst_window` of a source "
+        "that did not get in before: faster than anybody types. On the wire three times as many "
+        "for the web and SMTP, six times for IMAP and POP3. A user's own slips are forgiven by "
+        "their success.",
     )
 
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
         del house
         self._least = settings.password_guessing.failures
         self._window = round(settings.password_guessing.window * 1e9)
+        self._burst = settings.password_guessing.burst
+        self._burst_window = round(settings.password_guessing.burst_window * 1e9)
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
         self._sources = Sources(_Attempts, settings.sources, settings.sources * _WEIGHT)
         self._web = WebLogins(settings.sources, self._least, self._window)
@@ -192,10 +199,24 @@ class PasswordGuessing(Rule):
         _note(record.services, event.service)
         _note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))
-        if record.failures_within(self._window) < self._least or not record.growth.due(
-            record.seen, time
-        ):
+        if record.failures_within(self._window) < self._least:
+            return self._hasty(source, record, time) if event.source else None
+        return self._log_finding(source, record) if record.growth.due(record.seen, time) else None
+
+    def _hasty(self, source: int, record: _Attempts, time: int) -> Finding | None:
+        """Return, once, that a log's failures came faster than anybody types.
+
+        The wire has no such line: each SIP phone of a house is challenged when the power is back.
+        """
+        if record.recent is None:
+            record.recent = deque(maxlen=self._burst)
+        record.recent.append(time)
+        full = len(record.recent) == self._burst
+        if not full or time - record.recent[0] > self._burst_window:
             return None
+        if record.hasty or record.known(self._window):
+            return None
+        record.hasty = True
         return self._log_finding(source, record)
 
     def _success(self, source: int, user: str, time: int, event: Auth) -> Finding | None:
@@ -218,6 +239,7 @@ class PasswordGuessing(Rule):
 
     def _log_finding(self, source: int, record: _Attempts) -> Finding:
         value = record.failures_within(self._window)
+        under = value < self._least and not record.success
         users = len(record.users) + record.more_users
         subject = _text(source)
         evidence: dict[str, Any] = {
@@ -233,9 +255,15 @@ class PasswordGuessing(Rule):
         if record.success:
             evidence["compromised"] = record.success
             title = f"{subject} got in as {record.success} after {record.seen} failed logins"
+        if under:
+            evidence |= {
+                "burst": self._burst, "window": self._burst_window / 1e9,
+                "note": "a program with an old password stored looks the same",
+            }  # fmt: skip
         return self._finding(
             source, record, evidence, title=title, count=record.seen, value=value,
-            severity=_severity(record, users),
+            severity="low" if under else _severity(record, users),
+            threshold=self._burst if under else 0,
             score=_score(value, self._least, success=bool(record.success)),
         )  # fmt: skip
 

@@ -56,6 +56,28 @@ def test_nine_failures_or_ten_over_hours_are_none() -> None:
     assert play([login(1000.0 + 700.0 * n) for n in range(40)]) == []
 
 
+def from_log(at: float, user: str = "root", result: str = "failure") -> Auth:
+    """Return a login that says which log told it."""
+    return Auth(ts=at, orig=BAD, user=user, result=result, service="sshd", source="auth.log")
+
+
+def test_six_failures_faster_than_anybody_types_are_a_finding_of_low_severity() -> None:
+    """A burst is told once, below the line; the line itself is told when it is crossed."""
+    found = play([from_log(1000.0 + n, user=f"user{n}") for n in range(12)])
+    assert [(one.count, one.severity) for one in found] == [(6, "low"), (10, "medium")]
+    assert (found[0].value, found[0].threshold, found[0].evidence["window"]) == (6, 6, 10.0)
+    assert found[0].key == found[1].key
+
+
+def test_a_burst_has_to_be_quick_and_of_a_stranger() -> None:
+    """Six tries a minute are a human's; who got in before may have a client that is out of date."""
+    assert play([from_log(1000.0 + 10.0 * n) for n in range(9)]) == []
+    assert (
+        play([from_log(999.0, "maria", "success")] + [from_log(1000.0 + n) for n in range(9)]) == []
+    )
+    assert play([login(1000.0 + n) for n in range(9)]) == []
+
+
 def test_a_success_after_guessing_is_critical_and_named() -> None:
     """Who gets in after many failures for that very user has guessed the password."""
     events = [login(1000.0 + n) for n in range(12)] + [login(1020.0, result="success")]
