@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Final, NamedTuple
 
-__all__ = ["Answer", "filters", "matched"]
+__all__ = ["Answer", "accused", "filters", "matched"]
 
 TIMEOUT: Final = 120
 QUIET: Final = ("--print-all-matched", "--print-no-missed", "--print-no-ignored")
@@ -38,3 +38,12 @@ def matched(log: Path, name: str) -> Answer:
         raise RuntimeError(f"fail2ban-regex {name}: {done.stdout[-200:]}{done.stderr[-200:]}")
     lines = (line.removeprefix("|  ") for line in done.stdout.splitlines())
     return Answer(set(lines), time.perf_counter() - begun)
+
+
+def accused(log: Path, name: str) -> set[str]:
+    """Return the addresses that the filter of a name accuses over a log."""
+    done = subprocess.run(
+        ["fail2ban-regex", "-o", "ip", str(log), name],
+        check=False, capture_output=True, text=True, timeout=TIMEOUT, errors="replace",
+    )  # fmt: skip
+    return {line.strip() for line in done.stdout.splitlines() if line.strip()}

@@ -132,7 +132,10 @@ def filters(data: Path) -> list[dict[str, Any]]:
             file.flush()
             theirs = fail2ban.matched(Path(file.name), FILTERS.get(name, name)).matched
         reader = Reader()
-        told = [(row, row["line"] in theirs, ours.refused(reader, row["line"])) for row in mine]
+        told = [
+            (row, row["line"] in theirs, ours.refused(reader, row["line"]) is not None)
+            for row in mine
+        ]
         result.append({
             "filter": name, "failures": sum(row["is_failure"] for row in mine),
             "fail2ban": sum(hit for row, hit, _ in told if row["is_failure"]),
@@ -157,11 +160,14 @@ def neutral(folders: Sequence[Path]) -> list[dict[str, Any]]:
         lines = [line for line in text.splitlines() if line.strip()]
         theirs = fail2ban.matched(path, name).matched
         reader = Reader()
-        told = [(line in theirs, ours.refused(reader, line)) for line in lines]
+        whom = [ours.refused(reader, line) for line in lines]
+        told = [(line in theirs, one is not None) for line, one in zip(lines, whom, strict=True)]
+        their_whom = fail2ban.accused(path, name)
         result.append({
             "log": path.name, "filter": name, "lines": len(lines),
             "both": sum(a and b for a, b in told), "fail2ban_only": sum(a > b for a, b in told),
             "ours_only": sum(b > a for a, b in told),
+            "accused_by_fail2ban_only": " ".join(sorted(their_whom - set(whom))),
             "first_theirs": next((o for o, (a, b) in zip(lines, told, strict=True) if a > b), ""),
         })  # fmt: skip
     return result

@@ -42,12 +42,16 @@ def log(path: Path, *, times: int = 1, failures: int = 0) -> Told:
     return Told(len(lines), len(found), _findings(found * times, failures))
 
 
-def refused(reader: Reader, line: str) -> bool:
-    """Tell whether a line is read as a login that failed or was cut short, or a refused request."""
+def refused(reader: Reader, line: str) -> str | None:
+    """Return whom a line accuses of a login that failed or broke off, or of a refused request.
+
+    None where it accuses nobody; "" where it tells of a failure and not of whom.
+    """
     event = reader.line(line, now=NOW, source="peer")
-    if isinstance(event, Api):
-        return event.status >= 400
-    return isinstance(event, Auth) and event.result != "success"
+    bad = event.status >= 400 if isinstance(event, Api) else (
+        isinstance(event, Auth) and event.result != "success"
+    )  # fmt: skip
+    return event.orig if event and bad else None
 
 
 def _findings(events: Sequence[Any], failures: int) -> tuple[Finding, ...]:
