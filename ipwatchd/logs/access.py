@@ -13,15 +13,24 @@ from ipwatchd.records.event import Api
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["from_combined"]
+__all__ = ["TAGS", "from_combined"]
 
-# nginx writes a quote as \x22 and Apache as \", so that neither user nor request can end early.
+TAGS: Final = frozenset({
+    "access", "apache", "apache2", "caddy", "haproxy", "httpd", "lighttpd", "nginx", "squid", "squid-1",
+    "traefik",
+})  # fmt: skip
+"""Programs whose syslog messages may be lines of an access log."""
+
+# A user may hold anything but a bare quote: it ends at the stamp that a request follows. Inside a
+# field nginx writes a quote as \x22 and Apache as \", so that neither user nor request can end early.
 _COMBINED: Final = re.compile(
-    r"(?:([A-Za-z0-9._-]{1,255}(?::[0-9]{1,5})?) )?([0-9A-Za-z.:_-]{1,255}) [^ ]{1,255} "
-    r"([^\[\]\"]{1,255}?) \[([^\]]{1,64})\] "
+    r"([0-9A-Za-z._:-]{1,261}) ((?:\"\"|[^\"\\]|\\.){1,16384}?) "
+    r"\[([^\[\]\" ]{1,40}(?: [^\[\]\" ]{1,12}){0,2})\] "
     r"\"((?:[^\"\\]|\\.)*)\" ([0-9]{3}) "
 )
 _REQUEST: Final = re.compile(r"([A-Z][A-Z-]{1,23}) ")
+# Apache writes "" for a user without letters.
+_NOBODY: Final = frozenset({"", "-", '""'})
 
 
 def from_combined(line: str, *, now: float, source: str, zone: tzinfo = UTC) -> Api | None:
@@ -32,13 +41,10 @@ def from_combined(line: str, *, now: float, source: str, zone: tzinfo = UTC) -> 
     found = _COMBINED.match(line)
     if found is None:
         return None
-    vhost, who, user, when, request, status = found.groups()
+    first, middle, when, request, status = found.groups()
+    vhost, who, user = _parties(first, middle)
     address, port, name = client(who)
-    if not address and vhost:
-        # Two words before the stamp: a client and an identity, no virtual host.
-        address, port, name = client(vhost)
-        vhost = ""
-    if not address and not name:
+    if not address and (not name or middle[:2] != "- "):
         return None
     method = _REQUEST.match(request)
     ts = stamp("clf", when, int(now // 3600), zone)
@@ -47,8 +53,20 @@ def from_combined(line: str, *, now: float, source: str, zone: tzinfo = UTC) -> 
         orig=address,
         orig_port=port,
         source=source,
-        name=shown((vhost or "").lower()),
+        name=shown(vhost.lower()),
         method=method[1] if method else "",
         status=int(status),
-        key="" if user == "-" else shown(user),
+        key="" if user in _NOBODY else shown(user),
     )
+
+
+def _parties(first: str, middle: str) -> tuple[str, str, str]:
+    """Return virtual host, client and user of what stands before the stamp.
+
+    The first word is the client, or the virtual host where the second is an address. The word
+    behind the client is what identd(8) said of it: never read.
+    """
+    second, _, rest = middle.partition(" ")
+    if rest and second != "-" and client(second)[0]:
+        return first, second, rest.partition(" ")[2]
+    return "", first, rest

@@ -91,7 +91,10 @@ class Reader:
                 event = self._said(inner, found[0], source)
                 if event is not None:
                     return event
-        return self._said(head, {}, source)
+        event = self._said(head, {}, source)
+        if event is None and head.program in access.TAGS:
+            return access.from_combined(head.text, now=head.ts, source=source, zone=self._zone)
+        return event
 
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of a program's own file reports: of the first head that tells."""

@@ -6,7 +6,7 @@
 missing, `{|…|…}` one of several; a brace itself is written twice. A template says the whole text.
 
 Kinds: word (no space), number, client (an address, with or without port, or a host name), ip,
-endpoint (an address before `:port`), ctime, classic, iso, clf, tai, mysql, day (times), `^abc`
+endpoint (an address before `:port`), peer (a client before `:port]`, or any), ctime, classic, iso, clf, tai, mysql, day (times), `^abc`
 (none of these characters), braced ({…}, no braces within), quoted (until an unescaped quote),
 some (at most 255 of any), text (any: may hold what a stranger wrote), rest (any, at the end: only
 the program writes there).
@@ -27,18 +27,21 @@ __all__ = ["Template", "TemplateError"]
 
 _BOUND: Final = 255
 _NAME: Final = r"[^ ,;\"'<>()\[\]:]"
+# A colon belongs to a client only where more of it follows.
+_CLIENT: Final = (
+    rf"(?>\[[0-9A-Fa-f:.%]{{2,60}}\](?::[0-9]{{1,5}})?|::(?!{_NAME})|"
+    rf":{{0,2}}{_NAME}{{1,{_BOUND}}}(?::{{1,2}}{_NAME}{{1,{_BOUND}}}){{0,9}}"
+    rf"(?:::(?!{_NAME}))?)"
+)
 _KINDS: Final = {
     "word": f"[^ ]{{1,{_BOUND}}}+",
     "number": "[0-9]{1,20}+",
     "ip": "[0-9A-Fa-f.:]{2,45}+",
-    # A colon belongs to a client only where more of it follows.
-    "client": (
-        rf"(?>\[[0-9A-Fa-f:.%]{{2,60}}\](?::[0-9]{{1,5}})?|::(?!{_NAME})|"
-        rf":{{0,2}}{_NAME}{{1,{_BOUND}}}(?::{{1,2}}{_NAME}{{1,{_BOUND}}}){{0,9}}"
-        rf"(?:::(?!{_NAME}))?)"
-    ),
+    "client": _CLIENT,
     # An address with a port behind its last colon, IPv6 without brackets too.
     "endpoint": "(?>[0-9A-Fa-f.:]{2,45}(?=:[0-9]))",
+    # The same before a port and "]", and what else a client is: Apache's [client …].
+    "peer": rf"(?>(?:[0-9A-Fa-f.:]{{2,45}}|{_NAME}{{1,{_BOUND}}})(?=:[0-9]{{1,5}}\])|{_CLIENT})",
     "quoted": r"(?>(?:[^\"\\]|\\.){0,2048})",
     "braced": r"(?>\{[^{}]{0,2048}\})",
     "some": f".{{0,{_BOUND}}}?",
