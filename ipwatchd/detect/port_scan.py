@@ -9,11 +9,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Final
 
+import numpy as np
+
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
+from ipwatchd.detect.porch import Porch, Tried
 from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
@@ -24,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from collections.abc import Set as AbstractSet
 
-    import numpy as np
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
@@ -107,6 +109,7 @@ class PortScan(Rule):
             _Contacts, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
         )
         self._doorstep = Doorstep(settings.sources, self._quiet)
+        self._porch = Porch(settings.sources, self._least - 1, self._window, self._quiet)
         self._named = Named(settings.sources)
         self._known = Marks()
 
@@ -116,14 +119,12 @@ class PortScan(Rule):
         failed, numbers = batch.probed
         for part in spans(batch.flows["end"], self._window // 2):
             rows = part[failed[part]]
-            tried = batch.flows.take(rows)
-            let = self._doorstep.let(tried, numbers[rows], tags=batch.orig[rows])
-            tried, aimed = tried.compress(let.rows), numbers[rows[let.rows]]
+            rows, held = self._let(batch, rows, numbers)
+            tried, aimed = batch.flows.take(rows), numbers[rows]
             groups = Groups(tried["orig_hi"], tried["orig_lo"])
-            self._known.add(batch.orig[rows[let.rows]])
-            self._note_failures(tried, aimed, groups, let.held)
+            many = self._note_failures(tried, aimed, groups, held)
             self._note_successes(batch, part[batch.successes[part]], numbers)
-            found += self._judge(tried, groups)
+            found += self._judge(tried, groups, many)
         self._sources.sweep(round(now * 1e9) - self._quiet)
         self._known.wipe(self._sources)
         return found
@@ -139,21 +140,38 @@ class PortScan(Rule):
         return {
             "sources": len(self._sources),
             "targets": self._sources.weight,
-            "sources_shed": self._sources.shed,
+            "sources_shed": self._sources.shed + self._porch.shed,
             "one_target_flows": self._doorstep.waiting,
         }
+
+    def _let(
+        self, batch: Batch, rows: NDArray[np.intp], numbers: NDArray[np.uint64]
+    ) -> tuple[NDArray[np.intp], NDArray[np.void]]:
+        """Return the rows of sources that have tried many, and what was held of these."""
+        tried = batch.flows.take(rows)
+        let = self._doorstep.let(tried, numbers[rows], tags=batch.orig[rows])
+        rows, tried = rows[let.rows], tried.compress(let.rows)
+        columns = (tried[name] for name in ("resp_hi", "resp_lo", "start", "end"))
+        passed, held = self._porch.let(Tried(batch.orig[rows], numbers[rows], *columns), let.held)
+        self._known.add(batch.orig[rows])
+        return rows[passed], held
 
     def _note_successes(
         self, batch: Batch, rows: NDArray[np.intp], numbers: NDArray[np.uint64]
     ) -> None:
         """Note whom known sources talked with; who never failed needs no record."""
         rows = rows[self._known.may_hold(batch.orig[rows])]
-        if not len(rows) or not len(self._sources):
+        if not len(rows):
             return
         flows = batch.flows.take(rows)
         groups = Groups(flows["orig_hi"], flows["orig_lo"])
         latest = groups.latest(flows["end"])
         ordered = numbers[rows[groups.order]]
+        firsts = rows[groups.order[groups.starts]]
+        held = self._porch.leave(batch.orig[firsts], np.array(latest, np.int64))
+        for place in np.flatnonzero(held["count"]).tolist():
+            begun = self._active(groups.sources[place], int(held["last"][place]), 0)
+            _recall(begun, held[place])
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -169,27 +187,43 @@ class PortScan(Rule):
     def _note_failures(
         self, flows: NDArray[np.void], numbers: NDArray[np.uint64], groups: Groups,
         held: NDArray[np.void],
-    ) -> None:  # fmt: skip
-        first = held[groups.order[groups.starts]] if len(flows) else held
-        latest, earliest = groups.latest(flows["end"]), groups.earliest(flows["start"])
-        tried = numbers[groups.order].tolist()
-        hosts = (flows["resp_hi"][groups.order].tolist(), flows["resp_lo"][groups.order].tolist())
-        for place, source in enumerate(groups.sources):
-            begin, end = groups.bounds[place], groups.bounds[place + 1]
-            record = self._active(source, latest[place], earliest[place])
-            if first[place]["flows"]:
-                _recall(record, first[place])
+    ) -> list[int]:  # fmt: skip
+        """Note who failed at what; return the groups whose sources have enough of it."""
+        if not len(flows):
+            return []
+        rows, many = groups.order, []
+        tried, waited = numbers[rows].tolist(), held.take(rows[groups.starts])
+        hosts = list(
+            zip(flows["resp_hi"][rows].tolist(), flows["resp_lo"][rows].tolist(), strict=True)
+        )
+        for place, (source, time, started, begin, end, waits) in enumerate(zip(
+            groups.sources, groups.latest(flows["end"]), groups.earliest(flows["start"]),
+            groups.bounds, groups.bounds[1:], waited["count"].tolist(),
+            strict=False,
+        )):  # fmt: skip
+            record = self._active(source, time, started)
+            if waits:
+                _recall(record, waited[place])
+            record.turn(time, self._window)
+            failed, sample = record.failed, record.sample
             record.flows += end - begin
-            if len(record.failed) < self._kept:
-                record.failed.update(tried[begin : min(end, begin + self._kept)])
-            if len(record.sample) < _SAMPLE:
-                _remember(record.sample, hosts, begin, end)
-            self._sources.weigh(record, record.size())
+            if len(failed) < self._kept:
+                failed.update(tried[begin : min(end, begin + self._kept)])
+            if len(sample) < _SAMPLE:
+                _remember(sample, hosts[begin : min(end, begin + _SAMPLE)])
+            size = len(failed) + len(record.failed_before)
+            self._sources.weigh(record, size + len(record.talked or ()) + len(record.talked_before))
+            if size >= self._least:
+                many.append(place)
+            else:
+                record.look_at = 0
+        return many
 
-    def _judge(self, flows: NDArray[np.void], groups: Groups) -> list[Finding]:
-        """Return findings for the sources that failed just now; some may be evicted already."""
+    def _judge(self, flows: NDArray[np.void], groups: Groups, many: list[int]) -> list[Finding]:
+        """Return findings for sources that failed just now; some may be evicted already."""
         found = []
-        for place, source in enumerate(groups.sources):
+        for place in many:
+            source = groups.sources[place]
             record = self._sources.get(source)
             if record is not None and self._crossed(record):
                 rows = groups.order[groups.bounds[place] : groups.bounds[place + 1]]
@@ -205,7 +239,6 @@ class PortScan(Rule):
         record = self._sources.active(source, time)
         if not record.flows:
             record.started = started
-        record.turn(time, self._window)
         return record
 
     def _crossed(self, record: _Contacts) -> bool:
@@ -261,19 +294,21 @@ class PortScan(Rule):
 
 
 def _recall(record: _Contacts, held: np.void) -> None:
-    """Take over what the doorstep held: the first target."""
-    record.failed.add(int(held["target"]))
+    """Take over what doorstep and porch held: the first targets."""
+    if not record.flows:
+        record.began = int(held["began"])
+        record.started = int(held["started"])
+    count = int(held["count"])
+    record.failed.update(held["targets"][:count].tolist())
     record.flows += int(held["flows"])
     record.started = min(record.started, int(held["started"]))
-    record.sample.append((int(held["hi"]), int(held["lo"])))
+    hosts = zip(held["hi"][:count].tolist(), held["lo"][:count].tolist(), strict=True)
+    _remember(record.sample, list(hosts))
 
 
-def _remember(
-    sample: list[tuple[int, int]], hosts: tuple[list[int], list[int]], begin: int, end: int
-) -> None:
+def _remember(sample: list[tuple[int, int]], hosts: list[tuple[int, int]]) -> None:
     """Keep some of the responders that a source tried."""
-    for place in range(begin, min(end, begin + _SAMPLE)):
-        host = hosts[0][place], hosts[1][place]
+    for host in hosts:
         if host not in sample and len(sample) < _SAMPLE:
             sample.append(host)
 

@@ -260,15 +260,14 @@ def test_a_forged_source_a_packet_makes_no_record() -> None:
     assert counters["one_target_flows"] == 5000
 
 
-def test_sources_that_come_twice_evict_and_are_counted() -> None:
-    """With a second target each costs a record: the oldest go, memory stays."""
+def test_sources_that_come_often_evict_and_are_counted() -> None:
+    """With a seventh target each costs a record: the oldest go, memory stays."""
     detector = PortScan(DetectSettings(sources=1000))
-    both = np.concatenate([forged(5000, 80), forged(5000, 81)])
-    assert detector.flows(both, 1.0) == []
+    flows = np.concatenate([forged(5000, port) for port in range(80, 87)])
+    assert detector.flows(flows, 1.0) == []
     counters = detector.counters()
-    assert (counters["sources"], counters["targets"]) == (1000, 2000)
+    assert (counters["sources"], counters["targets"]) == (1000, 7000)
     assert counters["sources_shed"] == 4000
-    flows = both
     detector.flows(flows[:0], 1e6)
     assert detector.counters()["sources"] == 0
 
