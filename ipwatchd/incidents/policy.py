@@ -62,10 +62,14 @@ class Policy(msgspec.Struct, frozen=True, kw_only=True):
     audiences: dict[str, Audience] = {}
 
     def not_in_force(self, day: dt.date) -> list[str]:
-        """Return a sentence for each regime and contract that is not applied on a day."""
+        """Return a sentence for each regime and contract that is not applied on a day.
+
+        Of a regime with a file that is in force nothing is said.
+        """
         contracts = [one.contract() for one in self.clients]
         every = (*self.regimes, *(one for one in contracts if one))
-        return [why for one in every if (why := one.validity(day))]
+        covered = {one.id for one in every if not one.validity(day)}
+        return [why for one in every if (why := one.validity(day)) and one.id not in covered]
 
     def script(self, kind: str) -> Script | None:
         """Return the intake script of a kind of report."""

@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from ipwatchd.incidents.legal.regimes import Bounds, Client, Duty, Regime, When
+from ipwatchd.incidents.legal.regimes import Bounds, Client, Duty, Regime, When, in_force
 from ipwatchd.incidents.taxonomy import UNDETERMINED
 
 if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from ipwatchd.incidents.policy import Policy
     from ipwatchd.records.incident import Incident
@@ -140,9 +139,11 @@ def _any_fits(
     return ("unknown", tuple(unknown)) if unknown else ("no", ())
 
 
-def owed(incident: Incident, policy: Policy, day: dt.date) -> list[Owed]:
-    """Return the duties that follow from what is known on a day, and those that may.
+def owed(incident: Incident, policy: Policy, times: Sequence[float]) -> list[Owed]:
+    """Return the duties that follow from what is known, and those that may.
 
+    Of each regime that file is taken which is in force at the first of some times at which one is:
+    when its time began to run, else now. A clock that was wrong at the opening loses no duty.
     What only a required question or the class is missing for is not listed: confirming asks those.
     """
     required = {one.id for one in policy.assessment.questions if one.required} | {"class"}
@@ -150,9 +151,8 @@ def owed(incident: Incident, policy: Policy, day: dt.date) -> list[Owed]:
     known = facts_of(incident, policy, client)
     contract = client.contract() if client else None
     found = []
-    for regime in (*policy.regimes, *((contract,) if contract else ())):
-        if regime.validity(day):
-            continue
+    every = (*policy.regimes, *((contract,) if contract else ()))
+    for regime in in_force(every, times, policy.seat.zone):
         applies, asks = _any_fits(regime.applies, known, regime)
         if applies == "no":
             continue

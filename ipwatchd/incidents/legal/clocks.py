@@ -11,12 +11,11 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from msgspec.structs import replace
 
-from ipwatchd.incidents.legal.applies import Owed, owed
-from ipwatchd.incidents.legal.periods import end_of, moment, year_end
+from ipwatchd.incidents.legal.applies import Owed, client_of, owed
+from ipwatchd.incidents.legal.periods import end_of, year_end
 from ipwatchd.records.incident import Obligation
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Mapping
 
     from ipwatchd.incidents.legal.regimes import Duty, Regime
@@ -73,17 +72,30 @@ def due_next(incident: Incident) -> float | None:
 
 
 def duty_of(identity: str, incident: Incident, policy: Policy) -> tuple[Regime, Duty] | None:
-    """Return the regime and the duty that an obligation's id names."""
-    from ipwatchd.incidents.legal.applies import client_of
+    """Return the regime and the duty that an obligation's id names.
 
-    client = client_of(incident, policy.clients)
-    contract = client.contract() if client else None
-    name, _, duty = identity.rpartition(".")
-    for regime in (*policy.regimes, *((contract,) if contract else ())):
-        for one in regime.duties if regime.id == name else ():
-            if one.id == duty:
+    Of several files of a regime that is the one that was in force when its time began.
+    """
+    _, _, name = identity.rpartition(".")
+    began = awareness(incident)
+    versions = sorted(
+        _versions(identity, incident, policy),
+        key=lambda regime: not regime.in_force(began, policy.seat.zone),
+    )
+    for regime in versions:
+        for one in regime.duties:
+            if one.id == name:
                 return regime, one
     return None
+
+
+def _versions(identity: str, incident: Incident, policy: Policy) -> list[Regime]:
+    """Return the files on the regime that an obligation's id names, of whatever days."""
+    client = client_of(incident, policy.clients)
+    contract = client.contract() if client else None
+    name, _, _ = identity.rpartition(".")
+    every = (*policy.regimes, *((contract,) if contract else ()))
+    return [regime for regime in every if regime.id == name]
 
 
 def reconcile(incident: Incident, policy: Policy, now: float) -> list[Obligation]:
@@ -93,8 +105,8 @@ def reconcile(incident: Incident, policy: Policy, now: float) -> list[Obligation
         note = f"the incident is {incident.state}"
         return [replace(one, state="void", note=note) for one in held.values() if _is_open(one)]
     seat = policy.seat
-    day = moment(now, seat.zone).date()
-    wanted = {f"{one.regime.id}.{one.duty.id}": one for one in owed(incident, policy, day)}
+    times = (awareness(incident), now)
+    wanted = {f"{one.regime.id}.{one.duty.id}": one for one in owed(incident, policy, times)}
     changed = []
     for identity, one in wanted.items():
         new = _obligation(identity, one, incident, seat, held)
@@ -108,7 +120,7 @@ def reconcile(incident: Incident, policy: Policy, now: float) -> list[Obligation
             again = _obligation(identity, Owed(*found), incident, seat, held)
             changed += [again] if again != old else []
         mine = old.regime and identity not in wanted and _is_open(old)
-        if mine and not _outlives(old, policy, incident, day):
+        if mine and not _outlives(old, policy, incident):
             changed.append(replace(old, state="void", note="no longer follows from the facts"))
     return changed
 
@@ -117,14 +129,14 @@ def _is_open(one: Obligation) -> bool:
     return not one.done and one.state in {"", "waits", "possible"}
 
 
-def _outlives(one: Obligation, policy: Policy, incident: Incident, day: dt.date) -> bool:
-    """Tell whether a duty stays because its regime was in force when it began and no longer is."""
-    found = duty_of(one.id, incident, policy)
-    if found is None:
+def _outlives(one: Obligation, policy: Policy, incident: Incident) -> bool:
+    """Tell whether a duty stays because the file that brought it is no longer there."""
+    if duty_of(one.id, incident, policy) is None:
         return True
-    regime = found[0]
-    began = moment(one.started, one.zone or "UTC").date() if one.started else day
-    return bool(regime.validity(day)) and not regime.validity(began) and one.state != "possible"
+    began = awareness(incident)
+    files = _versions(one.id, incident, policy)
+    gone = not any(regime.in_force(began, policy.seat.zone) for regime in files)
+    return gone and one.state != "possible"
 
 
 def _obligation(

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+from itertools import pairwise
 from typing import TYPE_CHECKING, Annotated, Final, Literal, TypeVar
 
 import msgspec
 from msgspec import Meta
 
-from ipwatchd.incidents.legal.periods import Period, parse_period, zone
+from ipwatchd.incidents.legal.periods import Period, moment, parse_period, zone
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping, Sequence
 
     from ipwatchd.incidents.impact import Assessment
     from ipwatchd.incidents.taxonomy import Taxonomy
 
 __all__ = [
-    "DERIVED", "Bounds", "Client", "Duty", "Field", "Regime", "When", "check_regimes",
+    "DERIVED", "Bounds", "Client", "Duty", "Field", "Regime", "When", "check_regimes", "in_force",
     "parse_client", "parse_fields", "parse_regime",
 ]  # fmt: skip
 
@@ -108,6 +109,10 @@ class Regime(_Table, frozen=True):
     holidays: tuple[dt.date, ...] = ()
     applies: tuple[When, ...] = ()
 
+    def in_force(self, at: float, otherwise: str) -> bool:
+        """Tell whether it is in force at a time, by the day of its zone, else of another."""
+        return not self.validity(moment(at, self.zone or otherwise).date())
+
     def validity(self, day: dt.date) -> str:
         """Return why it is not applied on a day, "" where it is in force."""
         if day < self.valid_from:
@@ -152,11 +157,24 @@ class Client(_Table, frozen=True):
         )  # fmt: skip
 
 
+def in_force(regimes: Iterable[Regime], times: Sequence[float], zone_name: str) -> list[Regime]:
+    """Return of each regime's files the one that is in force at the first time that has one."""
+    found: dict[str, Regime] = {}
+    files = list(regimes)
+    for at in times:
+        for one in files:
+            if one.id not in found and one.in_force(at, zone_name):
+                found[one.id] = one
+    return [one for one in files if found.get(one.id) is one]
+
+
 def parse_regime(data: bytes, where: str) -> Regime:
     """Return the regime of a TOML file; ValueError says what is wrong in `where`."""
     regime = _decoded(data, where, Regime)
     if not regime.applies:
         raise ValueError(f"{where}: says nowhere when it applies: add an [[applies]] table")
+    if regime.valid_to and regime.valid_to < regime.valid_from:
+        raise ValueError(f"{where}: ends on {regime.valid_to}, before it begins")
     _sound(regime.id, regime.duties, regime.zone, where)
     return regime
 
@@ -230,6 +248,7 @@ def check_regimes(
     assessment: Assessment, taxonomy: Taxonomy, where: str,
 ) -> None:  # fmt: skip
     """Raise ValueError where a file names a field, fact, answer, class or law that is none."""
+    regimes = _one_at_a_time(regimes, where)
     known = {one.id for one in regimes}
     for client in clients:
         for law in client.laws:
@@ -250,6 +269,18 @@ def check_regimes(
                 why = _flaw(name, wanted, regime, assessment, taxonomy)
                 if why:
                     raise ValueError(f"{where}: {regime.id}: {why}")
+
+
+def _one_at_a_time(regimes: Iterable[Regime], where: str) -> list[Regime]:
+    """Return regimes in order; ValueError where two files of one are in force on the same day."""
+    ordered = sorted(regimes, key=lambda one: (one.id, one.valid_from))
+    for older, newer in pairwise(ordered):
+        if older.id == newer.id and (older.valid_to is None or older.valid_to >= newer.valid_from):
+            raise ValueError(
+                f"{where}: {newer.id} is there twice for {newer.valid_from}: end the older one "
+                "the day before (valid_to)"
+            )
+    return ordered
 
 
 def _flaw(
