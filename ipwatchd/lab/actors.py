@@ -7,7 +7,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.lab import dial, dns, sip, ssh, web
+from ipwatchd.lab import dial, dns, mailbox, sip, ssh, syslog, web
 from ipwatchd.lab.day import NAMES, Step
 from ipwatchd.lab.site import Host, named
 
@@ -46,7 +46,7 @@ class Cast:
             "browse": self._browse, "visit": self._browse, "register": self._register,
             "call": self._call, "api": self._request, "request": self._request,
             "scan": self._scan, "guess": self._guess, "login": self._login,
-            "enumerate": self._enumerate,
+            "enumerate": self._enumerate, "mailbox": self._mailbox,
             "knock": self._knock, "reach": self._knock,
         }  # fmt: skip
 
@@ -75,6 +75,20 @@ class Cast:
         await self._open_web(stack)
         door = dial.listen(self._site.hosts["ssh"], named("ssh").ipv4, 22)
         server = await ssh.serve(door, self._log("auth.log", ssh.log_line))
+        stack.callback(server.close)
+        await self._open_mail(stack)
+
+    async def _open_mail(self, stack: AsyncExitStack) -> None:
+        """Serve mailboxes; the server sends its log to the gateway."""
+        host, space = named("mail"), self._site.hosts["mail"]
+        context = self._authority.client()
+        own = self._authority.issue([host.name])
+        context.load_cert_chain(own.certificate, own.key)
+        sender = syslog.Sender(space, host.name, context)
+        stack.callback(sender.close)
+        tls = self._authority.issue([mailbox.NAME]).server()
+        door = dial.listen(space, host.ipv4, mailbox.PORT)
+        server = await mailbox.serve(door, tls, lambda text: sender.send("dovecot", text))
         stack.callback(server.close)
 
     async def _open_web(self, stack: AsyncExitStack) -> None:
@@ -225,6 +239,23 @@ class Cast:
 
     async def _login(self, host: Host, step: Step) -> None:
         await self._try(host, step.target, "admin", ssh.USERS["admin"], seconds=3.0)
+
+    async def _mailbox(self, host: Host, step: Step) -> None:
+        """Try passwords on one connection: on the wire that is but one, whatever came of it."""
+        address = named(step.target).ipv4
+        attempt = await dial.connect(self._site.hosts[host.name], host.ipv4, address, mailbox.PORT)
+        right = {"desk1": "maria", "desk2": "jose"}.get(host.name)
+        tries = [(right, mailbox.USERS[right])] if right else [
+            (_GUESSED[number % len(_GUESSED)], _PASSWORDS[number % len(_PASSWORDS)])
+            for number in range(step.times)
+        ]  # fmt: skip
+        outcomes = [attempt.outcome] * len(tries)
+        if attempt.sock:
+            outcomes = await mailbox.log_in(attempt.sock, self._trust, tries)
+        for (user, _), outcome in zip(tries, outcomes, strict=True):
+            self._truth.note(
+                host.name, "password", "tcp", attempt.orig, attempt.resp, outcome, user
+            )
 
     async def _try(
         self, host: Host, server: str, user: str, password: str, *, seconds: float

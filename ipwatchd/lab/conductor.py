@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ipwatchd.control.client import Client, RefusedError, SocketTransport, UnreachableError
 from ipwatchd.lab import witness
 from ipwatchd.lab.day import DAY, LENGTH, NIGHT, Step
-from ipwatchd.lab.expect import Scene, Seen, judge_day, pending
+from ipwatchd.lab.expect import CULPRITS, Scene, Seen, judge_day, pending
 from ipwatchd.lab.programs import ProgramError
 from ipwatchd.lab.site import named
 
@@ -140,11 +140,12 @@ class Conductor:
 
     def _accused(self) -> bool:
         denied = witness.kernel(self._site.gateway).denied
-        return all(named(who).ipv4 in denied for who in ("scanner", "guesser", "denied"))
+        return all(named(who).ipv4 in denied for who in CULPRITS)
 
     async def _probe(self) -> dict[str, str]:
         tries = (
             ("scanner", "portal", 443), ("guesser", "ssh", 22), ("denied", "portal", 443),
+            ("mailguesser", "mail", 993),
             ("desk3", "denied", 443), ("customer1", "portal", 443), ("admin", "ssh", 22),
         )  # fmt: skip
         outcomes = [await self._cast.reaches(*one) for one in tries]

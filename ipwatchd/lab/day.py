@@ -26,6 +26,7 @@ NAMES: Final = {
     "sip.carrier.example": "carrier",
     "portal.bpo.example": "portal",
     "api.bpo.example": "api",
+    "mail.bpo.example": "mail",
 }
 """Name → the host that serves it; the resolver knows these and nothing else."""
 
@@ -51,6 +52,8 @@ DAY: Final = (
          _DESKS, "api", "api.partner.example", 2),
     Step(5.4, "10:30", "203.0.113.99 guesses SSH passwords",
          ("guesser",), "guess", "ssh", 14),
+    Step(5.8, "10:45", "203.0.113.98 guesses passwords of mailboxes, all on one TLS connection",
+         ("mailguesser",), "mailbox", "mail", 15),
     Step(6.2, "11:00", "a customer's program calls our API",
          ("customer2",), "request", "api.bpo.example", 3),
     Step(7.0, "11:30", "192.0.2.13, denied, knocks at the portal",
@@ -59,6 +62,8 @@ DAY: Final = (
          ("carrier",), "call", "pbx"),
     Step(8.6, "12:00", "an agent tries to reach 192.0.2.13",
          ("desk3",), "reach", "denied", 2),
+    Step(9.0, "12:30", "two agents read their site's mail",
+         ("desk1", "desk2"), "mailbox", "mail"),
     Step(9.4, "13:00", "agents open the CRM over TLS",
          _DESKS, "browse", "crm.example.net", 2),
     Step(10.4, "14:00", "an agent asks for a name that is not there",

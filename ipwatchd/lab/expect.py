@@ -18,7 +18,8 @@ __all__ = ["CULPRITS", "Scene", "Seen", "Verdict", "judge_day", "judge_scene", "
 Row = dict[str, Any]
 
 CULPRITS: Final = {
-    "scanner": "port-scan", "guesser": "password-guessing", "denied": "denied-contact",
+    "scanner": "port-scan", "guesser": "password-guessing", "mailguesser": "password-guessing",
+    "denied": "denied-contact",
 }  # fmt: skip
 """The host that does it → the rule that must name it."""
 
@@ -137,9 +138,14 @@ def _logs(deeds: Sequence[Deed], seen: Seen) -> list[Verdict]:
         row.get("kind") == "api" and row.get("orig") == named("customer2").ipv4
         for row in seen.events
     )
+    sender = f"syslog:{named('mail').ipv4}"
+    sent = sum(row.get("kind") == "auth" and row.get("source") == sender for row in seen.events)
+    mails = [one for one in _deeds(deeds, "password") if one.resp == named("mail").ipv4]
     return [
-        _count("logins out of the SSH server's log, failed and not", tried.total(),
+        _count("logins out of the servers' logs, failed and not", tried.total(),
                sum(min(logins[one], number) for one, number in tried.items())),
+        _count("of them by syslog over UDP, TCP and TLS, from the mail server",
+               sum(one.outcome in {"success", "failure"} for one in mails), sent),
         _count("API requests out of the API's log", len(_open(deeds, "request")), api),
     ]  # fmt: skip
 
@@ -199,7 +205,7 @@ def _enforcement(seen: Seen) -> list[Verdict]:
 
 _PROBES: Final = (
     ("scanner", "timeout"), ("guesser", "timeout"), ("denied", "timeout"), ("desk3", "timeout"),
-    ("customer1", "open"), ("admin", "open"),
+    ("mailguesser", "timeout"), ("customer1", "open"), ("admin", "open"),
 )  # fmt: skip
 _PROBE_TEXT: Final = {"timeout": "can't get through", "open": "gets through"}
 

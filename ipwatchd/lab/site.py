@@ -51,6 +51,7 @@ HOSTS: Final = (
     Host("scanner", "internet", "203.0.113.66", "scans ports"),
     Host("scanner2", "internet", "203.0.113.67", "scans ports while the centre is away"),
     Host("guesser", "internet", "203.0.113.99", "guesses SSH passwords"),
+    Host("mailguesser", "internet", "203.0.113.98", "guesses passwords of mailboxes"),
     Host("denied", "internet", "192.0.2.13", "a contact on the deny list"),
     Host("centre", "internet", "192.0.2.80", "the collector of many sites"),
     Host("alerts", "internet", "203.0.113.70", "takes pages as web hooks"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ipwatchd.lab import syslog
 from ipwatchd.lab.actors import Cast
 from ipwatchd.lab.certificates import Authority
 from ipwatchd.lab.conductor import Conductor
@@ -52,6 +53,8 @@ class Stage:
         """
         stack.callback(self.truth.close)
         await self.cast.open(stack)
+        pair = self._authority.issue([syslog.COLLECTOR])
+        more += syslog.settings(pair, str(self._authority.certificate))
         self.gateway.configure(
             url=self.centre.url, token=await self.centre.token(),
             authority=self._authority.certificate,

@@ -30,6 +30,7 @@ DEEDS = (
     _deed("desk2", "voice", "carrier", 50000, proto="udp"),
     _deed("guesser", "password", "ssh", 22, outcome="failure"),
     _deed("admin", "password", "ssh", 22, outcome="success"),
+    _deed("mailguesser", "password", "mail", 993, outcome="failure"),
 )
 _FALSE = {"id": "x", "rule": "port-scan", "subject": "10.20.0.11"}
 _KINDS = {"browse": "tls", "lookup": "dns", "request": "http"}
@@ -53,6 +54,12 @@ def _seen() -> Seen:
         {"kind": "sip", "method": "INVITE", "orig": call.orig, "orig_port": call.orig_port},
         {"kind": "auth", "orig": named("guesser").ipv4, "result": "failure"},
         {"kind": "auth", "orig": named("admin").ipv4, "result": "success"},
+        {
+            "kind": "auth",
+            "orig": named("mailguesser").ipv4,
+            "result": "failure",
+            "source": f"syslog:{named('mail').ipv4}",
+        },
         {"kind": "api", "orig": named("customer2").ipv4},
         {"kind": "blocked", "orig": named("denied").ipv4, "resp": named("portal").ipv4},
         {"kind": "blocked", "orig": named("desk3").ipv4, "resp": named("denied").ipv4},
@@ -67,7 +74,7 @@ def _seen() -> Seen:
          "source": "admin" if who == "denied" else f"response:{rule}"}
         for who, rule in CULPRITS.items()
     ]  # fmt: skip
-    probes = dict.fromkeys(("scanner", "guesser", "denied", "desk3"), "timeout")
+    probes = dict.fromkeys(("scanner", "guesser", "mailguesser", "denied", "desk3"), "timeout")
     return Seen(
         flows=flows, events=events, incidents=incidents, deny=deny, central=incidents,
         kernel=Kernel(frozenset(named(who).ipv4 for who in CULPRITS), 9, 4),
