@@ -85,7 +85,7 @@ class Cast:
         own = self._authority.issue([host.name])
         context.load_cert_chain(own.certificate, own.key)
         sender = syslog.Sender(space, host.name, context)
-        stack.callback(sender.close)
+        stack.push_async_callback(sender.close)
         tls = self._authority.issue([mailbox.NAME]).server()
         door = dial.listen(space, host.ipv4, mailbox.PORT)
         server = await mailbox.serve(door, tls, lambda text: sender.send("dovecot", text))

@@ -86,7 +86,9 @@ class Sender:
         )
         return writer
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Close the connections."""
         for writer in self._open.values():
             writer.close()
+            with contextlib.suppress(OSError):  # the collector went first
+                await writer.wait_closed()

@@ -47,7 +47,7 @@ def test_three_lines_by_three_ways(namespace: Callable[[str], Namespace], tmp_pa
         sender = syslog.Sender(mail, "mail", context)
         for user in users:
             await sender.send("dovecot", mailbox.said(user, "203.0.113.98", HOST, right=False))
-        sender.close()
+        await sender.close()
 
     try:
         assert listener.problem == ""
