@@ -8,6 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from attacks_cases import ATTACKS, BENIGN
+from attacks_flowlogs import findings
 from detect import KINDS, captures, replay
 from peers.progress import tell
 from peers.slips import PUBLISHED
@@ -98,13 +99,16 @@ def _kept(folder: Path) -> Iterator[Case]:
 
 
 def slips(data: Path) -> list[dict[str, Any]]:
-    """Return Slips' published alerts of captures, and whether we say the same."""
+    """Return Slips' published alerts, and what we say of the same file."""
     result = []
     for one in PUBLISHED:
         path = data / one.file
-        row: dict[str, Any] = {"file": path.name, "slips": one.says, "known_by": one.sure}
-        if one.file.startswith("pcap/") and path.exists():
-            found, _ = replay(path)
-            row["ours"] = any(f.rule == one.rule and f.subject == one.subject for f in found)
-        result.append(row)
+        try:
+            found = replay(path)[0] if one.file.startswith("pcap/") else findings(path)[0]
+        except (KeyError, ValueError):
+            answer = "not read: records of a protocol and no flows"
+        else:
+            same = [f for f in found if f.rule == one.rule and one.subject in {"*", f.subject}]
+            answer = "; ".join(f.title for f in same) or "nothing of the kind"
+        result.append({"file": path.name, "slips": one.says, "known_by": one.sure, "ours": answer})
     return result

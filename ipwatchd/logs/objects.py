@@ -46,7 +46,7 @@ class Objects:
             places = [
                 record, *(one for name in shape.inside if isinstance(one := record.get(name), dict))
             ]  # fmt: skip
-            read = _request if shape.by == _REQUEST else _login
+            read = _request if shape.by == _REQUEST else _worded if shape.lines else _login
             event = read(places, shape, now, source)
             if event is not None:
                 return event
@@ -120,6 +120,22 @@ def _login(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: s
         method=case.method or shown(_text(_fact(places, shape, "method")), 64).lower(),
         host=host or shown(_text(_fact(places, shape, "host"))),
     )  # fmt: skip
+
+
+def _worded(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Auth | None:
+    """Return the login that an object tells of in words."""
+    text = _text(_fact(places, shape, shape.by))
+    for line in shape.lines:
+        facts = line.match(text)
+        if facts is not None and line.result in {"success", "failure", "aborted"}:
+            address, port, host = client(facts.get("from") or "")
+            ts = epoch(_fact(places, shape, "time"))
+            return Auth(
+                ts=now if ts is None else ts, orig=address, orig_port=port, host=host,
+                source=source, user=shown(facts.get("user") or ""), result=line.result,
+                service=shape.service, method=line.method,
+            )  # fmt: skip
+    return None
 
 
 def _request(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Api | None:

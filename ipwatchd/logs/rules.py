@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
+from ipwatchd.logs.container import unwrapped
 from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
@@ -66,6 +67,9 @@ class Reader:
         if isinstance(line, bytes):
             line = line.decode("utf-8", "backslashreplace")
         line = line.rstrip("\r\n \0")
+        inner = unwrapped(line)
+        if inner is not None:
+            line, now = inner[0].rstrip("\r\n \0"), now if inner[1] is None else inner[1]
         if line.startswith("{"):
             return self._objects.read(line, now=now, source=source)
         head = syslog.split(line, now, self._zone)

@@ -70,6 +70,7 @@ class _JsonTable(_Table, frozen=True, kw_only=True):
     facts: dict[str, tuple[str, ...]]
     inside: tuple[str, ...] = ()
     cases: dict[str, _Case] = {}
+    lines: tuple[_Says, ...] = ()
     skip_user: str = ""
 
 
@@ -136,7 +137,8 @@ class Head(msgspec.Struct, frozen=True):
 class Shape(msgspec.Struct, frozen=True):
     """What a program's JSON objects look like: fact → paths, best first. `by` tells its cases.
 
-    Paths start at the top, or in an object that `inside` names.
+    Paths start at the top, or in an object that `inside` names. With `lines` the fact `by` is a
+    text that says it.
     """
 
     service: str
@@ -145,6 +147,7 @@ class Shape(msgspec.Struct, frozen=True):
     inside: tuple[str, ...]
     cases: dict[str, _Case]
     skip_user: str
+    lines: tuple[Line, ...] = ()
 
 
 class Ruleset(msgspec.Struct):
@@ -215,7 +218,9 @@ def _shape(table: _JsonTable) -> Shape:
     facts = {
         fact: tuple(tuple(name.split(".")) for name in names) for fact, names in table.facts.items()
     }
-    return Shape(table.service, table.by, facts, table.inside, dict(table.cases), table.skip_user)
+    lines = tuple(_line(says, table.service) for says in table.lines)
+    cases = dict(table.cases)
+    return Shape(table.service, table.by, facts, table.inside, cases, table.skip_user, lines)
 
 
 def _head(table: _HeadTable) -> Head:

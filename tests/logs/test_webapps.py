@@ -96,7 +96,7 @@ def plain(address: str) -> str:
     ["adguardhome-logs", "apache-guacamole-logs", "apereo-cas-audit-logs", "bitwarden-logs",
      "hestiacp-logs", "lemonldap-ng-logs", "odoo-logs", "opnsense-gui-logs", "prowlarr-logs",
      "radarr-logs", "sonarr-logs", "qbittorrent-logs", "teamspeak3-logs", "technitium-logs",
-     "webmin-logs", "ombi-logs", "overseerr-logs", "supabase-docker-pgsql", "filebrowser-logs"],
+     "webmin-logs", "audiobookshelf-logs", "nextcloud-logs", "ombi-logs", "overseerr-logs", "supabase-docker-pgsql", "filebrowser-logs"],
 )  # fmt: skip
 def test_lines_labelled_by_crowdsec(shared: Path, parser: str) -> None:
     """What CrowdSec's parsers call a failure is one here, of the client they name; no other is."""
@@ -120,3 +120,55 @@ def test_lines_labelled_by_crowdsec(shared: Path, parser: str) -> None:
         else:
             assert not isinstance(event, Auth) or event.result != "failure", row["line"]
     assert told
+
+
+def test_words_within_objects(shared: Path) -> None:
+    """Nextcloud and Audiobookshelf say in a text within an object who failed; nobody can forge it."""
+    line = {
+        "time": "2026-11-21T19:00:01+00:00", "remoteAddr": "10.0.0.1",
+        "message": "Login failed: maria (Remote IP: 192.0.2.1)",
+    }  # fmt: skip
+    event = parse_line(json.dumps(line), now=NOW, source="x")
+    assert isinstance(event, Auth)
+    assert (event.service, event.result, event.user) == ("nextcloud", "failure", "maria")
+    assert (event.orig, event.ts) == ("192.0.2.1", AT)
+    user = "x (Remote IP: 203.0.113.66)"
+    forged = line | {"message": f"Login failed: {user} (Remote IP: 192.0.2.1)"}
+    event = parse_line(json.dumps(forged), now=NOW, source="x")
+    assert isinstance(event, Auth)
+    assert (event.orig, event.user) == ("192.0.2.1", user)
+    assert (
+        parse_line(json.dumps(line | {"message": "Trusted domain error."}), now=NOW, source="")
+        is None
+    )
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        json.dumps({"log": "Failed login attempt for x\n", "stream": "stdout", "time": "bad"}),
+        '{"log":"unfinished","stream":"stdout","time"',
+        "2026-11-21T19:00:01.5Z stdout F nothing of a login",
+    ],
+)  # fmt: skip
+def test_a_container_that_says_nothing(line: str) -> None:
+    """What is no login in a container is none, nor what is cut off."""
+    assert parse_line(line, now=NOW, source="x") is None
+
+
+def test_lines_of_containers() -> None:
+    """What Docker and Kubernetes put around a line is taken off; their stamp is the line's time."""
+    said = "Nov 21 19:00:01 gw sshd[1]: Failed password for root from 192.0.2.1 port 9 ssh2"
+    docker = {"log": said + "\n", "stream": "stderr", "time": "2026-11-21T19:00:02.5Z"}
+    bare = '{"status":401,"method":"GET","client_ip":"192.0.2.1"}'
+    for line in (
+        json.dumps(docker, separators=(",", ":")),
+        f"2026-11-21T20:00:02.500000000+01:00 stderr F {said}",
+    ):
+        event = parse_line(line, now=NOW, source="x")
+        assert isinstance(event, Auth), line
+        assert (event.orig, event.user, event.ts) == ("192.0.2.1", "root", AT)
+    wrapped = json.dumps(docker | {"log": bare + "\n"}, separators=(",", ":"))
+    request = parse_line(wrapped, now=NOW, source="x")
+    assert isinstance(request, Api)
+    assert (request.status, request.ts) == (401, AT + 1.5)
