@@ -31,11 +31,13 @@ from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import BlockedReader, CommitWatch, Firewall
 from ipwatchd.inbox import Inbox
 from ipwatchd.incidents.legal.periods import zone
+from ipwatchd.incidents.review.period import period_html
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.logs import LogSources, RulesError
 from ipwatchd.paging.ackdrop import AckDrop
 from ipwatchd.paging.answers import Answers
 from ipwatchd.paging.pager import Pager
+from ipwatchd.paging.papers import Papers
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
 from ipwatchd.rescue import hold_rules
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ipwatchd.config import Config
+    from ipwatchd.incidents.papers import Period
     from ipwatchd.records.entry import ListEntry
     from ipwatchd.records.event import AnyEvent
 
@@ -77,6 +80,10 @@ class Daemon:
         self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
         if self._desk.mail:
             self._desk.mail.answers = Answers(self.live.pager, stores.incidents).take
+        self._papers = Papers(
+            config.reports, stores.state_dir, config.site.name, config.incidents.time_zone,
+            self._paper, self.live.pager,
+        )  # fmt: skip
         self._acks: AckDrop | None = None
         self._lease: Lease | None = None
         self._stopping = asyncio.Event()
@@ -195,6 +202,7 @@ class Daemon:
                 interfaces=self.config.capture.interfaces,
                 **(self.live.choice._asdict() if self.live.choice else {}),
             )
+            self._say_refused()
             policy = self.stores.incidents.policy
             for why in policy.not_in_force(dt.datetime.now(zone(policy.seat.zone)).date()):
                 _LOG.info(why)
@@ -212,6 +220,15 @@ class Daemon:
                 self.live.blocked.close()
             if self.live.enforcement:
                 self.live.enforcement.stop()
+
+    async def _paper(self, period: Period, now: float) -> str:
+        """Return the page of a report that is made by itself."""
+        config = self.config
+        return await period_html(
+            self.stores.incidents, config.site.name, period.since, period.until,
+            zone(config.incidents.time_zone), now, own=config.incidents.policy,
+            marking=config.reports.tlp,
+        )  # fmt: skip
 
     async def _start_acks(self) -> None:
         """Listen for acknowledgements; where that can't be, pages go out all the same."""
@@ -306,6 +323,8 @@ class Daemon:
         with self._part("incident counts"):
             await self.stores.incidents.flush(now)
             await self._desk.tick(now)
+        with self._part("reports"):
+            await self._papers.tick(now)
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
             await self.stores.history.retain(now, beside=True)
@@ -447,7 +466,8 @@ class Daemon:
             notes["incidents"] = self.pipeline.trouble
         if degraded := self.stores.history.degraded():
             notes["history"] = degraded
-        said = {"intake": self._desk.note, "escalation": self._paging_note()}
+        said = {"intake": self._desk.note, "escalation": self._paging_note(),
+                "reports": self._papers.note}  # fmt: skip
         notes |= {name: note for name, note in said.items() if note}
         if self.pipeline.roster_fault:
             notes["roster"] = self.pipeline.roster_fault
@@ -459,6 +479,11 @@ class Daemon:
         for name in self._said.keys() - notes.keys():
             _LOG.info("well again", part=name)
         self._said = notes
+
+    def _say_refused(self) -> None:
+        """Say who is named for reports and will get none."""
+        for why in self._papers.refusals():
+            _LOG.warning(why)
 
     def _paging_note(self) -> str:
         pager = self.live.pager
@@ -498,6 +523,8 @@ class Daemon:
             self.live.pager.adopt(chosen)
             if self._lease:
                 self._lease.hand_over = chosen.hand_over or not chosen.plan
+        self._papers.adopt(self.config.reports, self.config.incidents.time_zone)
+        self._say_refused()
         if self.live.feeds:
             self.live.feeds.adopt(self.config.feeds, self._own_networks())
         self.stores.lists.protect(self.config.firewall.management)

@@ -191,6 +191,25 @@ class EscalationSettings(Section, frozen=True):
     hand_over: bool = False
 
 
+class ReportSettings(Section, frozen=True):
+    """[reports] made by themselves: `weekly` as "mon 07:00", `monthly` as "1 07:00", local time.
+
+    They lie in `folder` (empty: papers in the state folder), the newest `keep` of them, and go to
+    those of the escalation plan's [stakeholders] that `mail` names and `tlp` lets read them.
+    """
+
+    weekly: Annotated[
+        str, Meta(pattern="^((mon|tue|wed|thu|fri|sat|sun) ([01][0-9]|2[0-3]):[0-5][0-9])?$")
+    ] = ""
+    monthly: Annotated[
+        str, Meta(pattern="^(([1-9]|1[0-9]|2[0-8]) ([01][0-9]|2[0-3]):[0-5][0-9])?$")
+    ] = ""
+    folder: Annotated[str, Meta(pattern="^(/.+)?$")] = ""
+    keep: Annotated[int, Meta(ge=1, le=10_000)] = 120
+    tlp: Annotated[str, Meta(pattern=r"^TLP:(CLEAR|GREEN|AMBER|AMBER\+STRICT|RED)$")] = "TLP:AMBER"
+    mail: Annotated[tuple[str, ...], Meta(max_length=50)] = ()
+
+
 class UplinkSettings(Section, frozen=True):
     """[uplink] the centre; an empty URL is a site on its own."""
 
@@ -289,6 +308,7 @@ class Config(Section, frozen=True):
     incidents: IncidentSettings = IncidentSettings()
     intake: IntakeSettings = IntakeSettings()
     escalation: EscalationSettings = EscalationSettings()
+    reports: ReportSettings = ReportSettings()
     uplink: UplinkSettings = UplinkSettings()
     control: ControlSettings = ControlSettings()
     logs: LogSettings = LogSettings()

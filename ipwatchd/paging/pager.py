@@ -27,13 +27,14 @@ from ipwatchd.records.incident import OPEN_STATES
 from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Sequence
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
     from pathlib import Path
 
     from ipwatchd.config.settings import EscalationSettings
     from ipwatchd.incidents import Incidents
     from ipwatchd.incidents.bodies import Paged
     from ipwatchd.incidents.paging.plan import Plan
+    from ipwatchd.incidents.updates import Audience
     from ipwatchd.records.exchange import Acknowledged
     from ipwatchd.records.incident import Incident
     from ipwatchd.records.paging import Message
@@ -108,6 +109,11 @@ class Pager:
         self.outbox.channels = self.plan.channels
         for warning in warnings(self.plan, self._clock()):
             _LOG.warning(warning)
+
+    @property
+    def audiences(self) -> Mapping[str, Audience]:
+        """Return who updates and reports may go to."""
+        return self._incidents.policy.audiences
 
     def changed(self, incident: Incident) -> None:
         """Have an incident looked at; called when its events are on the disk."""

@@ -34,6 +34,11 @@ def finding(number: int = 1, **changes: Any) -> Finding:
     return Finding(**(fields | changes))
 
 
+def _text(mail: Any) -> str:
+    body = mail.get_body(("plain",))
+    return str(body.get_content()) if body else ""
+
+
 class Box:
     """A mail server that can refuse; `arrived` is set with each mail."""
 
@@ -52,7 +57,7 @@ class Box:
             return self.refuse
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         self.mails.append(mail)
-        said = re.findall(r"MANILA-\d+", f"{mail['Subject']} {mail.get_content()}")
+        said = re.findall(r"MANILA-\d+", f"{mail['Subject']} {_text(mail)}")
         self.told.setdefault(mail["To"], set()).update(said)
         self.arrived.set()
         return "250 taken"
@@ -92,6 +97,6 @@ class Site:
 
 async def until(condition: Callable[[], Any]) -> None:
     """Wait until something is so."""
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - what is waited for sets no event
             await asyncio.sleep(0.005)

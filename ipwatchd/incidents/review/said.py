@@ -20,7 +20,7 @@ _UNDECIDED: Final = frozenset({"possible", "void", "waits"})
 def is_told(event: IncidentEvent) -> bool:
     """Tell whether an event stands in the timeline of a report."""
     if event.kind == "delivered":
-        return not event.body.get("ok")
+        return not event.body.get("ok") or bool(event.body.get("letter"))
     if event.kind == "obliged":
         return event.body["obligation"].get("state", "") not in _UNDECIDED
     return event.kind not in _QUIET
@@ -123,9 +123,21 @@ def _paged(body: Mapping[str, Any], _moment: object) -> str:
     return _joined("; ", f"step {body['step'] + 1}: {who}", body.get("cause"), instead)
 
 
+def _delivered(body: Mapping[str, Any], _moment: object) -> str:
+    one = f"letter {body['letter']}" if body.get("letter") else f"page {body['page']}"
+    return f"{one} is there" if body["ok"] else f"{one} did not leave: {body.get('why', '')}"
+
+
+def _letters(body: Mapping[str, Any]) -> list[str]:
+    return [
+        f"letter {one['number']} to {one.get('name') or one.get('to')} by {one['channel']}"
+        for one in body.get("letters", ())
+    ]
+
+
 def _updated(body: Mapping[str, Any], _moment: object) -> str:
     head = f"the {body['audience']} ({body['to']}) by {body['way']}, {body['tlp']}"
-    return f"{head}: {body['text']}"
+    return f"{_joined('; ', head, *_letters(body))}: {body['text']}"
 
 
 _SAID: Final[dict[str, Callable[[dict[str, Any], Any], str]]] = {
@@ -141,7 +153,8 @@ _SAID: Final[dict[str, Callable[[dict[str, Any], Any], str]]] = {
     "aware": lambda body, moment: _joined("; ", f"since {moment(body['at'])}", body.get("reason")),
     "told": lambda body, _: _joined("; ", *(f"{name}: {text}" for name, text
                                             in body["fields"].items())),
-    "delivered": lambda body, _: f"page {body['page']} did not leave: {body.get('why', '')}",
+    "delivered": _delivered,
+    "posted": lambda body, _: _joined("; ", "by another way", *_letters(body)),
     "jumped": lambda body, _: f"step {body['step'] + 1} asked for; {body['reason']}",
     "acked": lambda body, _: _joined(" ", "is on it", f"(by {body['via']})" if body.get("via")
                                      else ""),

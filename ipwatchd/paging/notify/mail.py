@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 __all__ = ["mail_of"]
 
 SUBJECT: Final = 200
-_TYPES: Final = {"html": ("text", "html"), "pdf": ("application", "pdf")}
 _FOOT: Final = "\n-- \nOr answer this mail: ack\n({ref})\n"
 # A Message-ID in a header of its own is never folded into an encoded word.
 _POLICY: Final = email.policy.SMTP.clone(max_line_length=900)
@@ -54,8 +53,11 @@ def mail_of(
     asks = channel.reply_to and not kind
     mail.set_content(message.body + (_FOOT.format(ref=left) if asks else ""))
     for name, data in files:
-        main, sub = _TYPES.get(name.rpartition(".")[2], ("application", "octet-stream"))
-        mail.add_attachment(data, maintype=main, subtype=sub, filename=name)
+        if name.endswith(".html"):
+            mail.add_attachment(data.decode("utf-8", "replace"), subtype="html", filename=name)
+        else:
+            kind = "pdf" if name.endswith(".pdf") else "octet-stream"
+            mail.add_attachment(data, maintype="application", subtype=kind, filename=name)
     return mail
 
 
