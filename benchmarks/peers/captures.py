@@ -7,7 +7,6 @@ import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from attacks_cases import ATTACKS, BENIGN
 from attacks_flowlogs import findings
 from detect import KINDS, captures, replay
 from peers.progress import tell
@@ -92,6 +91,8 @@ def _labelled(data: Path) -> Iterator[Case]:
 
 def _kept(folder: Path) -> Iterator[Case]:
     """Yield the captures that attacks.py kept."""
+    from attacks_cases import ATTACKS, BENIGN  # noqa: PLC0415 - only its captures need its cases
+
     for case in (*ATTACKS, *BENIGN):
         path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
         if path.exists():
