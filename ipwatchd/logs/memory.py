@@ -30,10 +30,8 @@ class Memory:
     def put(
         self, session: tuple[str, str, str], client: str, port: str, user: str, now: float
     ) -> None:
-        """Remember what a line told; a user that it does not name stays the earlier one."""
-        before = self._sessions.pop(session, None)
-        if before is not None and not user and abs(now - before.ts) <= SECONDS:
-            user = before.user
+        """Remember what a session is known to be."""
+        self._sessions.pop(session, None)
         self._sessions[session] = Known(client, port, user, now)
         if len(self._sessions) > SESSIONS:
             del self._sessions[next(iter(self._sessions))]

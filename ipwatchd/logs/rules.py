@@ -144,29 +144,36 @@ class Reader:
         if result == "nothing":
             return None
         service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
-        session = facts.get("session") or head.pid
+        session = facts.get("session") or facts.get("thread") or head.pid
         if program.user and (user := facts.get("user")):
             facts = {**facts, "user": plain(program.user, user, head)}
         if session and program.remembers:
-            facts = self._recalled(facts, (source, service, session), head.ts)
+            anew = "thread" in facts and not facts.get("session")
+            facts = self._recalled(facts, (source, service, session), head.ts, anew=anew)
         if result == "remember":
             return None
         return _event_of(head.ts, source, service, line, facts)
 
     def _recalled(
-        self, facts: dict[str, str], session: tuple[str, str, str], now: float
+        self, facts: dict[str, str], session: tuple[str, str, str], now: float, *, anew: bool
     ) -> dict[str, str]:
-        """Return the facts with what the session's earlier lines told; remember what is told."""
-        if "from" in facts or "address" in facts:
-            if facts.get("from"):
-                self._memory.put(
-                    session, facts["from"], facts.get("port", ""), facts.get("user", ""), now
-                )
-            return facts
+        """Return the facts with what the session's earlier lines told; remember what is told.
+
+        `anew`: a client that is named begins another session (threads serve one after another).
+        """
         known = self._memory.get(session, now)
-        if known is None:
+        user = facts.get("user") or (known.user if known else "")
+        if facts.get("from"):
+            user = facts.get("user", "") if anew else user
+            self._memory.put(session, facts["from"], facts.get("port", ""), user, now)
+        elif known and user:
+            self._memory.put(session, known.client, known.port, user, now)
+        if "claimed" in facts:
+            return {**facts, "user": user or facts["claimed"]}
+        if "from" in facts or known is None:
             return facts
-        return {"user": known.user, **facts, "from": known.client, "port": known.port}
+        said = facts if "address" in facts else {"user": known.user, **facts}
+        return {**said, "from": known.client, "port": known.port}
 
 
 def _event_of(
