@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import direction_name, spans
+from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.contact import TCP, of_nobody, to_many
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.sources import Growth, Sources
@@ -95,51 +95,60 @@ class DistributedScan(Rule):
         return {"hosts": len(self._hosts), "hosts_shed": self._hosts.shed}
 
     def _take(self, flows: NDArray[np.void]) -> list[Finding]:
+        if not len(flows):
+            return []
         found = []
-        order = np.lexsort((flows["resp_lo"], flows["resp_hi"]))
-        high, low = flows["resp_hi"][order], flows["resp_lo"][order]
-        cuts = np.flatnonzero((high[1:] != high[:-1]) | (low[1:] != low[:-1])) + 1
-        for rows in np.split(order, cuts) if len(order) else ():
-            some = flows.take(rows)
-            host = int(some["resp_hi"][0]) << 64 | int(some["resp_lo"][0])
-            time = int(some["end"].max())
+        groups = Groups(flows["resp_hi"], flows["resp_lo"])
+        high, low = flows["orig_hi"][groups.order].tolist(), flows["orig_lo"][groups.order].tolist()
+        sources = [top << 64 | bottom for top, bottom in zip(high, low, strict=True)]
+        ports = flows["resp_port"][groups.order].tolist()
+        for host, begin, end, time, started in zip(
+            groups.sources, groups.bounds, groups.bounds[1:], groups.latest(flows["end"]),
+            groups.earliest(flows["start"]), strict=False,
+        ):  # fmt: skip
             record = self._hosts.active(host, time)
-            self._note(record, some, time)
+            self._turn(record, time)
+            if not record.flows:
+                record.started = started
+            record.flows += end - begin
+            some = slice(begin, min(end, begin + _KEPT))
+            self._note(record, sources[some], ports[some])
             self._hosts.weigh(record, len(record.ports) + len(record.sources))
-            finding = self._judge(host, record, some)
-            if finding is not None:
-                found.append(finding)
+            if len(record.ports) >= self._one.ports:
+                finding = self._judge(host, record, flows.take(groups.order[begin:end]))
+                if finding is not None:
+                    found.append(finding)
         return found
 
-    def _note(self, record: _Host, flows: NDArray[np.void], time: int) -> None:
+    def _turn(self, record: _Host, time: int) -> None:
+        """Begin a new window where the old one is over."""
         if time - record.began >= self._window:
             record.began = time
             record.ports.clear()
             record.sources.clear()
             record.flows = 0
             record.growth = Growth()
-        if not record.flows:
-            record.started = int(flows["start"].min())
-        record.flows += len(flows)
-        for hi, lo, port in zip(
-            flows["orig_hi"][:_KEPT].tolist(), flows["orig_lo"][:_KEPT].tolist(),
-            flows["resp_port"][:_KEPT].tolist(), strict=True,
-        ):  # fmt: skip
-            source = hi << 64 | lo
-            if source not in record.sources and len(record.sources) >= _KEPT:
+
+    def _note(self, record: _Host, sources: list[int], ports: list[int]) -> None:
+        known = record.sources
+        if len(known) >= _KEPT and known.keys().isdisjoint(sources):
+            return
+        for source, port in zip(sources, ports, strict=True):
+            if source not in known and len(known) >= _KEPT:
                 continue
-            tried = record.sources[source] = record.sources.get(source, 0) + 1
+            tried = known[source] = known.get(source, 0) + 1
             # A source that tries many is a port scan of its own, and says nothing of the others.
             if tried < self._few and len(record.ports) < _KEPT:
                 record.ports.add(port)
 
     def _judge(self, host: int, record: _Host, flows: NDArray[np.void]) -> Finding | None:
+        if not record.growth.would(record.flows, record.last):
+            return None
         few = [one for one, tried in record.sources.items() if tried < self._few]
         ports = len(record.ports)
-        if ports < self._one.ports or len(few) < self._one.sources:
+        if len(few) < self._one.sources:
             return None
-        if not record.growth.due(record.flows, record.last):
-            return None
+        record.growth.due(record.flows, record.last)
         subject = address_text(host >> 64, host & ((1 << 64) - 1))
         direction = direction_name(flows)
         return self.finding(
