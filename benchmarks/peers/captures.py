@@ -58,7 +58,9 @@ def wire(data: Path, kept: Path | None, peer: Suricata, off: set[str]) -> dict[s
             found, _ = replay(case.path)
             theirs = peer.alerts(case.path)
         except (CaptureFileError, subprocess.SubprocessError):
+            besides["captures that one of both could not read"] += 1
             continue
+        besides["captures"] += 1
         right = {
             one.signature for one in theirs
             if case.rule in rules_of(one.signature) and {one.source, one.destination} & case.about
@@ -91,7 +93,7 @@ def _labelled(data: Path) -> Iterator[Case]:
 
 def _kept(folder: Path) -> Iterator[Case]:
     """Yield the captures that attacks.py kept."""
-    from attacks_cases import ATTACKS, BENIGN  # noqa: PLC0415 - only its captures need its cases
+    from attacks_cases import ATTACKS, BENIGN
 
     for case in (*ATTACKS, *BENIGN):
         path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
