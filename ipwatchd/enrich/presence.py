@@ -8,10 +8,12 @@ of it, so that nobody inherits another's history.
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ipwatchd.enrich.evidence import SOURCES, agent_name, is_person
+from ipwatchd.enrich.tunnels import Tunnels
 from ipwatchd.records.agent import Agent, Binding
 from ipwatchd.records.event import Arp, Auth, Bound, Dhcp, Kerberos, Ndp, Radius, Sip, Vpn
 
@@ -29,33 +31,6 @@ _MOST: Final = 16
 
 
 _NOBODY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a probe for an address claims
-
-
-class _Source(NamedTuple):
-    """How much a kind of evidence proves, for how long, and whether the address is theirs alone."""
-
-    confidence: float
-    seconds: float
-    alone: bool = False
-
-
-SOURCES: Final[dict[str, _Source]] = {
-    # Accounting and VPN servers give the address to one user; they also say when it ends.
-    "radius": _Source(0.95, 86_400.0, alone=True),
-    "vpn": _Source(0.95, 86_400.0, alone=True),
-    # A ticket lives ten hours where nothing else is set (RFC 4120 leaves it to the realm).
-    "kerberos": _Source(0.8, 36_000.0),
-    # A phone registers again within the hour (RFC 3261, 10.2.1.1).
-    "sip": _Source(0.7, 3_600.0),
-    "login": _Source(0.6, 28_800.0),
-    # The roster says whose device it is, not who sits at it.
-    "device": _Source(0.4, 3_600.0),
-}
-
-
-def agent_name(user: str) -> str:
-    """Return the name of a user without realm and domain: all those are one person."""
-    return user.rpartition("\\")[2].partition("@")[0].lower()
 
 
 class _Place(msgspec.Struct):
@@ -78,6 +53,7 @@ class Presence:
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._tunnels = Tunnels()
         self.shed = 0
         self.adopt(agents)
 
@@ -85,21 +61,24 @@ class Presence:
         """Take another roster: names, extensions and devices."""
         self._extensions = {one.extension: one.name for one in agents.values() if one.extension}
         self._names = {one.name.lower(): one.name for one in agents.values()}
-        self._devices = {
-            device.lower(): one.name for one in agents.values() for device in one.devices
-        }
+        owners: dict[str, set[str]] = {}
+        for one in agents.values():
+            for device in one.devices:
+                owners.setdefault(device.lower(), set()).add(one.name)
+        # At a device that several may use it says nothing of who sits there.
+        self._devices = {device: names.pop() for device, names in owners.items() if len(names) == 1}
 
     def take(self, events: Iterable[AnyEvent]) -> list[Bound]:
         """Return what began and what ended with these events."""
         changes: list[Bound] = []
         for event in events:
             match event:
-                case Auth(result="success") if event.orig and event.user:
-                    changes += self._seen(event.orig, event.user, "login", event.ts)
-                case Kerberos(message="AS-REP") if event.user and not event.user.endswith("$"):
+                case Auth(result="success") if event.user:
+                    changes += self._login(event)
+                case Kerberos(message="AS-REP") if is_person(event.user):
                     changes += self._seen(event.orig, event.user, "kerberos", event.ts)
                 case Sip(method="REGISTER", status=200) if event.user:
-                    changes += self._phone(event)
+                    changes += self._phone(event.orig, event.user, event.ts)
                 case Radius() if event.address and event.accounting:
                     changes += self._accounting(event)
                 case Vpn():
@@ -157,6 +136,7 @@ class Presence:
 
     def forget(self, without: Callable[[Any], Any]) -> None:
         """Forget somebody: `without` takes out of a list the lists that name them."""
+        self._tunnels.forget(without)
         for address, place in list(self._places.items()):
             place.bindings = [
                 one for one in place.bindings if without([[address, one.agent, one.mac]])
@@ -214,32 +194,49 @@ class Presence:
         place.bindings.append(binding)
         return [*changes, _bound("begin", binding, ts)]
 
-    def _phone(self, event: Sip) -> list[Bound]:
-        agent = self._extensions.get(event.user)
+    def _login(self, event: Auth) -> list[Bound]:
+        """Take a login of a log: what proves it says how much it proves."""
+        if event.service == "kerberos":
+            person = is_person(event.user)
+            return self._seen(event.orig, event.user, "kerberos", event.ts) if person else []
+        if event.service == "sip" and event.method != "manager":
+            return self._phone(event.orig, event.user, event.ts)
+        return self._seen(event.orig, event.user, "login", event.ts)
+
+    def _phone(self, address: str, user: str, ts: float) -> list[Bound]:
+        extension = agent_name(user)
+        agent = self._extensions.get(extension)
         # The answer goes to the phone: its address is the responder's where the server spoke.
-        return self._seen(event.orig, agent or f"ext {event.user}", "sip", event.ts)
+        return self._seen(address, agent or f"ext {extension}", "sip", ts)
 
     def _accounting(self, event: Radius) -> list[Bound]:
         if event.accounting.lower() == "stop":
-            return self._ended(event.address, event.ts, {"radius"})
+            return self._ended(event.address, event.ts, {"radius"}, event.user)
         if not event.user:
             return []
         return self._seen(event.address, event.user, "radius", event.ts)
 
     def _vpn(self, event: Vpn) -> list[Bound]:
+        """Take what a VPN server, or RADIUS in a log, says of an inner address."""
+        source = "radius" if event.service == "radius" else "vpn"
         if event.message == "assigned" and event.address and event.user:
-            return self._seen(event.address, event.user, "vpn", event.ts)
+            self._tunnels.opened(event)
+            return self._seen(event.address, event.user, source, event.ts)
         if event.message != "released":
             return []
+        had = self._tunnels.closed(event)
         if event.address:
-            return self._ended(event.address, event.ts, {"vpn"})
+            had = [event.address]
         agent = self._names.get(agent_name(event.user), agent_name(event.user))
+        # Of a connection from before a restart it is not known what it had: all that is theirs.
+        addresses = had or [
+            address for address, place in self._places.items()
+            if any(one.agent == agent and one.source == source for one in place.bindings)
+        ]  # fmt: skip
         return [
-            change
-            for address, place in list(self._places.items())
-            if any(one.agent == agent and one.source == "vpn" for one in place.bindings)
-            for change in self._ended(address, event.ts, {"vpn"})
-        ]
+            change for address in addresses
+            for change in self._ended(address, event.ts, {source}, event.user)
+        ]  # fmt: skip
 
     def _lease(self, event: Dhcp) -> list[Bound]:
         message = event.message.upper()
@@ -274,12 +271,19 @@ class Presence:
         place.mac, place.mac_seen = mac, ts
         return changes
 
-    def _ended(self, address: str, ts: float, sources: set[str]) -> list[Bound]:
+    def _ended(self, address: str, ts: float, sources: set[str], user: str = "") -> list[Bound]:
+        """Let go what sources said of an address; of one user where that is told."""
         place = self._places.get(address)
         if place is None or ts < place.latest:
             return []
-        place.latest = ts
-        return _end(place, [one for one in place.bindings if one.source in sources], ts)
+        name = agent_name(user)
+        over = [
+            one for one in place.bindings
+            if one.source in sources and (not name or one.agent.lower() == name)
+        ]  # fmt: skip
+        if over or not name:
+            place.latest = ts
+        return _end(place, over, ts)
 
 
 def _let_go(place: _Place, over: list[Binding]) -> list[Binding]:

@@ -131,6 +131,101 @@ def test_accounting_and_vpn_say_when_it_ends() -> None:
     assert who(presence, 61.0, "10.8.0.7") == [("maria", "vpn")]
 
 
+def test_a_log_says_what_proved_a_login() -> None:
+    """A ticket, an extension and accounting that a log tells weigh as those on the wire do."""
+    presence = Presence(ROSTER)
+    presence.take(
+        [
+            Auth(ts=1.0, orig=DESK, user="maria@ACME.EXAMPLE", result="success",
+                 service="kerberos", method="kerberos"),
+            Auth(ts=2.0, orig=DESK, user="204", result="success", service="sip",
+                 method="password"),
+            Auth(ts=3.0, orig=OTHER, user="205@pbx.example", result="success", service="sip",
+                 method="password"),
+            Vpn(ts=4.0, message="assigned", user="jose", address="10.77.0.5", service="radius"),
+        ]
+    )  # fmt: skip
+    assert who(presence, 5.0) == [("maria", "kerberos"), ("maria", "sip")]
+    assert who(presence, 5.0, OTHER) == [("jose", "sip")]
+    assert who(presence, 5.0, "10.77.0.5") == [("jose", "radius")]
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        Auth(ts=1.0, orig=DESK, user="host/desk17@ACME", result="success", service="kerberos"),
+        Auth(ts=1.0, orig=DESK, user="DESK17$", result="success", service="kerberos"),
+        Kerberos(ts=1.0, orig=DESK, message="AS-REP", user="host/desk17"),
+    ],
+)
+def test_a_machine_is_nobody(event: AnyEvent) -> None:
+    """The ticket of a host says nothing of a person."""
+    assert Presence(ROSTER).take([event]) == []
+
+
+def test_the_manager_of_a_pbx_is_no_phone() -> None:
+    """A login to Asterisk's manager interface is a login, not an extension's."""
+    presence = Presence(ROSTER)
+    presence.take(
+        [Auth(ts=1.0, orig=DESK, user="204", result="success", service="sip", method="manager")]
+    )
+    assert who(presence, 2.0) == [("204", "login")]
+
+
+def test_an_end_of_one_connection_is_not_that_of_another() -> None:
+    """Of two connections of one user the one that ends takes its addresses with it, no others."""
+    presence = Presence(ROSTER)
+
+    def given(address: str, port: int) -> Vpn:
+        return Vpn(ts=1.0, message="assigned", user="maria", address=address, orig="192.0.2.77",
+                   orig_port=port, service="openvpn")  # fmt: skip
+
+    presence.take([given("10.8.0.2", 1), given("fd00::2", 1), given("10.8.0.3", 2)])
+    ended = presence.take(
+        [Vpn(ts=9.0, message="released", user="maria", orig="192.0.2.77", orig_port=1)]
+    )
+    assert [one.orig for one in ended] == ["10.8.0.2", "fd00::2"]
+    assert who(presence, 10.0, "10.8.0.3") == [("maria", "vpn")]
+
+
+def test_a_late_end_does_not_end_who_came_next() -> None:
+    """A server notices a lost client after it gave the address on: the new one stays."""
+    presence = Presence(ROSTER)
+    presence.take(
+        [
+            Vpn(ts=1.0, message="assigned", user="maria", address="10.8.0.2", orig="192.0.2.77",
+                orig_port=1),
+            Vpn(ts=50.0, message="assigned", user="jose", address="10.8.0.2", orig="192.0.2.78",
+                orig_port=2),
+            Vpn(ts=60.0, message="released", user="maria", orig="192.0.2.77", orig_port=1),
+            Radius(ts=61.0, message="accounting-request", user="maria", address="10.8.0.2",
+                   accounting="Stop"),
+        ]
+    )  # fmt: skip
+    assert who(presence, 62.0, "10.8.0.2") == [("jose", "vpn")]
+    # A release that came too late is no change: what jose did meanwhile still counts.
+    presence.take([login(55.0, "jose", "10.8.0.2")])
+    assert ("jose", "login") in who(presence, 62.0, "10.8.0.2")
+
+
+def test_a_clock_that_is_behind_gives_nobody_anothers_address() -> None:
+    """A log two minutes late can't bind its user to an address that was handed on meanwhile."""
+    presence = Presence(ROSTER)
+    presence.take([lease(0.0, "02:00:00:00:00:01"), lease(1000.0, "02:00:00:00:00:02")])
+    # maria logged in at 970, when the desk was hers no more by the other source's clock.
+    assert presence.take([login(970.0, "maria")]) == []
+    presence.take([login(1001.0, "jose")])
+    assert who(presence, 1002.0) == [("jose", "login")]
+
+
+def test_a_device_of_several_is_nobodys() -> None:
+    """A desk that two agents may use says nothing of who sits there."""
+    shared = {name: Agent(name=name, devices=("02:00:00:00:00:07",)) for name in ("maria", "jose")}
+    presence = Presence(shared)
+    presence.take([lease(1.0, "02:00:00:00:00:07")])
+    assert who(presence, 2.0) == []
+
+
 def test_it_fades() -> None:
     """What nothing is seen of any more ends by itself, at the time until which it was believed."""
     presence = Presence(ROSTER)
