@@ -34,11 +34,15 @@ _CARRIERS: Final = frozenset({"TXT", "NULL", "CNAME", "MX", "SRV", "KEY", "PRIVA
 _ODD: Final = frozenset({"NULL", "KEY", "PRIVATE"})
 """Types that hardly anything but a tunnel asks for: there a name of any length is enough."""
 _ENTROPY: Final = 3.2  # bits a letter; words of a language have less over such lengths
-# Names that are data by design: reverse look-ups, block lists and reputation look-ups of makers.
+# Names that are data by design: reverse look-ups, lists of addresses and of hashes that mail
+# servers and scanners of malware ask, measurements of content networks from browsers.
 _BY_DESIGN: Final = (
     "arpa", "local", "spamhaus.org", "spamhaus.net", "barracudacentral.org", "surbl.org",
     "uribl.com", "sophosxl.net", "mcafee.com", "trendmicro.com", "e5.sk", "avts.com",
-    "symantec.com", "spamcop.net", "sorbs.net", "team-cymru.com", "akadns.net",
+    "symantec.com", "spamcop.net", "sorbs.net", "team-cymru.com", "akadns.net", "cymru.com",
+    "msbl.org", "rspamd.com", "abusix.zone", "dnswl.org", "mailspike.net", "senderscore.com",
+    "spameatingmonkey.net", "junkemailfilter.com", "invaluement.com", "brightcloud.com",
+    "footprintdns.com", "fastly-insights.com",
 )  # fmt: skip
 
 

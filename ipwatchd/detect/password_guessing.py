@@ -195,7 +195,8 @@ class PasswordGuessing(Rule):
         record.failures += 1
         record.seen += 1
         record.origin = "log" if event.source else "wire"
-        _note_user(record, user)
+        if user:
+            _note_user(record, user)
         _note(record.services, event.service)
         _note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))
@@ -251,7 +252,8 @@ class PasswordGuessing(Rule):
             "services": list(record.services),
             "window": self._window / 1e9,
         }
-        title = f"{subject} failed {record.seen} logins for {users} user{'s'[: users != 1]}"
+        whom = f" for {users} user{'s'[: users != 1]}" if users else ""
+        title = f"{subject} failed {record.seen} logins{whom}"
         if record.success:
             evidence["compromised"] = record.success
             title = f"{subject} got in as {record.success} after {record.seen} failed logins"

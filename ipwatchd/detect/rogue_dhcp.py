@@ -38,6 +38,16 @@ class _Server:
         self.growth = Growth()
 
 
+class _Machine:
+    """A machine that was given a lease, or asks for one. `last` is epoch ns."""
+
+    __slots__ = ("last", "weight")
+
+    def __init__(self, time: int) -> None:
+        self.last = time
+        self.weight = 1
+
+
 class RogueDhcp(Rule):
     """Detector of the rule rogue-dhcp."""
 
@@ -60,6 +70,9 @@ class RogueDhcp(Rule):
         self._one = one
         self._window = round(one.window * 1e9)
         self._servers = Sources(_Server, _SERVERS, _SERVERS)
+        # A drainer that takes what it is offered fills this with forged ones: the oldest go.
+        self._leased = Sources(_Machine, settings.sources, settings.sources)
+        self._asking = Sources(_Machine, settings.sources, settings.sources)
         self._floods: dict[str, Growth] = {}
         self._first = {"DHCP server": "", "router": ""}
         self._clients = Tallies(
@@ -73,6 +86,8 @@ class RogueDhcp(Rule):
             finding = None
             if isinstance(event, Dhcp):
                 server = event.server or event.resp
+                if event.message == "ACK" and event.mac:
+                    self._leased.active(event.mac, round(event.ts * 1e9))
                 if event.message in _ANSWERS and server:
                     finding = self._answer("DHCP server", server, event.ts)
                 elif event.message in {"DISCOVER", "REQUEST", "INFORM"}:
@@ -83,6 +98,8 @@ class RogueDhcp(Rule):
                 found.append(finding)
         self._servers.sweep(round(now * 1e9) - _FORGET)
         self._clients.end(now)
+        self._leased.sweep(round(now * 1e9) - _FORGET)
+        self._asking.sweep(round(now * 1e9) - self._window)
         return found
 
     def counters(self) -> dict[str, int]:
@@ -140,9 +157,15 @@ class RogueDhcp(Rule):
         )  # fmt: skip
 
     def _request(self, event: Dhcp) -> Finding | None:
-        # Drainers forge a MAC for each request, floods do not: the segment's requests count.
         time = round(event.ts * 1e9)
-        tally = self._clients.note("segment", f"{event.mac}|{event.orig}|{_moment(time)}", time)
+        if event.message == "DISCOVER":
+            self._asking.active(event.mac, time)
+        elif event.message == "REQUEST" and self._asking.get(event.mac) is not None:
+            return None  # it takes what it was offered: the same asking
+        # A shift that sits down has leases of before: each of these machines counts by itself.
+        segment = event.mac if self._leased.get(event.mac) is not None else "segment"
+        # Drainers forge a MAC for each request, floods do not: the segment's requests count.
+        tally = self._clients.note(segment, f"{event.mac}|{event.orig}|{_moment(time)}", time)
         asks = len(tally.values)
         if asks < self._one.requests or not tally.growth.due(tally.count, time):
             return None

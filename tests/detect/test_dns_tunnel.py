@@ -44,6 +44,7 @@ def test_many_long_names_under_one_domain_are_a_tunnel() -> None:
         [f"{data(i)}.example{i}.net" for i in range(200)],
         [f"{i}.2.0.192.in-addr.arpa" for i in range(200)],
         [f"{data(i)}.zen.spamhaus.org" for i in range(200)],
+        [f"{data(i)}.ebl.msbl.org" for i in range(200)],
         [f"{data(i)}.reputation.trusted.example" for i in range(200)],
     ],
 )

@@ -199,3 +199,37 @@ def test_arp_probes_refused_by_one_machine_name_it() -> None:
         talk.append(arp(n * 3.0 + 0.02, ONE, f"10.0.0.{n}", f"10.0.0.{n}", "reply"))
     [finding] = LanSpoofing(DetectSettings()).events(talk, 9.0)
     assert finding.subject == ONE
+
+
+def lease(ts: float, number: int, *messages: str) -> list[Dhcp]:
+    """Return one machine's messages, and the server's."""
+    mac = f"02:00:00:00:{number >> 8:02x}:{number & 255:02x}"
+    return [
+        Dhcp(ts=ts + i / 100, message=one, mac=mac, server=GATE if one in {"OFFER", "ACK"} else "")
+        for i, one in enumerate(messages)
+    ]
+
+
+def test_a_shift_that_sits_down_is_no_flood_and_a_drainer_is() -> None:
+    """Ninety new machines in a minute, each a lease; a hundred that are known; then forged ones."""
+    detector = RogueDhcp(DetectSettings())
+    whole = ("DISCOVER", "OFFER", "REQUEST", "ACK")
+    first = [one for n in range(90) for one in lease(n / 2, n, *whole)]
+    assert detector.events(first, 60.0) == []
+    more = [one for n in range(90, 150) for one in lease(200 + n / 2, n, *whole)]
+    assert detector.events(more, 300.0) == []
+    known = [one for n in range(150) for one in lease(1000 + n / 5, n, *whole)]
+    assert detector.events(known, 1100.0) == []
+    drained = [one for n in range(120) for one in lease(2000 + n / 5, 1000 + n, *whole[:3])]
+    [finding, *_] = detector.events(drained, 2100.0)
+    assert (finding.subject, finding.classification) == ("dhcp", "dos")
+
+
+def test_one_machine_that_floods_is_named_with_a_lease_or_without() -> None:
+    """A client that asks without end."""
+    asks = [one for n in range(110) for one in lease(1000 + n / 5, 7, "DISCOVER")]
+    for before in ([], lease(1.0, 7, "DISCOVER", "OFFER", "REQUEST", "ACK")):
+        detector = RogueDhcp(DetectSettings())
+        assert detector.events(before, 2.0) == []
+        [finding, *_] = detector.events(asks, 1100.0)
+        assert finding.subject == asks[0].mac
