@@ -80,7 +80,7 @@ class Daemon:
         self.live.pager = Pager(config.escalation, stores.incidents, stores.state_dir, time.time)
         if self._desk.mail:
             self._desk.mail.answers = Answers(self.live.pager, stores.incidents).take
-        self._papers = Papers(
+        self._papers = self.live.papers = Papers(
             config.reports, stores.state_dir, config.site.name, config.incidents.time_zone,
             self._paper, self.live.pager,
         )  # fmt: skip

@@ -76,6 +76,15 @@ def _run_parser(commands: Any) -> None:
     )  # fmt: skip
     run.add_argument("--acks", default="", metavar="HOST:PORT", help="take answers to pages here")
     run.add_argument("--link", default="", metavar="URL", help="how people reach --acks")
+    run.add_argument("--weekly", default="", metavar="WHEN", help="make a report: 'mon 07:00'")
+    run.add_argument("--monthly", default="", metavar="WHEN", help="and of the month: '1 07:00'")
+    run.add_argument("--reports", type=Path, metavar="DIR", help="where (papers in --state)")
+    run.add_argument("--zone", default="UTC", help="whose clock (Asia/Manila; default: UTC)")
+    run.add_argument("--tlp", default="TLP:AMBER", help="who may read them (TLP 2.0)")
+    run.add_argument(
+        "--mail", action="append", default=[], metavar="NAME",
+        help="mail them to a name under [stakeholders] of --escalation; may stand several times",
+    )  # fmt: skip
 
 
 def _token_parser(commands: Any) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from ipwatchd.central.store import Store
+    from ipwatchd.config.settings import ReportSettings
     from ipwatchd.incidents.review import Trends
 
 __all__ = [
@@ -69,10 +70,27 @@ def run(options: argparse.Namespace) -> int:
     settings = CentralSettings(
         state_dir=options.state, host=options.host, port=options.port,
         certificate=options.certificate, key=options.key, escalation=options.escalation,
-        acks=options.acks, link=options.link,
+        acks=options.acks, link=options.link, reports=_reports(options), zone=options.zone,
     )  # fmt: skip
     asyncio.run(serve(settings, lambda line: print(line, flush=True)))
     return DONE
+
+
+def _reports(options: argparse.Namespace) -> ReportSettings:
+    """Return when reports are made; ValueError for what is no time or marking."""
+    from ipwatchd.config.settings import ReportSettings
+    from ipwatchd.incidents.legal.periods import zone
+
+    zone(options.zone)
+    asked = {"weekly": options.weekly, "monthly": options.monthly, "tlp": _marking(options.tlp),
+             "folder": str(options.reports.absolute()) if options.reports else "",
+             "mail": options.mail}  # fmt: skip
+    try:
+        return msgspec.convert(asked, ReportSettings)
+    except msgspec.ValidationError as error:
+        raise ValueError(
+            f"reports: {error}: write --weekly 'mon 07:00', --monthly '1 07:00'"
+        ) from error
 
 
 def trends(options: argparse.Namespace) -> int:

@@ -240,7 +240,7 @@ class SyslogSettings(Section, frozen=True):
     tcp: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
     tls: Annotated[str, Meta(pattern=r"^$|^.+:\d{1,5}$")] = ""
     allow: Annotated[tuple[str, ...], Meta(max_length=1024)] = ()
-    waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 10_000
+    waiting: Annotated[int, Meta(ge=1, le=1_000_000)] = 50_000
     certificate: str = ""
     key: str = ""
     client_ca: str = ""
@@ -291,6 +291,8 @@ class CentralSettings(Section, frozen=True):
     escalation: str = ""
     acks: str = ""
     link: str = ""
+    reports: ReportSettings = ReportSettings()
+    zone: str = "UTC"
 
 
 class Config(Section, frozen=True):

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from ipwatchd.lists import FeedKeeper
     from ipwatchd.logs import LogSources
     from ipwatchd.paging.pager import Pager
+    from ipwatchd.paging.papers import Papers
     from ipwatchd.pipeline import Pipeline
     from ipwatchd.stores import Stores
     from ipwatchd.uplink import Uplink
@@ -42,6 +43,7 @@ class Live:
         """zone → network → why, as the kernel suggests; empty where zones are configured"""
         self.feeds: FeedKeeper | None = None
         self.pager: Pager | None = None
+        self.papers: Papers | None = None
         self.notes: dict[str, str] = {}
         """part → what is wrong with it now, a sentence"""
         self.shed: dict[str, int] = {}

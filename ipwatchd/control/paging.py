@@ -54,7 +54,9 @@ async def escalation(house: House, now: float) -> dict[str, Any]:
 
 
 def pager_checks(live: Live) -> Iterator[Check]:
-    """Yield the checks of escalation."""
+    """Yield the checks of escalation, and of reports on a schedule."""
+    if live.papers:
+        yield from _paper_checks(live.papers.status())
     if live.pager is None:
         return
     state = live.pager.status()
@@ -70,6 +72,15 @@ def pager_checks(live: Live) -> Iterator[Check]:
         yield Check(name="escalation", ok=not state["failed"], note=waits + _failed(state))
     for name, why in state["troubles"].items():
         yield Check(name=f"channel {name}", ok=False, note=f"pages don't leave: {why}")
+
+
+def _paper_checks(made: list[dict[str, Any]]) -> Iterator[Check]:
+    """Yield how the newest report stands, and who did not get it."""
+    for newest in made[:1]:
+        lost = [f"not handed to {one['to'] or one['place']}: {one['why']}"
+                for one in newest["mailed"] if one["state"] in {"failed", "refused"}]  # fmt: skip
+        note = "; ".join([f"newest: {newest['file']}", *lost])
+        yield Check(name="reports", ok=not lost, note=note)
 
 
 def _failed(state: dict[str, Any]) -> str:

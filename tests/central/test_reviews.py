@@ -13,11 +13,14 @@ from ipwatchd.incidents.chain import START, Head, link
 if TYPE_CHECKING:
     import subprocess
     from collections.abc import Callable
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from ipwatchd.records.incident import IncidentEvent
+    from tests.central.conftest import Process
 
     Central = Callable[..., subprocess.CompletedProcess[str]]
+    Collector = Callable[..., AbstractContextManager[Process]]
 
 NOW = time.time()
 
@@ -77,3 +80,24 @@ def test_the_report_of_all_sites(tmp_path: Path, central: Central) -> None:
     wrong = central("trends", "--since", "1d", "--until", "2d")
     assert wrong.returncode == 2
     assert "ends before it begins" in wrong.stderr
+
+
+def test_the_centre_makes_reports_by_itself(
+    tmp_path: Path, central: Central, collector: Collector
+) -> None:
+    """What became due while it was stopped is made at the start, over all sites and marked."""
+    filled(tmp_path / "centre")
+    after = {"after": {"week": NOW - 8 * 86_400}}
+    (tmp_path / "centre" / "papers.json").write_text(json.dumps(after))
+    folder = tmp_path / "papers"
+    words = ("--weekly", "mon 00:00", "--zone", "Asia/Manila", "--tlp", "tlp:green")
+    with collector(*words, "--reports", str(folder)):
+        give_up = time.monotonic() + 30
+        while not (made := [*folder.glob("week-*.html")]) and time.monotonic() < give_up:
+            time.sleep(0.02)
+    assert made
+    assert '<div class="marking">TLP:GREEN</div>' in made[0].read_text()
+    assert "all sites" in made[0].read_text()
+    wrong = central("run", "--weekly", "monday")
+    assert wrong.returncode == 2
+    assert "--weekly 'mon 07:00'" in wrong.stderr
