@@ -79,7 +79,7 @@ class Reader:
             if event is not None or head.pid or self._program(head.program) is not None:
                 return event
         else:
-            event = access.from_combined(line, now=now, source=source, zone=self._zone)
+            event = self._request(line, now, source)
             if event is not None:
                 return event
         return self._headed(line, now, source)
@@ -97,8 +97,14 @@ class Reader:
                     return event
         event = self._said(head, {}, source)
         if event is None and head.program in access.TAGS:
-            return access.from_combined(head.text, now=head.ts, source=source, zone=self._zone)
+            return self._request(head.text, head.ts, source)
         return event
+
+    def _request(self, line: str, now: float, source: str) -> LogEvent | None:
+        """Return what a line of an access log reports."""
+        return access.from_combined(
+            line, now=now, source=source, zone=self._zone
+        ) or access.from_squid(line, source=source)
 
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of a program's own file reports: of the first head that tells."""

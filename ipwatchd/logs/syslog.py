@@ -14,15 +14,15 @@ if TYPE_CHECKING:
 __all__ = ["Head", "split"]
 
 # No host name ends in a colon or holds a bracket: a program's tag can't pass for the host, so what
-# a program logs can't pass for a line of another program. nginx writes its host's name into /dev/log,
-# where rsyslog puts another before it.
+# a program logs can't pass for a line of another program. nginx writes its host's name into
+# /dev/log, where rsyslog puts another before it.
 _HEAD: Final = re.compile(
     r"(?:<[0-9]{1,3}>)?"
     r"(?:([A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9:]{8})|"
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,Z+-]{8,30}))"
     r"(?: (?P<host>[A-Za-z0-9._:-]{0,254}[A-Za-z0-9._-])(?: (?P=host))?)?"
     r" (?:\[([A-Za-z0-9_./-]{1,64})\]:?|"
-    r"([A-Za-z0-9_./-]{1,64})(?:\([A-Za-z0-9_-]{1,32}\))?(?:\[([0-9]{1,10})\])?:) "
+    r"\(?([A-Za-z0-9_./-]{1,64})(?:\([A-Za-z0-9_-]{1,32}\)|\))?(?:\[([0-9]{1,10})\])?:) "
 )
 _RFC5424: Final = re.compile(
     r"<[0-9]{1,3}>1 ([0-9TZ:.+-]{10,40}) [^ ]{1,255} ([^ ]{1,48}) ([^ ]{1,128}) [^ ]{1,32} "

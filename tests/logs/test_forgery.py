@@ -18,8 +18,8 @@ TRUE: Final = "192.0.2.1"
 FORGED: Final = "203.0.113.66"
 NOW: Final = 1_795_304_700.0
 SAMPLES: Final = {
-    "word": "word", "number": "7", "ip": TRUE, "client": TRUE, "endpoint": TRUE, "peer": TRUE, "quoted": "q",
-    "braced": "{18 17}",
+    "word": "word", "number": "7", "ip": TRUE, "client": TRUE, "endpoint": TRUE, "peer": TRUE,
+    "quoted": "q", "braced": "{18 17}",
     "some": "some", "text": "text", "rest": "", "": "word",
 }  # fmt: skip
 OF_NAMES: Final = {
