@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING, Final
@@ -12,20 +11,23 @@ import numpy as np
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import address_hash
 from ipwatchd.detect.contact import TCP, UDP, to_many
+from ipwatchd.detect.pairs import Pairs
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 from ipwatchd.records.flow import SERVICES, protocol_name
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
     from ipwatchd.detect.facts import Batch
+    from ipwatchd.detect.pairs import Noted
     from ipwatchd.records.finding import Finding
 
 __all__ = ["Beaconing"]
 
-_KEPT: Final = 64  # latest contacts of a pair
 _SHARE: Final = 0.8  # of the intervals lie near the median; of random arrivals a third does
 _EVEN: Final = 0.8  # of the contacts send about as much: a program's word, not a person's
 _SLOT_BITS: Final = 18
@@ -39,19 +41,6 @@ _SERVICES: Final = np.array([
     SERVICES.index(name) for name in ("dns", "dhcp", "ntp", "mdns", "stun", "ssdp", "netbios",
     "llmnr", "snmp", "syslog", "radius", "rtp", "sip", "kerberos", "ldap")
 ])  # fmt: skip
-
-
-class _Pair:
-    """Latest contacts of one address with one service: when (epoch ns), how much it sent."""
-
-    __slots__ = ("contacts", "growth", "last", "seen", "started", "weight")
-
-    def __init__(self, time: int) -> None:
-        self.started = self.last = time
-        self.weight = 0
-        self.seen = 0
-        self.contacts: deque[tuple[int, int]] = deque(maxlen=_KEPT)
-        self.growth = Growth()
 
 
 class Beaconing(Rule):
@@ -76,7 +65,7 @@ class Beaconing(Rule):
         self._one = settings.beaconing
         self._slots = np.zeros(1 << _SLOT_BITS, np.uint8)
         self._contacts = 0
-        self._pairs = Sources(_Pair, settings.sources, settings.sources * 8)
+        self._pairs = Pairs(settings.sources)
         self._callers: Sources[_Callers] = Sources(
             _Callers, settings.sources, settings.sources * _COMMON
         )
@@ -112,28 +101,23 @@ class Beaconing(Rule):
             (port << np.uint64(8)) + flows["proto"].astype(np.uint64)
         ) * np.uint64(0xBF58476D1CE4E5B9)
         keys = callers ^ (services << np.uint64(1))
-        often = self._seen_before(keys)
-        flows, keys = flows.compress(often), keys[often]
-        callers, services = callers[often], services[often]
-        judged: dict[int, tuple[_Pair, int]] = {}
-        for row, (key, caller, service, start, sent) in enumerate(zip(
-            keys.tolist(), callers.tolist(), services.tolist(), flows["start"].tolist(),
-            flows["orig_bytes"].tolist(), strict=True,
-        )):  # fmt: skip
-            pair = self._pairs.active(key, start)
-            pair.contacts.append((start, sent))
-            if not pair.seen:
-                self._call(service, caller, start)
-                self._pairs.weigh(pair, 1)
-            pair.seen += 1
-            if pair.seen >= self._one.contacts and not pair.seen & 3:
-                judged[key] = (pair, row)
-            if pair.seen & 15 == 1:
-                self._pairs.weigh(pair, len(pair.contacts))
-        for pair, row in judged.values():
-            finding = self._judge(pair, flows[row], int(services[row]))
-            if finding is not None:
-                found.append(finding)
+        often = np.flatnonzero(self._seen_before(keys))
+        flows, callers, services = flows.take(often), callers[often], services[often]
+        for noted in self._pairs.note(keys[often], flows["start"], flows["orig_bytes"]):
+            first = noted.order[noted.starts[noted.new]]
+            self._call(services[first], callers[first], flows["start"][first])
+            for pair, row in self._due(noted):
+                finding = self._judge(pair, flows[row], int(services[row]))
+                if finding is not None:
+                    found.append(finding)
+
+    def _due(self, noted: Noted) -> Iterator[tuple[int, int]]:
+        """Yield pairs worth a look, at each fourth contact, with the contact that made them so."""
+        after = noted.before + noted.counts
+        fourth = after & ~3
+        due = np.flatnonzero((fourth > noted.before) & (fourth >= self._one.contacts))
+        rows = noted.order[noted.starts[due] + (fourth - noted.before)[due] - 1]
+        return zip(noted.rows[due].tolist(), rows.tolist(), strict=True)
 
     def _seen_before(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which pairs come again; who comes but once or twice costs no record.
@@ -152,19 +136,27 @@ class Beaconing(Rule):
         again: NDArray[np.bool_] = self._slots[slots] > _PASSING
         return again
 
-    def _call(self, service: int, caller: int, time: int) -> None:
-        known = self._callers.active(service, time)
-        if len(known.names) < _COMMON:
-            known.names.add(caller)
-            self._callers.weigh(known, len(known.names))
+    def _call(
+        self, services: NDArray[np.uint64], callers: NDArray[np.uint64], times: NDArray[np.int64]
+    ) -> None:
+        for service, caller, time in zip(
+            services.tolist(), callers.tolist(), times.tolist(), strict=True
+        ):
+            known = self._callers.active(service, time)
+            if len(known.names) < _COMMON:
+                known.names.add(caller)
+                self._callers.weigh(known, len(known.names))
 
-    def _judge(self, pair: _Pair, flow: np.void, service: int) -> Finding | None:
+    def _judge(self, pair: int, flow: np.void, service: int) -> Finding | None:
         callers = self._callers.get(service)
         common = len(callers.names) if callers else 1
-        if common >= _COMMON or not pair.growth.would(pair.seen, pair.last):
+        pairs, growth = self._pairs, Growth()
+        growth.count, growth.time = int(pairs.told[pair]), int(pairs.told_at[pair])
+        seen, last = int(pairs.seen[pair]), int(pairs.last[pair])
+        if common >= _COMMON or not growth.would(seen, last):
             return None
         # Contacts at once (a page's parts) are one call.
-        calls = sorted(pair.contacts)
+        calls = pairs.contacts(pair)
         shortest = self._one.shortest * 1e9
         starts = [calls[0][0]]
         starts += [t for (b, _), (t, _) in pairwise(calls) if t - b >= shortest]
@@ -177,23 +169,24 @@ class Beaconing(Rule):
         even = sum(abs(size - sent) <= 0.2 * sent for _, size in calls) / len(calls)
         if near < _SHARE or even < _EVEN:
             return None
-        pair.growth.due(pair.seen, pair.last)
+        pairs.told[pair], pairs.told_at[pair] = seen, last
         return self._found(pair, flow, middle / 1e9, near, even, common)
 
     def _found(
-        self, pair: _Pair, flow: np.void, interval: float, near: float, even: float, common: int
+        self, pair: int, flow: np.void, interval: float, near: float, even: float, common: int
     ) -> Finding:
         ours = address_text(int(flow["orig_hi"]), int(flow["orig_lo"]))
         far = address_text(int(flow["resp_hi"]), int(flow["resp_lo"]))
+        seen = int(self._pairs.seen[pair])
+        times = int(self._pairs.started[pair]) / 1e9, int(self._pairs.last[pair]) / 1e9
         service = f"{int(flow['resp_port'])}/{protocol_name(int(flow['proto']))}"
         return self.finding(
             ours, f"{ours} calls {far} port {service} every {interval:.3g} s",
             detail=f"{far}|{service}",
-            seen=(pair.started / 1e9, pair.last / 1e9), count=pair.seen, severity="medium",
-            value=pair.seen, threshold=self._one.contacts, score=round(near * even * 0.8, 3),
-            targets=(far,),
+            seen=times, count=seen, severity="medium", value=seen,
+            threshold=self._one.contacts, score=round(near * even * 0.8, 3), targets=(far,),
             evidence={
-                "service": service, "interval": round(interval, 3), "contacts": pair.seen,
+                "service": service, "interval": round(interval, 3), "contacts": seen,
                 "intervals_near_the_median": round(near, 3), "contacts_alike": round(even, 3),
                 "jitter_allowed": self._one.jitter, "our_addresses_that_call_it": common,
                 "direction": "outgoing",
