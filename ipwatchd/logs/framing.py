@@ -29,6 +29,11 @@ class Frames:
         self._skipping_line = False
         self.cut = 0
 
+    @property
+    def unfinished(self) -> bool:
+        """Tell whether a message has begun that is not whole, and was not counted as cut."""
+        return bool(self._rest.strip()) and not self._skip and not self._skipping_line
+
     def feed(self, data: bytes) -> list[bytes]:
         """Return the messages that are whole now. Raises FramingError."""
         self._rest += data

@@ -9,85 +9,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import socket
 import ssl
 import threading
-from collections import OrderedDict, deque
 from typing import TYPE_CHECKING, Final
-
-import msgspec
 
 from ipwatchd.logs.framing import Frames, FramingError
 from ipwatchd.logs.rules import MAX_LINE
+from ipwatchd.logs.senders import Senders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Coroutine
 
     from ipwatchd.config.settings import SyslogSettings
 
-__all__ = ["Listener", "Senders", "SyslogCounters"]
+__all__ = ["Listener"]
 
-SENDERS: Final = 1024
-"""Senders whose lines wait apart: source addresses of UDP are free to invent."""
 CONNECTIONS: Final = 256
-"""Open connections, and of one sender at most an eighth: who only connects holds no memory."""
+"""Open connections, also those that still shake hands, and of one sender at most an eighth: who
+only connects holds no memory."""
+_NO_MORE_SECONDS: Final = 1.0
+"""Rest where the kernel gives no more descriptors."""
 IDLE_SECONDS: Final = 3600.0
 HANDSHAKE_SECONDS: Final = 10.0
-
-
-class SyslogCounters(msgspec.Struct):
-    """What came since the start. `refused` senders are not in [logs.syslog] allow."""
-
-    lines: int = 0
-    refused: int = 0
-    shed: int = 0
-    cut: int = 0
-    broken: int = 0
-    connections: int = 0
-
-
-class Senders:
-    """Lines that wait, by sender: each may fill its own share only. Safe for two threads."""
-
-    def __init__(self, allow: Sequence[str], waiting: int) -> None:
-        self._networks = [ipaddress.ip_network(one, strict=False) for one in allow]
-        self._waiting = waiting
-        self._lines: OrderedDict[str, deque[bytes]] = OrderedDict()
-        self._lock = threading.Lock()
-        self.counters = SyslogCounters()
-        self.shed_by: dict[str, int] = {}
-
-    def admits(self, sender: str) -> bool:
-        """Tell whether a sender may send; a refusal is counted."""
-        address = ipaddress.ip_address(sender)
-        known = any(address in network for network in self._networks)
-        self.counters.refused += not known
-        return known
-
-    def put(self, sender: str, line: bytes) -> None:
-        """Let a line wait; a sender whose share is full loses it, counted under its address."""
-        with self._lock:
-            lines = self._lines.get(sender)
-            if lines is None and len(self._lines) < SENDERS:
-                lines = self._lines[sender] = deque()
-            if lines is None or len(lines) >= self._waiting:
-                self.counters.shed += 1
-                if sender in self.shed_by or len(self.shed_by) < SENDERS:
-                    self.shed_by[sender] = self.shed_by.get(sender, 0) + 1
-                return
-            lines.append(line)
-            self.counters.lines += 1
-
-    def take(self, most: int) -> list[tuple[str, bytes]]:
-        """Return up to so many lines, each sender's in order and every sender its turn."""
-        taken: list[tuple[str, bytes]] = []
-        with self._lock:
-            share = max(most // max(len(self._lines), 1), 1)
-            for sender in list(self._lines):
-                lines = self._lines[sender]
-                taken += [(sender, lines.popleft()) for _ in range(min(share, len(lines)))]
-                if not lines:
-                    del self._lines[sender]
-        return taken
 
 
 def _plain(host: str) -> str:
@@ -124,7 +68,7 @@ class Listener:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._stop: asyncio.Event | None = None
         self._open: dict[str, int] = {}
-        self._writers: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="syslog", daemon=True)
 
@@ -162,41 +106,68 @@ class Listener:
                 ("tcp", settings.tcp, None),
                 ("tls", settings.tls, _context(settings) if settings.tls else None),
             ):
-                if listen:
-                    host, port = _address(listen)
-                    server = await asyncio.start_server(
-                        self._connected, host, port, ssl=context, limit=1 << 16,
-                        ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
-                    )  # fmt: skip
-                    stack.callback(server.close)
-                    self.ports[name] = server.sockets[0].getsockname()[1]
+                for door in await _doors(listen) if listen else ():
+                    stack.callback(door.close)
+                    self.ports.setdefault(name, door.getsockname()[1])
+                    self._begin(self._admit(door, context))
             self._ready.set()
             await self._stop.wait()
-            for writer in self._writers.values():
-                writer.close()
-            if self._writers:
-                await asyncio.wait(self._writers, timeout=HANDSHAKE_SECONDS / 2)
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=HANDSHAKE_SECONDS / 2)
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        sender = _plain(writer.get_extra_info("peername")[0])
-        if not self.senders.admits(sender) or not self._may_open(sender):
-            writer.close()
-            return
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a handler runs in a task
-        self._writers[task] = writer
-        self._open[sender] = self._open.get(sender, 0) + 1
-        self.senders.counters.connections += 1
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and (error := task.exception()):
+            self.problem = f"does not listen any more: {error!r}"
+
+    async def _admit(self, door: socket.socket, context: ssl.SSLContext | None) -> None:
+        """Take connections; who may not send costs no handshake."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                sock, peer = await loop.sock_accept(door)
+            except ConnectionError:  # it was gone before it was taken
+                continue
+            except OSError:  # EMFILE, ENFILE, ENOMEM: who waits is taken when there is room
+                await asyncio.sleep(_NO_MORE_SECONDS)
+                continue
+            sender = _plain(peer[0])
+            if not self.senders.admits(sender):
+                sock.close()
+            elif not self._may_open(sender):
+                self.senders.counters.turned_away += 1
+                sock.close()
+            else:
+                self._open[sender] = self._open.get(sender, 0) + 1
+                self._begin(self._serve_one(sock, sender, context))
+
+    async def _serve_one(
+        self, sock: socket.socket, sender: str, context: ssl.SSLContext | None
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        reader = asyncio.StreamReader(limit=1 << 16)
+        protocol = asyncio.StreamReaderProtocol(reader)
         try:
-            await self._read(reader, lambda line: self.senders.put(sender, line))
+            transport, _ = await loop.connect_accepted_socket(
+                lambda: protocol, sock, ssl=context,
+                ssl_handshake_timeout=HANDSHAKE_SECONDS if context else None,
+            )  # fmt: skip
+            with contextlib.closing(transport):
+                self.senders.counters.connections += 1
+                await self._read(reader, lambda line: self.senders.put(sender, line))
         except (FramingError, OSError, TimeoutError):
             self.senders.counters.broken += 1
         finally:
-            del self._writers[task]
             self._open[sender] -= 1
             if not self._open[sender]:
                 del self._open[sender]
-            writer.close()
 
     def _may_open(self, sender: str) -> bool:
         whole = sum(self._open.values()) < CONNECTIONS
@@ -210,6 +181,22 @@ class Listener:
                 put(line)
             self.senders.counters.cut += frames.cut - cut
             cut = frames.cut
+        # The end of what came may lack the end of an address: half a message accuses nobody.
+        self.senders.counters.cut += frames.unfinished
+
+
+async def _doors(listen: str) -> list[socket.socket]:
+    """Return listening sockets, one for each address that a name has."""
+    host, port = _address(listen)
+    found = await asyncio.get_running_loop().getaddrinfo(
+        host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )
+    doors = []
+    for family, _, _, _, address in dict.fromkeys(found):
+        door = socket.create_server(address[:2], family=family, backlog=128)
+        door.setblocking(False)
+        doors.append(door)
+    return doors
 
 
 def _address(listen: str) -> tuple[str, int]:

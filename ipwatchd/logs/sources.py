@@ -118,7 +118,8 @@ class LogSources:
         }  # fmt: skip
         if self.journal:
             counts |= {"journal.entries": self.journal.entries,
-                       "journal.forged": self.journal.forged}  # fmt: skip
+                       "journal.forged": self.journal.forged,
+                       "journal.broken": self.journal.broken}  # fmt: skip
         if self.listener:
             fields = msgspec.structs.asdict(self.listener.senders.counters)
             counts |= {f"syslog.{name}": value for name, value in fields.items()}
@@ -129,7 +130,8 @@ class LogSources:
         counts = {"logs.cut": self.follower.counters.lines_cut}
         if self.listener:
             counters = self.listener.senders.counters
-            counts |= {"syslog.shed": counters.shed, "syslog.cut": counters.cut}
+            counts |= {"syslog.shed": counters.shed, "syslog.cut": counters.cut,
+                       "syslog.turned_away": counters.turned_away}  # fmt: skip
             worst = sorted(self.listener.senders.shed_by.items(), key=lambda one: -one[1])[:3]
             counts |= {f"syslog.shed {sender}": count for sender, count in worst}
         return counts

@@ -13,7 +13,8 @@ import pytest
 from ipwatchd.config.settings import LogSettings, SyslogSettings
 from ipwatchd.lab.certificates import Authority
 from ipwatchd.logs import LogSources
-from ipwatchd.logs.listener import Listener, Senders
+from ipwatchd.logs.listener import CONNECTIONS, Listener
+from ipwatchd.logs.senders import OWN_BYTES, POOL_BYTES, Senders
 from ipwatchd.records.event import Auth
 
 if TYPE_CHECKING:
@@ -169,3 +170,60 @@ def test_what_can_not_be_opened_is_a_problem() -> None:
         listener.start()
         listener.stop()
     assert "does not listen" in listener.problem
+
+
+def test_long_lines_from_many_senders_fill_no_memory() -> None:
+    """All that waits is bounded in bytes; who sends little is heard all the same."""
+    senders = Senders(["10.0.0.0/8"], waiting=50_000)
+    long = bytes(16_000)
+    for turn in range(80):
+        for sender in range(200):
+            senders.put(f"10.0.0.{sender}", long)
+        senders.put("10.9.9.9", b"quiet %d" % turn)
+    counters = senders.counters
+    assert counters.lines + counters.shed == 80 * 201
+    lines = senders.take(1 << 30)
+    held = sum(len(line) for _, line in lines)
+    assert held < POOL_BYTES + 201 * OWN_BYTES
+    assert held > POOL_BYTES // 2
+    assert [line for sender, line in lines if sender == "10.9.9.9"] == [
+        b"quiet %d" % turn for turn in range(80)
+    ]
+    senders.put("10.0.0.1", long)
+    assert senders.take(9) == [("10.0.0.1", long)], "what was taken makes room"
+
+
+def test_who_only_connects_is_turned_away_and_counted(
+    listen: Callable[[SyslogSettings], Listener], tmp_path: Path
+) -> None:
+    """Connections that shake no hands count as others do; noise and half messages are counted."""
+    own = Authority(tmp_path).issue(["127.0.0.1"])
+    listener = listen(
+        SyslogSettings(
+            tcp=HERE, tls=HERE, certificate=str(own.certificate), key=str(own.key),
+            allow=("127.0.0.1",),
+        )
+    )  # fmt: skip
+    counters = listener.senders.counters
+    with contextlib.ExitStack() as stack:
+        for _ in range(CONNECTIONS // 8 + 10):
+            one = socket.create_connection(("127.0.0.1", listener.ports["tls"]), 5)
+            stack.enter_context(contextlib.closing(one))
+        _until(lambda: counters.turned_away == 10)
+        assert counters.connections == 0
+    _until(lambda: counters.broken == CONNECTIONS // 8)
+    with socket.create_connection(("127.0.0.1", listener.ports["tls"]), 5) as noise:
+        noise.sendall(b"noise" * 100)
+    _until(lambda: counters.broken == CONNECTIONS // 8 + 1)
+    with socket.create_connection(("127.0.0.1", listener.ports["tcp"]), 5) as half:
+        half.sendall(b"<38>sshd: Failed password for x from 192.0.2.1")
+    _until(lambda: counters.cut == 1)
+    assert listener.senders.take(10) == []
+    assert listener.problem == ""
+
+
+def _until(true: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not true():
+        assert time.monotonic() < end
+        time.sleep(0.01)
