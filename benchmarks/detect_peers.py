@@ -27,7 +27,7 @@ from typing import Any
 from measure import say
 from peers.captures import slips, wire
 from peers.crowdsec import CrowdSec
-from peers.logs import filters, logs, neutral
+from peers.logs import filters, logs, neutral, real
 from peers.suricata import Suricata
 
 
@@ -64,6 +64,8 @@ def measured(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         peer = crowdsec_of(chosen.crowdsec, folder / "crowdsec")
         if isinstance(peer, str):
             result["left_out"].append(peer)
+        elif chosen.logs:
+            result["real"] = real(chosen.logs, peer)
         result["logs"] = logs(chosen.data, peer)
     if "filters" in chosen.only and shutil.which("fail2ban-regex"):
         result["filters"] = filters(chosen.data)
@@ -119,7 +121,7 @@ def shown(result: dict[str, Any]) -> list[str]:
                     lines += ["", f"{heading}:".replace("_", " "), ""]
                     pairs = more.items() if isinstance(more, dict) else ((one, "") for one in more)
                     lines += [f"- {one} {count}".rstrip() for one, count in pairs]
-    for name in ("filters", "neutral", "slips"):
+    for name in ("real", "filters", "neutral", "slips"):
         if name in result:
             lines += ["", f"## {name}", "", *rows(result[name])]
     return lines

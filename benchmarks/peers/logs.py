@@ -18,7 +18,7 @@ from ipwatchd.logs import Reader
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["filters", "logs", "neutral"]
+__all__ = ["filters", "logs", "neutral", "real"]
 
 SCENARIOS: Final = (
     ("impossible-travel", r"impossible.travel"),
@@ -32,7 +32,7 @@ SAME: Final = {"password-guessing": {"password-guessing", "password-spraying", "
 """Rules of ours that answer for one: a guess at a web login is told by its refused requests."""
 FILTERS: Final = {
     "sshd": "sshd[mode=aggressive]", "dovecot": "dovecot[mode=aggressive]",
-    "postfix": "postfix[mode=aggressive]", "nginx-http-auth": "nginx-http-auth[mode=fallback]",
+    "postfix": "postfix[mode=aggressive]", "nginx-http-auth": "nginx-http-auth[mode=aggressive]",
     "traefik-auth": "traefik-auth[mode=aggressive]", "apache-auth": "apache-auth[mode=aggressive]",
 }  # fmt: skip
 """fail2ban's filters that have modes → with the one that matches most."""
@@ -51,7 +51,7 @@ NEUTRAL: Final = (
     (r"openvpn", "openvpn"), (r"mysql|mariadb", "mysqld-auth"), (r"webmin", "webmin-auth"),
     (r"guacamole", "guacamole"), (r"gitlab", "gitlab"), (r"bitwarden", "bitwarden"),
     (r"haproxy", "haproxy-http-auth"), (r"bind9|named", "named-refused"), (r"squid", "squid"),
-    (r"nginx-http-generic|nginx-error", "nginx-http-auth[mode=fallback]"),
+    (r"nginx-http-generic|nginx-error", "nginx-http-auth[mode=aggressive]"),
     (r"apache-error", "apache-auth[mode=aggressive]"), (r"roundcube", "roundcube-auth"),
     (r"traefik", "traefik-auth[mode=aggressive]"), (r"pam-|sudo", "pam-generic"),
 )  # fmt: skip
@@ -171,3 +171,38 @@ def neutral(folders: Sequence[Path]) -> list[dict[str, Any]]:
             "first_theirs": next((o for o, (a, b) in zip(lines, told, strict=True) if a > b), ""),
         })  # fmt: skip
     return result
+
+
+TYPES: Final = (
+    (r"ssh|dropbear|dovecot|postfix|mail|proftpd|pure-?ftpd|syslog|traditional|pam", "syslog"),
+    (r"vsftpd", "vsftpd"), (r"asterisk", "asterisk"), (r"caddy", "caddy"),
+    (r"apache", "apache2"), (r"modsec", "modsecurity"), (r"haproxy", "haproxy"),
+    (r"nginx", "nginx"), (r"exim", "exim"), (r"samba|smb", "smb"), (r"postgres", "postgres"),
+)  # fmt: skip
+"""What names of logs say → the type under which CrowdSec is given them."""
+
+
+def real(folder: Path, peer: CrowdSec) -> list[dict[str, Any]]:
+    """Return whom CrowdSec and we report over logs of real programs."""
+    result = []
+    for path in sorted(folder.rglob("*.log")):
+        kind = next((kind for words, kind in TYPES if re.search(words, path.name)), "")
+        if not kind:
+            continue
+        tell(path.name)
+        theirs = peer.alerts(path, kind)
+        told = ours.log(path)
+        result.append({
+            "log": path.name, "lines": told.lines, "events": told.events,
+            "crowdsec": _sources((who, name.rpartition("/")[2]) for name, who in theirs),
+            "ours": _sources((one.subject, one.rule) for one in told.findings),
+        })  # fmt: skip
+    return result
+
+
+def _sources(pairs: Iterator[tuple[str, str]]) -> str:
+    """Return who is reported, and for what."""
+    by: dict[str, set[str]] = {}
+    for who, why in pairs:
+        by.setdefault(who, set()).add(why)
+    return "; ".join(f"{who}: {', '.join(sorted(why))}" for who, why in sorted(by.items()))
