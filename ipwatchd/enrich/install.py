@@ -64,18 +64,21 @@ def install(
 
     Raises GeoError, and then nothing changed.
     """
-    folder = folder_of(state_dir)
-    new = folder / "new"
     try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        digest = _fetch(source, new, progress)
-        if sha256 and digest != sha256.lower():
-            raise GeoError(f"{source} has the SHA-256 {digest}, not {sha256}: fetch it again")
-        role, database = _tried(new, role, source)
-        path = folder / f"{role}.mmdb"
-        new.chmod(0o640)
-        _give(folder, new, to=state_dir)
-        new.replace(path)
+        state_dir.mkdir(parents=True, exist_ok=True, mode=0o750)
+        with _opened(source) as (stream, whole), _as_owner_of(state_dir):
+            folder = folder_of(state_dir)
+            folder.mkdir(exist_ok=True, mode=0o750)
+            new = folder / "new"
+            try:
+                digest = _fetch(stream, whole, new, source, progress)
+                if sha256 and digest != sha256.lower():
+                    raise GeoError(
+                        f"{source} has the SHA-256 {digest}, not {sha256}: fetch it again"
+                    )
+                return _put(new, role, source, digest)
+            finally:
+                new.unlink(missing_ok=True)
     except urllib.error.HTTPError as error:
         error.close()
         raise GeoError(f"{source} can't be fetched: {error.code} {error.reason}") from error
@@ -86,9 +89,36 @@ def install(
         ) from error
     except (OSError, EOFError, zlib.error) as error:
         raise GeoError(f"{source} can't be installed: {error}") from error
-    finally:
-        new.unlink(missing_ok=True)
+
+
+def _put(new: Path, role: str, source: str, digest: str) -> Installed:
+    """Give a file that was tried the name of its role."""
+    role, database = _tried(new, role, source)
+    new.chmod(0o640)
+    path = new.replace(new.with_name(f"{role}.mmdb"))
     return Installed(role, str(path), database.type, database.built, digest)
+
+
+@contextmanager
+def _as_owner_of(folder: Path) -> Iterator[None]:
+    """Act, where root acts, as who owns a folder.
+
+    What is put there is theirs to read then; and a link that they laid leads root to nothing that
+    they could not write themselves.
+    """
+    owner, groups, group = folder.stat(), os.getgroups(), os.getegid()
+    if os.geteuid() or not owner.st_uid:
+        yield
+        return
+    os.setgroups([])
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(group)
+        os.setgroups(groups)
 
 
 def _tried(new: Path, role: str, source: str) -> tuple[str, Database]:
@@ -124,14 +154,6 @@ def install_free(
             raise missing or GeoError(f"{base} has no {role} database")
 
 
-def _give(*paths: Path, to: Path) -> None:
-    """Give files to who owns a folder: root installs, the daemon's own user reads."""
-    if os.geteuid() == 0:
-        owner = to.stat()
-        for path in paths:
-            os.chown(path, owner.st_uid, owner.st_gid)
-
-
 def role_of(path: Path) -> str:
     """Return what a database is for: by its type's name, else by what its records hold.
 
@@ -152,12 +174,17 @@ def role_of(path: Path) -> str:
     )  # fmt: skip
 
 
-def _fetch(source: str, new: Path, progress: Callable[[int, int], None] | None) -> str:
+def _fetch(
+    stream: IO[bytes], whole: int, new: Path, source: str,
+    progress: Callable[[int, int], None] | None,
+) -> str:  # fmt: skip
     """Write what a source gives, unpacked; return the SHA-256 of what came."""
     digest = hashlib.sha256()
     packed = new.with_name("packed")
+    for left in (packed, new):  # of a run that was killed
+        left.unlink(missing_ok=True)
     try:
-        with _opened(source) as (stream, whole), packed.open("wb") as file:
+        with packed.open("xb") as file:
             done = 0
             while block := stream.read(_BLOCK):
                 done += len(block)
@@ -170,8 +197,8 @@ def _fetch(source: str, new: Path, progress: Callable[[int, int], None] | None) 
         with packed.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
         if zipped:
-            with gzip.open(packed, "rb") as stream, new.open("wb") as file:
-                _unpack(stream, file, source)
+            with gzip.open(packed, "rb") as inner, new.open("xb") as file:
+                _unpack(inner, file, source)
         else:
             packed.replace(new)
         with new.open("rb") as file:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import tempfile
 import threading
 from datetime import date
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +23,6 @@ from ipwatchd.enrich.install import install, install_free, role_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 
 class _Quiet(SimpleHTTPRequestHandler):
@@ -160,11 +161,43 @@ def test_no_way_out_of_encryption_is_followed(tmp_path: Path) -> None:
             thread.join()
 
 
-def test_root_installs_for_the_daemons_user(shared: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def state() -> Iterator[Path]:
+    """Return a state folder of the daemon's user, which that user can reach."""
+    with tempfile.TemporaryDirectory() as folder:
+        if os.geteuid() == 0:
+            os.chown(folder, 65534, 65534)
+        yield Path(folder)
+
+
+def test_root_installs_for_the_daemons_user(shared: Path, state: Path) -> None:
     """What root installs belongs to who owns the state folder: the daemon can read it."""
-    if os.geteuid() == 0:
-        os.chown(tmp_path, 65534, 65534)
-    owner = tmp_path.stat()
-    install(str(shared / "geoip/GeoLite2-ASN-Test.mmdb"), tmp_path)
-    for path in (tmp_path / "geo", tmp_path / "geo/asn.mmdb"):
+    owner = state.stat()
+    install(str(shared / "geoip/GeoLite2-ASN-Test.mmdb"), state)
+    for path in (state / "geo", state / "geo/asn.mmdb"):
         assert (path.stat().st_uid, path.stat().st_gid) == (owner.st_uid, owner.st_gid)
+    assert os.geteuid() == Path("/proc/self").stat().st_uid
+
+
+@pytest.mark.parametrize("name", ["packed", "new"])
+def test_a_link_of_the_daemons_user_leads_root_nowhere(
+    shared: Path, state: Path, tmp_path: Path, name: str
+) -> None:
+    """Who owns the state folder can't have root write over what is not theirs."""
+    precious = tmp_path / "precious"
+    precious.write_text("as it was")
+    precious.chmod(0o600)
+    (state / "geo").mkdir()
+    (state / "geo" / name).symlink_to(precious)
+    if os.geteuid() == 0:
+        os.chown(state / "geo", 65534, 65534)
+    install(_packed(shared, tmp_path), state)
+    assert precious.read_text() == "as it was"
+    assert not (state / "geo/asn.mmdb").is_symlink()
+
+
+def _packed(shared: Path, folder: Path) -> str:
+    """Return a database packed with gzip: both working files are then written."""
+    path = folder / "asn.mmdb.gz"
+    path.write_bytes(gzip.compress((shared / "geoip/GeoLite2-ASN-Test.mmdb").read_bytes(), 1))
+    return str(path)
