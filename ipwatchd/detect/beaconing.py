@@ -130,9 +130,8 @@ class Beaconing(Rule):
         if self._contacts > 1 << _SLOT_BITS:
             self._slots >>= 1
             self._contacts = 0
-        counts = np.bincount(slots.astype(np.int64), minlength=1 << _SLOT_BITS)
-        np.minimum(self._slots + counts, 255, out=counts)
-        self._slots[:] = counts
+        places, counts = np.unique(slots, return_counts=True)
+        self._slots[places] = np.minimum(self._slots[places] + counts, 255)
         again: NDArray[np.bool_] = self._slots[slots] > _PASSING
         return again
 
