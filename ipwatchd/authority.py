@@ -25,6 +25,8 @@ class Authority:
         self._locate = locate
         self._stamp = -1
         self._agents: dict[str, Agent] = {}
+        self._unsure: frozenset[str] = frozenset()
+        """Whose row has a fault: nothing is said of them."""
 
     def __call__(self, agent: str, address: str, devices: Sequence[str]) -> str:
         """Tell whether an agent may work at an address, with a device known by these names."""
@@ -32,20 +34,22 @@ class Authority:
             return ""
         self._refresh(self._path)
         # maria, maria@ACME.EXAMPLE and ACME\\maria are one person.
-        known = self._agents.get(agent.rpartition("\\")[2].partition("@")[0].lower())
+        name = agent.rpartition("\\")[2].partition("@")[0].lower()
+        known = self._agents.get(name)
         if known is None:
-            return "no"
+            return "" if name in self._unsure else "no"
         named = {device.lower() for device in devices if device}
         strange = named and known.devices and not named & {one.lower() for one in known.devices}
         return "no" if strange or not self._allowed(known.places, address) else "yes"
 
     def _refresh(self, path: Path) -> None:
-        """Read the roster where it changed; of one that can't be used the last good one stays."""
+        """Read the roster where it changed; what of it can't be used stays as it last was."""
         try:
             stamp = path.stat().st_mtime_ns
             if stamp != self._stamp:
                 self._stamp = stamp
-                agents = load_roster(path)
+                told = load_roster(path)
+                agents, self._unsure = told.over(self._agents), told.unsure
                 self._agents = {name.lower(): one for name, one in agents.items()}
                 self._agents |= {one.extension: one for one in agents.values() if one.extension}
         except (OSError, ValueError):

@@ -21,7 +21,7 @@ from ipwatchd.detect import (
 )
 from ipwatchd.detect.baselines import unlearn
 from ipwatchd.enrich.presence import Presence
-from ipwatchd.enrich.roster import load_roster
+from ipwatchd.enrich.roster import Roster, load_roster
 from ipwatchd.lists import ban_seconds
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import OPEN_STATES, Receipt
@@ -70,7 +70,7 @@ class Pipeline:
         self._ground = ground
         self._roster: dict[str, Agent] = {}
         self.roster_fault = ""
-        """Why the roster can't be used; empty when it can."""
+        """What of the roster can't be used, and why; empty when all can."""
         self.detectors = self._build()
         self.presence = stores.presence = Presence(self._roster)
         self.silenced = Silenced(stores.config.detect.expected)
@@ -104,11 +104,11 @@ class Pipeline:
         )  # fmt: skip
 
     def _agents(self) -> dict[str, Agent]:
-        """Return the roster; of a file that can't be used the last good one stays."""
+        """Return the roster; what of it can't be used stays as it last was."""
         path = self.stores.config.site.roster
         try:
-            self._roster = load_roster(Path(path)) if path else {}
-            self.roster_fault = ""
+            told = load_roster(Path(path)) if path else Roster({})
+            self._roster, self.roster_fault = told.over(self._roster), told.sentence()
         except (ValueError, OSError) as error:
             last = "the last good one stays" if self._roster else "nobody is held to shift or place"
             self.roster_fault = f"{last}: {error}"

@@ -64,3 +64,14 @@ def test_changed_file_counts_and_a_broken_one_does_not(roster: Path) -> None:
     roster.write_bytes(b"\xff\xfe\x00")
     os.utime(roster, ns=(2, 2))
     assert authority("eve", "10.0.0.9", []) == "yes"
+
+
+def test_of_whom_the_row_has_a_fault_nothing_is_said(roster: Path) -> None:
+    """A slip of the pen makes nobody a stranger: they stay as they were, or unknown."""
+    authority = Authority(str(roster), _place)
+    assert authority("maria", "198.51.100.9", []) == "no"
+    roster.write_text(_ROSTER.replace("maria,", "maria,too,many,").replace("amit", "ana") + "eve\n")
+    os.utime(roster, ns=(3, 3))
+    assert authority("maria", "10.0.0.9", []) == "yes"
+    assert authority("eve", "10.0.0.9", []) == ""
+    assert authority("amit", "10.0.0.9", []) == "no"

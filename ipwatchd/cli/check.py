@@ -96,7 +96,7 @@ def _roster(path: str) -> Iterator[str]:
         from ipwatchd.enrich.roster import load_roster
 
         try:
-            load_roster(Path(path))
+            yield from (f"site.roster: {fault}" for fault in load_roster(Path(path)).faults)
         except (ValueError, OSError) as error:
             yield f"site.roster: {error}"
 

@@ -44,6 +44,6 @@ async def agents(house: House, call: Call) -> list[AgentRow]:
 def _roster(house: House) -> Mapping[str, Agent]:
     path = house.stores.config.site.roster
     try:
-        return load_roster(Path(path)) if path else {}
+        return load_roster(Path(path)).agents if path else {}
     except (ValueError, OSError):
         return {}

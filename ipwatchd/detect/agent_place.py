@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.shift import within_shift
+from ipwatchd.records.shift import within_shift
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.records.agent import is_among

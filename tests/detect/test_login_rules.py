@@ -17,7 +17,7 @@ from ipwatchd.detect.agent_place import AgentPlace
 from ipwatchd.detect.impossible_travel import ImpossibleTravel, kilometres
 from ipwatchd.detect.password_guessing import PasswordGuessing
 from ipwatchd.detect.password_spraying import PasswordSpraying
-from ipwatchd.detect.shift import within_shift
+from ipwatchd.records.shift import within_shift
 from ipwatchd.detect.unfamiliar_login import UnfamiliarLogin
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.records.agent import Agent
