@@ -16,6 +16,7 @@ from ipwatchd.logs.container import unwrapped
 from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
+from ipwatchd.logs.torn import Torn
 from ipwatchd.logs.when import stamp
 from ipwatchd.records.event import Api, Auth, Logout, Vpn
 
@@ -55,6 +56,7 @@ class Reader:
         self._zone = zone
         self._objects = objects.Objects(self._rules.shapes, fields or {})
         self._memory = Memory()
+        self._torn = Torn()
 
     def line(self, line: bytes | str, *, now: float, source: str) -> LogEvent | None:
         """Return what a line of a log reports, or None.
@@ -66,7 +68,8 @@ class Reader:
             return None
         if isinstance(line, bytes):
             line = line.decode("utf-8", "backslashreplace")
-        line = line.rstrip("\r\n \0")
+        # A datagram may hold what a client put between two line feeds: it stays one line.
+        line = line.rstrip("\r\n \0").replace("\n", "?")
         inner = unwrapped(line)
         if inner is not None:
             line, now = inner[0].rstrip("\r\n \0"), now if inner[1] is None else inner[1]
@@ -78,6 +81,8 @@ class Reader:
             # With a process id it is syslog's own head: no file of a program starts like that.
             if event is not None or head.pid or self._program(head.program) is not None:
                 return event
+        elif self._torn and self._torn.covers(source, "", len(line)):
+            return None
         else:
             event = self._request(line, now, source)
             if event is not None:
@@ -89,6 +94,8 @@ class Reader:
         if head.text.startswith("{"):
             return self._objects.read(head.text, now=head.ts, source=source)
         for tagged in self._rules.tagged.get(head.program, ()):
+            if self._torn and self._torn.covers(source, tagged.program, len(head.text)):
+                return None
             found = tagged.template.split(head.text)
             if found is not None:
                 inner = head._replace(program=tagged.program, text=found[1])
@@ -148,6 +155,9 @@ class Reader:
     ) -> LogEvent | None:
         result = line.result
         if result == "nothing":
+            return None
+        if result == "torn":
+            self._torn.note(source, head.program, len(head.text))
             return None
         service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
         session = facts.get("session") or facts.get("thread") or head.pid

@@ -22,7 +22,7 @@ MAX_FILE: Final = 1 << 20
 """Bytes read of one file: a log named by mistake can't fill the memory."""
 RESULTS: Final = (
     "success", "failure", "aborted", "logout", "assigned", "released", "request", "remember",
-    "nothing",
+    "nothing", "torn",
 )  # fmt: skip
 _TIMES: Final = ("ctime", "classic", "iso", "clf", "tai", "mysql", "day")
 _Result = Annotated[str, Meta(pattern=f"^({'|'.join(RESULTS)})$")]
