@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 
 from ipwatchd.records.agent import Agent
+from ipwatchd.records.mac import plain_mac
 from ipwatchd.records.shift import within_shift
 
 if TYPE_CHECKING:
@@ -149,7 +150,7 @@ def _agent(row: dict[str, Any], wrong: str) -> Agent:
         ) from None
     if agent.shift:
         within_shift(agent.shift, agent.time_zone, 0.0, 0.0)
-    return agent
+    return msgspec.structs.replace(agent, devices=tuple(map(plain_mac, agent.devices)))
 
 
 def _toml(text: str, name: str) -> list[_Row]:

@@ -8,6 +8,8 @@ import socket
 from functools import lru_cache
 from typing import Final
 
+from ipwatchd.records.mac import plain_mac
+
 __all__ = ["client", "shown"]
 
 _PORT: Final = re.compile(r"(\[[0-9A-Fa-f:.]{2,45}\]|[0-9.]{7,15}):([0-9]{1,5})")
@@ -18,7 +20,8 @@ def client(text: str) -> tuple[str, int, str]:
     """Return address, port and host name of a client; what is not known is "" or 0.
 
     Takes 192.0.2.1, 192.0.2.1:99, [2001:db8::1]:99 and names. An IPv4-mapped address is IPv4.
-    A number with leading zeros is kept as a name: programs disagree whether it is octal.
+    A number with leading zeros is kept as a name: programs disagree whether it is octal. A MAC,
+    which RADIUS has of Wi-Fi and switch ports, is a name too.
     """
     text = text[:255].rstrip(".")
     port = 0
@@ -31,7 +34,7 @@ def client(text: str) -> tuple[str, int, str]:
     try:
         address = ipaddress.ip_address(text.partition("%")[0])
     except ValueError:
-        return "", port, shown(text)
+        return "", port, plain_mac(shown(text))
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         address = address.ipv4_mapped
     return str(address), port, ""

@@ -56,6 +56,12 @@ def test_a_row_with_a_fault_is_left_out_and_named(row: str, words: str) -> None:
     assert told.sentence().endswith("; all other rows count")
 
 
+def test_a_card_is_known_by_any_spelling() -> None:
+    """A device as Windows shows it is the one that DHCP and RADIUS name."""
+    told = parse_roster("name,devices\nana,02-00-00-00-00-0A DESK-7\n", "r", toml=False)
+    assert told.agents["ana"].devices == ("02:00:00:00:00:0a", "DESK-7")
+
+
 def test_an_extension_of_two_is_nobodys() -> None:
     """Both agents count; a phone that may be either's says nothing of who is at it."""
     told = parse_roster(GOOD + "ana,x,,,,,7001\n", "r", toml=False)
