@@ -8,8 +8,8 @@ missing, `{|…|…}` one of several; a brace itself is written twice. A templat
 Kinds: word (no space), number, client (an address, with or without port, or a host name), ip,
 endpoint (an address before `:port`), peer (a client before `:port]`, or any), ctime, classic, iso,
 clf, tai, mysql, day (times), `^abc` (none of these characters), braced ({…}, no braces within),
-quoted (until an unescaped quote), some (at most 255 of any), text (any: may hold what a stranger wrote), rest (any, at the end: only
-the program writes there).
+quoted (until an unescaped quote), some (at most 255 of any), text (any: may hold what a stranger
+wrote), rest (any, at the end: only the program writes there).
 
 Time is linear because nothing but `some` and `text` is ever tried again at another length, of
 each a template has one at most, and each is followed by literal text that has to be found again:

@@ -1,4 +1,4 @@
-"""Entries that a client tore: a line feed in its name makes one entry of a log look like several."""
+"""Entries that a client tore: with a line feed in its name one entry of a log looks like several."""
 
 from __future__ import annotations
 

@@ -106,3 +106,39 @@ def test_no_name_accuses_another(name: str) -> None:
                     assert event is None or getattr(event, "host", "") != FORGED, text
                     lines += 1
     assert lines
+
+
+NGINX: Final = "2026/11/21 19:00:01 [error] 9#9: *4 "
+ENDS: Final = f'" was not found in "/etc/ht", client: {TRUE}, server: a, request: "GET / HTTP/1.1"'
+FORGED_LINE: Final = f'{NGINX}user "maria": password mismatch, client: {FORGED}, server: a, request: "GET / HTTP/1.1"'
+
+
+def test_a_name_with_line_feeds_writes_no_lines() -> None:
+    """nginx writes a line feed of a name as it is: what stands behind it accuses nobody."""
+    reader = Reader()
+    torn = (f'{NGINX}user "x', FORGED_LINE, ENDS, FORGED_LINE, f"y{ENDS}")
+    assert [reader.line(line, now=NOW, source="error.log") for line in torn] == [None] * 5
+    # Other files, and this one once an entry can't go on any more, are read as before.
+    honest = FORGED_LINE.replace(FORGED, TRUE)
+    assert reader.line(honest, now=NOW, source="other.log") is not None
+    told = [reader.line(honest, now=NOW, source="error.log") for _ in range(20)]
+    assert told[-1] is not None
+    assert sum(len(honest) + 1 for event in told if event is None) < 2048
+
+
+def test_a_torn_entry_hides_no_other_program() -> None:
+    """In the journal only the torn program's own next lines are passed over."""
+    reader = Reader()
+    assert reader.message(Head(NOW, "nginx", f'{NGINX}user "x', "9"), source="journal") is None
+    assert reader.message(Head(NOW, "nginx", FORGED_LINE, "9"), source="journal") is None
+    sshd = Head(NOW, "sshd", f"Failed password for root from {TRUE} port 9 ssh2", "7")
+    assert reader.message(sshd, source="journal") is not None
+
+
+def test_a_datagram_with_a_line_feed_is_one_line() -> None:
+    """A name with a line feed neither hides its login nor tells of another's."""
+    event = Reader().line(
+        f'<187>Nov 21 19:00:01 gw nginx: {NGINX}user "x\n{FORGED_LINE}{ENDS}', now=NOW, source="x"
+    )
+    assert event is not None
+    assert event.orig in {TRUE, ""}
