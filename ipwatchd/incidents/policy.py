@@ -100,6 +100,10 @@ def load_policy(own: str = "") -> Policy:
     templates = tuple(parse_template(*file) for file in _all(own, "updates/*.md"))
     audiences = parse_audiences(*_one(own, "updates/audiences.toml"))
     check_templates(templates, audiences, own or "config/updates")
+    if own and Path(own, "templates/reports").is_dir():
+        from ipwatchd.incidents.review.samples import check_pages
+
+        check_pages(own)
     return Policy(
         taxonomy=taxonomy, sops=sops, scripts=scripts, assessment=assessment, regimes=regimes,
         templates=templates, audiences=audiences,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt  # noqa: TC003 - msgspec reads it at run time
+import datetime as dt
 from typing import TYPE_CHECKING, Annotated, Final
 
 import msgspec
@@ -98,23 +98,46 @@ def _covers(cover: Cover, local: dt.datetime) -> bool:
 
 
 def gaps(schedule: Schedule, now: float, ahead: float = AHEAD) -> Iterator[tuple[float, float]]:
-    """Yield the spans in which nobody is on call, to the minute.
+    """Yield the spans in which nobody is on call, to the minute, however short.
 
-    What is shorter than a quarter of an hour is found where it lies over one.
+    It is looked at each quarter of an hour, and at each minute in which somebody may come or go.
     """
-    time = now - now % MINUTE
-    end = time + ahead
+    first = now - now % MINUTE
+    end = first + ahead
     begun: float | None = None
-    while time <= end:
+    before = first
+    for time in _looks(schedule, first, end):
         empty = not on_call(schedule, time)
         if empty and begun is None:
-            begun = _edge(schedule, max(now - now % MINUTE, time - GRID), time, empty=True)
+            begun = _edge(schedule, before, time, empty=True)
         elif not empty and begun is not None:
-            yield begun, _edge(schedule, time - GRID, time, empty=False)
+            yield begun, _edge(schedule, before, time, empty=False)
             begun = None
-        time = min(time - time % GRID + GRID, end) if time < end else end + 1
+        before = time
     if begun is not None:
         yield begun, end
+
+
+def _looks(schedule: Schedule, first: float, end: float) -> list[float]:
+    """Return the times at which it is looked whether somebody is on call."""
+    times = {first, end}
+    time = first - first % GRID + GRID
+    while time < end:
+        times.add(time)
+        time += GRID
+    for layer in schedule.layers:
+        clocks = {layer.hand_over, "00:00"}
+        clocks |= {clock for one in layer.cover for clock in (one.since, one.until)}
+        day = moment(first, layer.zone)
+        for ahead in range(round((end - first) / 86_400) + 2):
+            for clock in clocks:
+                hour, minute = map(int, clock.split(":"))
+                at = day.replace(hour=hour, minute=minute, second=0, microsecond=0)
+                times.add((at + dt.timedelta(days=ahead)).timestamp())
+    zone = schedule.layers[0].zone
+    for override in schedule.overrides:
+        times |= {_aware(one, zone).timestamp() for one in (override.since, override.until)}
+    return sorted(one for one in times if first <= one <= end)
 
 
 def _edge(schedule: Schedule, low: float, high: float, *, empty: bool) -> float:

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,7 +27,7 @@ from ipwatchd.incidents.chain import START, after, link
 from ipwatchd.incidents.fold import apply, fold
 from ipwatchd.incidents.paging.escalate import NEVER, is_answered, move, wake
 from ipwatchd.incidents.paging.plan_file import load_plan, parse_plan, warnings
-from ipwatchd.incidents.paging.schedule import gaps, on_call
+from ipwatchd.incidents.paging.schedule import Schedule, gaps, on_call
 from ipwatchd.incidents.policy import shipped
 from ipwatchd.records.incident import Incident, IncidentEvent, Obligation
 from tests.incidents.paging.plans import PLAN, plan
@@ -358,3 +359,27 @@ def test_a_p1_without_a_policy_has_the_catch_all() -> None:
     found: list[Any] = World("P1", NOON, bare).go(HOUR)
     assert len(found) == 4 * 5
     assert World("P2", NOON, bare).go(HOUR) == []
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.integers(1, 600), st.integers(0, 59), st.sampled_from(["Asia/Manila", "Europe/Madrid"]))
+def test_no_gap_is_too_short_to_be_said(minutes: int, after: int, zone: str) -> None:
+    """Of a schedule of two layers that leave so many minutes open each day: all are found."""
+    late = 8 * 60 + after + minutes
+    text = f"""
+[[layer]]
+zone = "{zone}"
+start = 2026-01-05
+rotation = ["ana"]
+cover = [{{ since = "{late // 60:02d}:{late % 60:02d}", until = "23:00" }}]
+[[layer]]
+zone = "{zone}"
+start = 2026-01-05
+rotation = ["ben"]
+cover = [{{ since = "23:00", until = "08:{after:02d}" }}]
+"""
+    schedule = msgspec.toml.decode(text, type=Schedule)
+    found = list(gaps(schedule, NOON, 7 * 24 * HOUR))
+    spans = [end - begin for begin, end in found[1:-1]]
+    assert len(spans) >= 5
+    assert spans == [minutes * MINUTE] * len(spans)
