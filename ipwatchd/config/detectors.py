@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from msgspec import Meta
+
 from ipwatchd.config.section import Count, Seconds, Section, Share
 
 __all__ = ["DetectSettings", "Expected"]
@@ -13,6 +17,7 @@ class PortScanSettings(Section, frozen=True):
     enabled: bool = True
     targets: Count = 20
     window: Seconds = 300.0
+    false_alarm: Annotated[float, Meta(ge=0, lt=1)] = 0.00001
 
 
 class SlowScanSettings(Section, frozen=True):

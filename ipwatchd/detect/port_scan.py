@@ -17,6 +17,7 @@ from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
 from ipwatchd.detect.porch import Porch, Tried
+from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
@@ -96,7 +97,10 @@ class PortScan(Rule):
         "From the internet: it happens all day; deny it where it goes on, and see whether "
         "something answered. From inside: look at the machine, it is seldom its owner.",
         "`targets` that failed within `window`. Failures must outnumber successes two to one; UDP "
-        "takes twice as many. A monitor of your own belongs under [[expected]].",
+        "takes twice as many. A monitor of your own belongs under [[expected]]. Of fewer TCP "
+        "targets a sequential test tells with `false_alarm` as its error (0.00001: nine failures "
+        "more than successes), not of what goes out, inside only of ports of one host, at low "
+        "severity; 0 turns it off.",
     )
 
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
@@ -112,11 +116,16 @@ class PortScan(Rule):
         self._porch = Porch(settings.sources, self._least - 1, self._window, self._quiet)
         self._named = Named(settings.sources)
         self._known = Marks()
+        self._few = Few(settings.port_scan.false_alarm)
+        self._look = min(self._least, self._few.line or self._least)
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source whose failed contacts make a scan."""
         found: list[Finding] = []
         failed, numbers = batch.probed
+        if len(numbers):
+            talked = numbers[batch.successes]
+            self._few.answering.add(talked, int(batch.flows["end"].max()))
         for part in spans(batch.flows["end"], self._window // 2):
             rows = part[failed[part]]
             rows, held = self._let(batch, rows, numbers)
@@ -213,7 +222,7 @@ class PortScan(Rule):
                 _remember(sample, hosts[begin : min(end, begin + _SAMPLE)])
             size = len(failed) + len(record.failed_before)
             self._sources.weigh(record, size + len(record.talked or ()) + len(record.talked_before))
-            if size >= self._least:
+            if size >= self._look:
                 many.append(place)
             else:
                 record.look_at = 0
@@ -244,7 +253,7 @@ class PortScan(Rule):
     def _crossed(self, record: _Contacts) -> bool:
         """Tell whether a source's shape is worth a look: judging it costs more than counting."""
         size = len(record.failed) + len(record.failed_before)
-        if size < self._least:
+        if size < self._look:
             record.look_at = 0
             return False
         if record.growth is not None:
@@ -257,20 +266,23 @@ class PortScan(Rule):
     def _finding(self, source: int, record: _Contacts, flows: NDArray[np.void]) -> Finding | None:
         failed = record.failed | record.failed_before
         talked = (record.talked or _NONE) | record.talked_before
-        scan = shape(failed, talked, self._named.hosts, self._least)
+        direction, least = direction_name(flows), self._least
+        scan = shape(failed, talked, self._named.hosts, least)
+        if scan is None:
+            least = self._few.line
+            scan = self._few.shape(failed, talked, self._named.hosts, record.flows, direction)
         if scan is None:
             return None
         record.growth = record.growth or Growth()
         record.growth.due(record.flows, record.last)
         subject = address_text(source >> 64, source & ((1 << 64) - 1))
-        direction = direction_name(flows)
         full = max(len(record.failed), len(record.failed_before)) >= self._kept
         return Finding(
             rule=self.rule, subject=subject, key=f"{self.rule}|{subject}",
             title=_title(subject, scan, full=full), first_seen=record.started / 1e9,
             last_seen=record.last / 1e9, count=record.flows,
-            severity=_severity(direction, scan), classification="scanner",
-            score=_score(scan, self._least), value=scan.value, threshold=self._least,
+            severity=_severity(direction, scan, few=least < self._least), classification="scanner",
+            score=_score(scan, self._least), value=scan.value, threshold=least,
             targets=tuple(address_text(*host) for host in record.sample),
             evidence=self._evidence(scan, record, direction, full=full),
         )  # fmt: skip
@@ -327,8 +339,10 @@ def _title(subject: str, scan: Shape, *, full: bool) -> str:
     return f"{subject} probed {about}{len(scan.ports)} {proto} ports of {scan.hosts} hosts"
 
 
-def _severity(direction: str, scan: Shape) -> str:
+def _severity(direction: str, scan: Shape, *, few: bool) -> str:
     """The internet knocks all day; a machine of ours that knocks is likely not its owner's."""
+    if few:
+        return "info" if direction == "incoming" else "medium"
     if direction in {"outgoing", "internal"}:
         return "high"
     return "low" if direction == "incoming" and not scan.succeeded else "medium"

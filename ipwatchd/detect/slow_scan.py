@@ -15,6 +15,7 @@ from ipwatchd.detect.batch import Groups, direction_name
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
+from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
@@ -43,6 +44,9 @@ _SOUGHT: Final = frozenset({port for _, port in SERVICE_PORTS} | {
     9200, 10_000, 11_211, 27_017,
 })  # fmt: skip
 """Ports from 1024 up that scanners look for."""
+_HOURS_OF_FEW: Final = (
+    2  # the sequential test (sequential.py) asks for no spread, the doorstep does
+)
 _LOOK_AGAIN: Final = 8  # more targets before the shape is judged again
 
 
@@ -92,11 +96,16 @@ class SlowScan(Rule):
         self._doorstep = Doorstep(settings.sources, self._window)
         self._named = Named(settings.sources)
         self._known = Marks()
+        self._few = Few(settings.port_scan.false_alarm)
+        self._look = min(one.targets, self._few.line or one.targets)
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source whose failures of a day make a scan."""
         found: list[Finding] = []
         failed, numbers = batch.probed
+        if len(numbers):
+            talked = numbers[batch.successes]
+            self._few.answering.add(talked, int(batch.flows["end"].max()))
         rows = np.flatnonzero(failed)
         tried = batch.flows.take(rows)
         # Who failed in one hour alone gets no record: forgers do, and all that is fast.
@@ -185,21 +194,32 @@ class SlowScan(Rule):
         self, source: int, day: _Day, flows: NDArray[np.void], rows: NDArray[np.intp]
     ) -> Finding | None:
         size = len(day.failed)
-        if size < self._one.targets or len(day.hours) < self._one.hours or size < day.look_at:
+        if size < self._look or len(day.hours) < _HOURS_OF_FEW or size < day.look_at:
             return None
         # What was fast once, port-scan told of; its leftovers are not another thing.
         if day.fast_at and day.last - day.fast_at <= self._window:
             return None
         if not day.growth.would(day.flows, day.last):
             return None
-        scan = shape(set(day.failed), set(day.talked), self._named.hosts, self._one.targets)
+        direction = direction_name(flows.take(rows))
+        scan, least = self._scan(day, direction)
         if scan is None or (scan.value < _PEERS * self._one.targets and _among_peers(scan)):
-            day.look_at = min(size + _LOOK_AGAIN, _TARGETS)
+            most = self._one.targets if size < self._one.targets else _TARGETS
+            day.look_at = min(size + _LOOK_AGAIN, most)
             return None
         day.growth.due(day.flows, day.last)
-        return self._found(source, day, scan, direction_name(flows.take(rows)))
+        return self._found(source, day, scan, direction, least)
 
-    def _found(self, source: int, day: _Day, scan: Shape, direction: str) -> Finding:
+    def _scan(self, day: _Day, direction: str) -> tuple[Shape | None, int]:
+        """Return the shape of a day's failures and the line that it crossed."""
+        failed, talked, named = set(day.failed), set(day.talked), self._named.hosts
+        if len(day.hours) >= self._one.hours:
+            scan = shape(failed, talked, named, self._one.targets)
+            if scan is not None:
+                return scan, self._one.targets
+        return self._few.shape(failed, talked, named, day.flows, direction), self._few.line
+
+    def _found(self, source: int, day: _Day, scan: Shape, direction: str, least: int) -> Finding:
         subject = address_text(source >> 64, source & ((1 << 64) - 1))
         inside = direction in {"outgoing", "internal"}
         hosts = f"{scan.hosts} host{'s'[: scan.hosts != 1]}"
@@ -207,7 +227,8 @@ class SlowScan(Rule):
         return self.finding(
             subject, f"{subject} probed {ports} of {hosts} slowly, in {len(day.hours)} hours",
             seen=(day.started / 1e9, day.last / 1e9), count=day.flows,
-            severity="high" if inside else "low", value=scan.value, threshold=self._one.targets,
+            severity="high" if inside else "low" if least >= self._one.targets else "info",
+            value=scan.value, threshold=least,
             targets=[address_text(*host) for host in day.hosts],
             evidence={
                 "shape": scan.kind, "proto": protocol_name(scan.proto), "hosts": scan.hosts,
