@@ -305,14 +305,16 @@ class Daemon:
     async def tick(self, now: float) -> None:
         """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""
         events: list[AnyEvent] = []
+        heard: dict[str, int] = {}
         if self.live.logs:
             with self._part("logs"):
                 # Thousands of lines a poll: on a thread, so that the loop goes on meanwhile.
                 events += await asyncio.to_thread(self.live.logs.read, now)
+                heard = self.live.logs.heard()
         if self.live.blocked:
             with self._part("nflog"):
                 events += self.live.blocked.read(now)
-        self._report(await self.pipeline.take_events(events, now))
+        self._report(await self.pipeline.take_events(events, now, heard))
         with self._part("lists"):
             await self._expire(now)
         await self._look_around(now)

@@ -128,8 +128,15 @@ class Pipeline:
             found += self._events(capture.events, capture.now)
         return await self.settle(found, capture.now)
 
-    async def take_events(self, events: Sequence[AnyEvent], now: float) -> Outcome:
-        """Take events of logs or of the firewall through the house; called each second."""
+    async def take_events(
+        self, events: Sequence[AnyEvent], now: float, heard: Mapping[str, int] | None = None
+    ) -> Outcome:
+        """Take events of logs or of the firewall through the house; called each second.
+
+        `heard` are the lines that came, by source of logs.
+        """
+        for detector in self.detectors if heard else ():
+            detector.heard(heard or {}, now)
         found = self._events(events, now) if events else []
         if faded := self.presence.expire(now):
             self.stores.history.add_events(faded, now)

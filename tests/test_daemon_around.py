@@ -26,6 +26,9 @@ time_zone = "UTC"
 [logs.syslog]
 udp = "10.20.0.1:5514"
 allow = ["10.20.0.0/24"]
+[detect.silence]
+least = 1.0
+enough = 1
 """
 
 
@@ -77,6 +80,12 @@ def test_syslog_zones_geo_and_a_roster_with_a_fault(
             )  # fmt: skip
         (row,) = agent.until(15, "agents", has=bool)
         assert (row["agent"], row["address"], row["zone"]) == ("maria", "10.20.0.7", "agents")
+        (quiet,) = agent.until(
+            30, "incidents", "list", has=lambda rows: rows and rows[0]["evidence"]["value"] > 2
+        )
+        assert (quiet["rule"], quiet["subject"]) == ("silence", "syslog:10.20.0.5")
+        assert quiet["title"].startswith("nothing has come from syslog:10.20.0.5 since ")
+        assert quiet["evidence"]["records_before"] == 1
         assert "syslog.lines 1" in _health(agent, "logs", "syslog.refused 1")["note"]
         shutil.copy(shared / "geoip/GeoLite2-Country-Test.mmdb", tmp_path / "c.mmdb")
         (agent.state / "geo").mkdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import numpy as np
     from numpy.typing import NDArray
@@ -39,6 +39,10 @@ class Detector(Protocol):
 
     def events(self, events: Sequence[AnyEvent], now: float) -> list[Finding]:
         """Take events of the same time."""
+        ...
+
+    def heard(self, lines: Mapping[str, int], now: float) -> None:
+        """Take how many lines came from each source of logs, whatever they said."""
         ...
 
     def tick(self, now: float) -> list[Finding]:

@@ -60,16 +60,22 @@ class Follower:
         self.clocks = {str(tail.path): Clock(live=False) for tail in self._tails}
         self._written = marks
         self._lines = 0
+        self.heard: dict[str, int] = {}
+        """Lines of the last poll, by file, where there were any."""
         self._events = 0
 
     def read(self, now: float) -> list[LogEvent]:
         """Return the events of the lines that came since the last poll, file by file."""
         self._save()
+        self.heard = {}
         events: list[LogEvent] = []
         for tail in self._tails:
             source = str(tail.path)
-            for line in tail.read(max(POLL_BYTES // len(self._tails), 1)):
-                self._lines += 1
+            lines = tail.read(max(POLL_BYTES // len(self._tails), 1))
+            self._lines += len(lines)
+            if lines:
+                self.heard[source] = len(lines)
+            for line in lines:
                 event = self._reader.line(line, now=now, source=source)
                 if event is not None:
                     ts = self.clocks[source].settle(event.ts, now)

@@ -65,6 +65,7 @@ class LogSources:
         self._reading = threading.Lock()
         self._closed = False
         self._events = 0
+        self._heard: dict[str, int] = {}
         self._problem = ""
 
     def start(self) -> None:
@@ -81,21 +82,31 @@ class LogSources:
 
     def _read(self, now: float) -> list[LogEvent]:
         events = self.follower.read(now)
+        self._heard |= self.follower.heard
         if self.journal:
             self._save_cursor()
+            before = self.journal.entries
             for head in self.journal.take(POLL_LINES):
                 event = self._reader.message(head, source="journal")
                 if event is not None:
                     events.append(self._settled(event, "journal", now, live=False))
             self._cursor = self.journal.cursor
+            if self.journal.entries > before:
+                self._heard["journal"] = self.journal.entries - before
         if self.listener:
             for sender, line in self.listener.senders.take(POLL_LINES):
                 source = f"syslog:{sender}"
+                self._heard[source] = self._heard.get(source, 0) + 1
                 event = self._reader.line(line, now=now, source=source)
                 if event is not None:
                     events.append(self._settled(event, source, now, live=True))
         self._events += len(events)
         return events
+
+    def heard(self) -> dict[str, int]:
+        """Return the lines that came since the last call, by source; a log that is alive writes."""
+        heard, self._heard = self._heard, {}
+        return heard
 
     def _settled(self, event: LogEvent, source: str, now: float, *, live: bool) -> LogEvent:
         """Return an event with a stamp that is not in the future."""

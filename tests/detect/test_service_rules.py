@@ -122,10 +122,10 @@ def test_our_certificates_are_watched_and_others_are_not() -> None:
     assert detector.events([far], 101 * DAY) == []
 
 
-def test_a_source_that_falls_silent_is_told_once(
+def test_a_source_that_falls_silent_is_told_and_grows(
     batch: Callable[[Any], NDArray[np.void]],
 ) -> None:
-    """Steady, then quiet for four times its longest pause; not again until it spoke again."""
+    """Steady, then quiet for four times its longest pause; again when it lasts twice as long."""
     detector = Silence(DetectSettings())
     line = Api(ts=0, source="/var/log/auth.log")
     for minute in range(120):
@@ -134,8 +134,25 @@ def test_a_source_that_falls_silent_is_told_once(
     assert detector.tick(7140 + 800.0) == []
     [finding] = detector.tick(7140 + 1000.0)
     assert (finding.subject, finding.threshold) == ("/var/log/auth.log", 900)
-    assert detector.tick(7140 + 2000.0) == []
+    assert detector.tick(7140 + 1900.0) == []
+    [grown] = detector.tick(7140 + 2000.0)
+    assert (grown.key, grown.value, grown.first_seen) == (finding.key, 2000, finding.first_seen)
     fresh = Silence(DetectSettings())
     fresh.recall(detector.remember())
     assert fresh.tick(1e9) == []
     assert fresh.flows(batch([]), 1.0) == []
+
+
+def test_lines_that_say_nothing_keep_a_log_alive_and_a_night_becomes_a_habit() -> None:
+    """A log without logins is no silent one; the same pause of each night is told once."""
+    detector = Silence(DetectSettings())
+    told, now = [], 0.0
+    for _ in range(4):
+        for _ in range(14 * 60):
+            now += 60
+            detector.heard({"syslog:192.0.2.1": 3}, now)
+            told += detector.tick(now)
+        for _ in range(10 * 60):
+            now += 60
+            told += [one for one in detector.tick(now) if one.value < 1000]
+    assert [round(one.first_seen / 3600) for one in told] == [14, 38]
