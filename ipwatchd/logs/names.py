@@ -47,5 +47,20 @@ def _party(name: str, _head: Head) -> str:
     return found[1] if found else name
 
 
-SPELLINGS: Final[dict[str, Callable[[str, Head], str]]] = {"vis": _vis, "sip": _party}
+def _radius(name: str, _head: Head) -> str:
+    """Return the user of FreeRADIUS' [user/password] and [user/<via Auth-Type = eap>].
+
+    With auth_badpass = yes a password stands there: a history must not hold it. A machine's name
+    is host/desk17.
+    """
+    machine, _, rest = name.partition("/") if name.startswith("host/") else ("", "", name)
+    user = rest.partition("/")[0]
+    return f"{machine}/{user}" if machine else user
+
+
+SPELLINGS: Final[dict[str, Callable[[str, Head], str]]] = {
+    "vis": _vis,
+    "sip": _party,
+    "radius": _radius,
+}
 """What `user` of a [[program]] may be."""

@@ -47,3 +47,15 @@ def test_parties_of_sip() -> None:
         "sipho": "sipho",
     }.items():
         assert plain("sip", text, head) == user
+
+
+def test_no_password_of_radius_is_kept() -> None:
+    """What FreeRADIUS puts behind a user's name goes; a machine keeps its own."""
+    head = Head(0.0, "radiusd", "")
+    for text, user in {
+        "maria": "maria",
+        "maria/secret/x": "maria",
+        "maria/<via Auth-Type = eap>": "maria",
+        "host/desk17.acme.example/<via Auth-Type = eap>": "host/desk17.acme.example",
+    }.items():
+        assert plain("radius", text, head) == user
