@@ -1,4 +1,4 @@
-"""Entries that a client tore: with a line feed in its name one entry of a log looks like several."""
+"""Entries that a client tore: a line feed in its name makes several lines of one entry."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """What programs log is read as it was meant: lines of real programs, and labelled ones of others.
 
-real.jsonl was written by running the programs that it names (OpenSSH, OpenVPN, Asterisk, FreeRADIUS,
-Postfix, Dovecot, nginx, Apache, Squid …) with good, bad and hostile logins.
+real.jsonl was written by running the programs that it names (OpenSSH, OpenVPN, Asterisk,
+FreeRADIUS, Postfix, Dovecot, nginx, Apache, Squid …) with good, bad and hostile logins.
 """
 
 from __future__ import annotations
