@@ -99,6 +99,22 @@ def _pages(incident: Mapping[str, Any], cells: int, context: Context) -> Iterato
         yield [Piece(f" acknowledged by {names}", "good")]
     elif paging.get("pages") and not paging.get("over"):
         yield [Piece(" nobody has acknowledged it yet", "warn")]
+    yield from _letters(incident, context)
+
+
+def _letters(incident: Mapping[str, Any], context: Context) -> Iterator[Line]:
+    for one in incident.get("letters", ()):
+        state = said(one.get("state")) or "on its way"
+        meaning = {"delivered": "good", "failed": "bad"}.get(state, "warn")
+        about = "update to" if one.get("about") == "update" else "told"
+        why = f"  {said(one.get('why'))}" if one.get("why") else ""
+        yield [
+            Piece(f" {fit(state, 10)} ", meaning),
+            Piece(
+                f"{about} {said(one.get('name') or one.get('to'))} by {said(one.get('channel'))}"
+            ),
+            Piece(f"  {quantity.moment(one.get('time'), context.zone)}{why}", "quiet"),
+        ]
 
 
 def _responses(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:

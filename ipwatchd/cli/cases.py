@@ -86,6 +86,11 @@ def _duty_lines(incident: Mapping[str, Any]) -> Iterator[str]:
         yield f"paged      {one['person'] or '-'} by {one['channel']} {when(one['time'])}: {how}"
     if paging.get("acks"):
         yield f"answered   {', '.join(paging['acks'])}"
+    for one in incident.get("letters", ()):
+        state = one.get("state") or "on its way"
+        about = "update" if one["about"] == "update" else "notice"
+        why = f" ({one['why']})" if one.get("why") else ""
+        yield f"{about}     {one.get('name') or one['to']} by {one['channel']}: {state}{why}"
 
 
 def _fact(value: Any) -> str:

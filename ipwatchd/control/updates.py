@@ -9,6 +9,7 @@ from msgspec import Meta
 
 from ipwatchd.control.call import NotFoundError, UnavailableError
 from ipwatchd.history.secret import pseudonyms
+from ipwatchd.incidents.ask import GuardError
 from ipwatchd.incidents.bodies import Updated
 from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.incidents.paging.letters import may_read, places, reporters
@@ -94,7 +95,7 @@ async def sent(house: House, call: Call) -> dict[str, Any]:
     for name, place in chosen.items():
         made = await _draft(house, call, asked.audience, asked.language or place.language)
         if why := may_read(made.tlp, place, audiences):
-            raise ValueError(f"{incident.id} is not sent to {name}: {why}")
+            raise GuardError(f"{incident.id} is not sent to {name}: {why}")
         english = made if made.language == "en" else await _draft(
             house, call, asked.audience, "en")  # fmt: skip
         ready.append((name, place, made._replace(text=asked.text or made.text),

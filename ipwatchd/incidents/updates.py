@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
 import msgspec
 
+from ipwatchd.incidents.ask import GuardError
 from ipwatchd.incidents.front import split
 
 if TYPE_CHECKING:
@@ -137,7 +138,7 @@ def draft(
 ) -> Draft:  # fmt: skip
     """Return an update in a language, in English where it has no other.
 
-    `tlp` is the case's own marking. ValueError where the audience may not read what is marked so.
+    `tlp` is the case's own marking. GuardError where the audience may not read what is marked so.
     """
     who = audiences.get(audience)
     fitting = [one for one in templates if one.audience == audience]
@@ -147,7 +148,7 @@ def draft(
     chosen = chosen or next(one for one in fitting if one.language == "en")
     marking = max(chosen.tlp, tlp or chosen.tlp, key=MARKINGS.index)
     if MARKINGS.index(marking) > MARKINGS.index(who.may):
-        raise ValueError(
+        raise GuardError(
             f"{incident.id} is marked {marking}, and the {audience} ({who.title}) may read up to "
             f"{who.may}: mark it otherwise (incidents mark) or leave the {audience} out"
         )

@@ -120,11 +120,11 @@ async def test_the_marking_refuses_with_a_sentence(tmp_path: Path, box: Box) -> 
     """The board may be handed AMBER here: its template is stricter, so nothing leaves."""
     async with desk(tmp_path, box) as one:
         status, why = await one.ask("POST", f"{CASE}/send", audience="management")
-        assert status == 400
+        assert status == 409
         assert "marked TLP:AMBER+STRICT, and board@example.net may be handed up to TLP:AMBER" in why
         await one.ask("POST", f"{CASE}/mark", tlp="TLP:RED")
         status, why = await one.ask("POST", f"{CASE}/send", audience="reporter")
-        assert (status, "may read up to TLP:GREEN" in why) == (400, True)
+        assert (status, "may read up to TLP:GREEN" in why) == (409, True)
         shown = await one.ask("GET", CASE)
         assert "updated" not in [event["kind"] for event in shown["timeline"]]
         assert not letters(box)
