@@ -44,7 +44,7 @@ what it refuses it says."""
 _SHOWN_APART: Final = frozenset({
     "id", "site", "key", "title", "priority", "state", "severity", "subject", "evidence", "facts",
     "because", "tasks", "sops", "obligations", "receipts", "responses", "exhibits", "paging",
-    "told", "touched",
+    "letters", "told", "touched",
 })  # fmt: skip
 _LAST: Final = 500
 """Events of a timeline that are written out, the newest."""
