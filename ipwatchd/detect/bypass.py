@@ -11,7 +11,7 @@ from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import address_hash
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_array, address_text
-from ipwatchd.records.event import Http, Ike, OpenVpn, Quic, Tls, WireGuard
+from ipwatchd.records.event import Http, Ike, OpenVpn, Quic, Ssh, Tls, WireGuard
 from ipwatchd.records.flow import SERVICES, Direction, protocol_name
 
 if TYPE_CHECKING:
@@ -38,6 +38,7 @@ _SERVICES: Final = {
     )
 }  # fmt: skip
 _HTTPS: Final = 443
+_WEB: Final = frozenset({53, 80, 443, 8080, 8443})  # ports that firewalls let out
 _INDEXES: Final = np.array(list(_SERVICES))
 
 
@@ -62,8 +63,8 @@ class Bypass(Rule):
         "Encrypted DNS, VPN, Tor or proxy",
         "unauthorised-use-of-resources",
         "A machine of ours was answered by an outside service that hides what it does: DNS over "
-        "TLS, HTTPS or QUIC, a VPN, Tor, a proxy. Names and lists of the house "
-        "no longer hold for it.",
+        "TLS, HTTPS or QUIC, a VPN, Tor, a proxy, SSH on a port of the web. Names and lists of the "
+        "house no longer hold for it.",
         "Ask whether it is a browser's default (set the policy there), a person's own VPN, or "
         "neither. Put what is right into `allowed`.",
         "`names` (and all below them), `ports`; `allowed` are networks of ours or of services "
@@ -116,7 +117,7 @@ class Bypass(Rule):
             kind = self._kind(event)
             if not kind or self._house.inside(event.resp) or not self._house.inside(event.orig):
                 continue
-            name = str(getattr(event, "name", "") or event.resp)
+            name = str(getattr(event, "name", "") or f"port {event.resp_port}")
             finding = self._use(event.orig, event.resp, kind, name, round(event.ts * 1e9))
             if finding is not None:
                 found.append(finding)
@@ -137,13 +138,7 @@ class Bypass(Rule):
                 if name in self._names:
                     return "a service that hides names or addresses"
                 name = name.partition(".")[2]
-        elif isinstance(event, OpenVpn) and event.message.startswith("server"):
-            return "OpenVPN"
-        elif isinstance(event, WireGuard) and event.message.startswith("response"):
-            return "WireGuard"
-        elif isinstance(event, Ike) and event.response:
-            return "IPsec"
-        return ""
+        return _handshake(event)
 
     def _use(self, ours: str, far: str, kind: str, what: str, time: int) -> Finding | None:
         if any(_within(address, self._allowed) for address in (ours, far)):
@@ -158,6 +153,17 @@ class Bypass(Rule):
             value=use.seen, threshold=1, score=0.6, targets=(far,),
             evidence={"kind": kind, "what": what, "server": far, "direction": "outgoing"},
         )  # fmt: skip
+
+
+def _handshake(event: AnyEvent) -> str:
+    """Return what was agreed on without a name, "" where nothing was."""
+    if isinstance(event, OpenVpn):
+        return "OpenVPN" if event.message.startswith("server") else ""
+    if isinstance(event, WireGuard):
+        return "WireGuard" if event.message.startswith("response") else ""
+    if isinstance(event, Ssh):
+        return "SSH on a port of the web" if event.version and event.resp_port in _WEB else ""
+    return "IPsec" if isinstance(event, Ike) and event.response else ""
 
 
 def _halves(addresses: Sequence[str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:

@@ -23,6 +23,9 @@ if TYPE_CHECKING:
 __all__ = ["Flood"]
 
 _SYN, _ACK = 2, 16
+_PINGED: Final = np.array([ICMP, ICMP6])
+_STRAYED: Final = 4  # segments of one five-tuple; more are a connection that capture came late to
+_HEADERS: Final = 80  # bytes of IPv6 and TCP with its options, of IPv4 fewer
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _STEP: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SILENT: Final = np.array([UDP, ICMP, ICMP6])
@@ -64,12 +67,13 @@ class Flood(Rule):
     about = About(
         "Flood",
         "ddos",
-        "More half-open connections, unanswered packets or amplified answers arrive at one address "
-        "within the window than service needs; or a machine of ours sends them.",
+        "More half-open connections, unanswered packets, pings, segments of no connection or "
+        "amplified answers arrive at one address within the window than service needs; or a "
+        "machine of ours sends them.",
         "Incoming: ask the provider to filter, deny the sources if they are few and not forged. "
         "Outgoing: take the machine off the net, it is not its owner's any more. An amplifier: "
         "close the service to the internet.",
-        "`syns` half-open connections, `packets` a second without an answer, `amplified_bytes` "
+        "`syns` half-open connections, `packets` a second that serve nothing, `amplified_bytes` "
         "within `window`. Raise them above what a peak of your busiest service makes.",
     )
 
@@ -78,7 +82,8 @@ class Flood(Rule):
         one = settings.flood
         self._window = round(one.window * 1e9)
         self._least = {
-            "syn": one.syns, "packet": round(one.packets * one.window),
+            "syn": one.syns,
+            **dict.fromkeys(("packet", "ping", "stray"), round(one.packets * one.window)),
             "reflected": one.amplified_bytes, "amplifier": one.amplified_bytes,
         }  # fmt: skip
         self._amplification = one.amplification
@@ -101,6 +106,11 @@ class Flood(Rule):
             silent = silent[~to_many(flows.take(silent))]
             some = flows.take(silent)
             found += self._take("packet", some, spans[silent], self._within(some))
+            for kind, mask in (("ping", _answered_pings(flows)), ("stray", _strays(flows))):
+                rows = np.flatnonzero(mask)
+                if len(rows):
+                    some = flows.take(rows)
+                    found += self._take(kind, some, spans[rows], self._within(some))
             found += self._amplified(flows, spans)
         self._loads.sweep(round(now * 1e9) - self._quiet)
         return found
@@ -254,9 +264,30 @@ _NOBODY: Final = frozenset({0, V4_PREFIX})
 _WORDS: Final = {
     "syn": ("half-open connections", "connections"),
     "packet": ("packets without an answer", "packets"),
+    "ping": ("pings that were answered", "packets"),
+    "stray": ("segments of no connection", "packets"),
     "reflected": ("bytes of amplified answers", "bytes"),
     "amplifier": ("bytes of answers", "bytes"),
 }
+
+
+def _answered_pings(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell pings that were answered: a flood of them costs twice."""
+    found: NDArray[np.bool_] = (
+        np.isin(flows["proto"], _PINGED) & (flows["orig_packets"] > 0) & (flows["resp_packets"] > 0)
+    )
+    return found
+
+
+def _strays(flows: NDArray[np.void]) -> NDArray[np.bool_]:
+    """Tell TCP segments of no connection, with no payload: floods of ACK, RST or FIN."""
+    found: NDArray[np.bool_] = (
+        (flows["proto"] == TCP) & (((flows["orig_flags"] | flows["resp_flags"]) & _SYN) == 0)
+        & (flows["orig_packets"] > 0) & (flows["orig_packets"] <= _STRAYED)
+        & (flows["orig_bytes"] <= flows["orig_packets"] * np.uint64(_HEADERS))
+        & (flows["partial"] == 0)
+    )  # fmt: skip
+    return found
 
 
 def _suspect(batch: Batch) -> NDArray[np.bool_]:
@@ -271,6 +302,7 @@ def _suspect(batch: Batch) -> NDArray[np.bool_]:
     silent = (flows["resp_packets"] == 0) | (flows["orig_packets"] == 0)
     loud = np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["direction"] == Direction.INCOMING)
     rows: NDArray[np.bool_] = half | ((proto != TCP) & (silent | loud))
+    rows |= _answered_pings(flows) | _strays(flows)
     finished = np.flatnonzero(opened & ~half)
     if len(finished) and half.any():
         targets = batch.resp ^ flows["resp_port"].astype(np.uint64) * _ODD

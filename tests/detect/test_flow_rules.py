@@ -22,7 +22,7 @@ from ipwatchd.detect.bypass import Bypass
 from ipwatchd.detect.exposed_service import ExposedService
 from ipwatchd.detect.flood import Flood
 from ipwatchd.detect.upload import Upload
-from ipwatchd.records.event import Http, Tls
+from ipwatchd.records.event import Http, Ssh, Tls
 from ipwatchd.records.flow import Direction
 
 if TYPE_CHECKING:
@@ -72,6 +72,24 @@ def test_a_machine_of_ours_that_floods_is_the_subject(batch: Batch, syn: Row) ->
     rows = [syn(**OUT, resp_port=80) for _ in range(150)]
     [finding] = Flood(settings()).flows(batch(rows), 1000.0)
     assert (finding.subject, finding.classification, finding.severity) == (OURS, "dos", "high")
+
+
+def test_floods_of_pings_that_are_answered_and_of_strays_are_told(batch: Batch, syn: Row) -> None:
+    """Each costs its victim; an admin's pings and a connection that capture came late to do not."""
+    pings = {**IN, "proto": 1, "icmp_type": 8, "orig_packets": 900, "resp_packets": 900}
+    [finding] = Flood(settings()).flows(batch([pings]), 1000.0)
+    assert (finding.subject, finding.evidence["kind"]) == (OURS, "ping")
+    stray = {"state": "OTH", "orig_flags": 16, "resp_flags": 4, "orig_packets": 1,
+             "orig_bytes": 40, "resp_packets": 1, "resp_bytes": 40, "resp_port": 80}  # fmt: skip
+    acks = [
+        {**IN, **stray, "orig": f"203.0.{n // 250}.{n % 250}", "direction": 1} for n in range(900)
+    ]
+    [finding] = Flood(settings()).flows(batch(acks), 1000.0)
+    assert (finding.subject, finding.evidence["kind"]) == (OURS, "stray")
+    late = [{**one, "orig_packets": 40, "orig_bytes": 40_000, "resp_flags": 16} for one in acks]
+    few = [{**pings, "orig_packets": 100, "resp_packets": 100}, *acks[:100]]
+    for benign in (late, few, [syn(**IN, resp_port=n) for n in range(90)]):
+        assert Flood(settings()).flows(batch(benign), 1000.0) == []
 
 
 def test_visitors_and_scans_are_no_flood(batch: Batch, syn: Row) -> None:
@@ -240,3 +258,13 @@ def test_a_proxy_out_of_the_house_is_a_bypass() -> None:
     others = [Http(name="x.example", method="GET", **ask),
               Http(name="x.example", method="CONNECT", **inside)]  # fmt: skip
     assert Bypass(DetectSettings(), House()).events(others, 1.0) == []
+
+
+def test_ssh_on_a_port_of_the_web_is_told_and_on_its_own_is_not() -> None:
+    """Whoever gets out over 443 with SSH has a tunnel; port 22 is for the firewall to decide."""
+    greets = [
+        Ssh(ts=1.0, orig=OURS, resp="8.8.8.8", resp_port=port, version="SSH-2.0-x")
+        for port in (22, 443)
+    ]
+    [finding] = Bypass(DetectSettings(), House()).events(greets, 1.0)
+    assert finding.title == f"{OURS} uses SSH on a port of the web (port 443 at 8.8.8.8)"
