@@ -77,9 +77,10 @@ def measured(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
         if isinstance(wired, str):
             result["left_out"].append(wired)
         else:
-            result["captures"] = wire(
-                chosen.data, chosen.captures, wired, signatures(chosen.more_rules)
-            )
+            off = signatures(chosen.more_rules)
+            result["captures"] = wire(chosen.data, None, wired, off)
+            if chosen.captures:
+                result["tools"] = wire(chosen.data, chosen.captures, wired, off)
             wired.close()
     if "slips" in chosen.only:
         result["slips"] = slips(chosen.data)
@@ -89,6 +90,7 @@ def measured(chosen: argparse.Namespace, folder: Path) -> dict[str, Any]:
 COLUMNS = {
     "logs": ("labelled", "crowdsec", "ours", "ours_at_5", "ours_three_times"),
     "captures": ("labelled", "suricata", "suricata_all", "ours"),
+    "tools": ("labelled", "suricata", "suricata_all", "ours"),
 }
 
 

@@ -7,6 +7,7 @@ import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
+from attacks_cases import cases
 from attacks_flowlogs import findings
 from detect import KINDS, captures, replay
 from peers.progress import tell
@@ -15,10 +16,12 @@ from peers.slips import PUBLISHED
 from ipwatchd.capture import CaptureFileError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from peers.suricata import Suricata
+    from peers.suricata import Alert, Suricata
+
+    from ipwatchd.records.finding import Finding
 
 __all__ = ["slips", "wire"]
 
@@ -37,11 +40,19 @@ def rules_of(signature: str) -> set[str]:
 
 
 class Case(NamedTuple):
-    """A capture: the rule that must be told ("" for none), and of whom."""
+    """A capture: the rules of which one must be told (none: nothing), of whom ("*": anybody).
+
+    `also` are (rule, subject) that are true of it besides.
+    """
 
     path: Path
-    rule: str
+    rules: tuple[str, ...]
     about: frozenset[str]
+    also: frozenset[tuple[str, str]] = frozenset()
+
+    def names(self, *who: str) -> bool:
+        """Tell whether one of these is whom it is about."""
+        return bool(self.about & {"*", *who})
 
 
 def wire(data: Path, kept: Path | None, peer: Suricata, off: set[str]) -> dict[str, Any]:
@@ -49,10 +60,9 @@ def wire(data: Path, kept: Path | None, peer: Suricata, off: set[str]) -> dict[s
 
     `off` are signatures that the set of rules ships disabled: without them, and with them.
     """
-    counts: dict[str, Counter[str]] = {}
     besides: Counter[str] = Counter()
-    missed = []
-    for case in (*_labelled(data), *(_kept(kept) if kept else ())):
+    result: dict[str, Any] = {"counts": {}, "missed_by_one": [], "besides": besides}
+    for case in _kept(kept) if kept else _labelled(data):
         tell(case.path.name)
         try:
             found, _ = replay(case.path)
@@ -61,44 +71,55 @@ def wire(data: Path, kept: Path | None, peer: Suricata, off: set[str]) -> dict[s
             besides["captures that one of both could not read"] += 1
             continue
         besides["captures"] += 1
-        right = {
-            one.signature for one in theirs
-            if case.rule in rules_of(one.signature) and {one.source, one.destination} & case.about
-        }  # fmt: skip
-        mine = any(one.rule == case.rule and one.subject in case.about for one in found)
-        if case.rule:
-            count = counts.setdefault(case.rule, Counter())
-            count.update(
-                labelled=1, suricata=bool(right - off), suricata_all=bool(right), ours=mine
-            )
-            if not mine or not right:
-                missed.append(f"{case.path.name}: {case.rule}, ours {mine}, theirs {bool(right)}")
-        besides.update(
-            f"{'disabled ' * (name in off)}{name}"
-            for name in {one.signature for one in theirs} - right
-        )
-        besides.update(
-            f"ours: {one.rule}" for one in found
-            if one.rule != case.rule or one.subject not in case.about
+        _compare(case, found, theirs, off, result)
+    result["besides"] = dict(besides.most_common())
+    return result
+
+
+def _compare(
+    case: Case, found: Sequence[Finding], theirs: Sequence[Alert], off: set[str],
+    result: dict[str, Any],
+) -> None:  # fmt: skip
+    right = {
+        one.signature for one in theirs
+        if rules_of(one.signature) & {*case.rules} and case.names(one.source, one.destination)
+    }  # fmt: skip
+    hits = [one for one in found if one.rule in case.rules and case.names(one.subject)]
+    if case.rules:
+        count = result["counts"].setdefault(case.rules[0], Counter())
+        count.update(
+            labelled=1, suricata=int(bool(right - off)), suricata_all=int(bool(right)),
+            ours=int(bool(hits)),
         )  # fmt: skip
-    return {"counts": counts, "missed_by_one": missed, "besides": dict(besides.most_common())}
+        if not hits or not right:
+            result["missed_by_one"].append(
+                f"{case.path.name}: {case.rules[0]}, ours {bool(hits)}, theirs {bool(right)}"
+            )
+    true = {(one.rule, who) for one in found for who in (one.subject, "*")} & case.also
+    result["besides"].update(
+        f"{'disabled ' * (name in off)}{name}" for name in {one.signature for one in theirs} - right
+    )
+    result["besides"].update(
+        f"ours: {one.rule}" for one in found
+        if one not in hits and not {(one.rule, one.subject), (one.rule, "*")} & true
+    )  # fmt: skip
 
 
 def _labelled(data: Path) -> Iterator[Case]:
     for path, label in captures(data):
         rule = KINDS.get(label.get("kinds", ""), "") if label.get("expect") == "alert" else ""
         about = f"{label.get('guilty', '')} {label.get('victim', '')}".split()
-        yield Case(path, rule, frozenset(about))
+        yield Case(path, (rule,) if rule else (), frozenset(about))
 
 
 def _kept(folder: Path) -> Iterator[Case]:
     """Yield the captures that attacks.py kept."""
-    from attacks_cases import ATTACKS, BENIGN
-
-    for case in (*ATTACKS, *BENIGN):
+    for case in cases():
         path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
         if path.exists():
-            yield Case(path, case.expect.partition("|")[0], frozenset({case.subject}))
+            rules = tuple(case.expect.split("|")) if case.expect else ()
+            also = frozenset((one.partition(" ")[0], one.partition(" ")[2]) for one in case.also)
+            yield Case(path, rules, frozenset({case.subject}), also)
 
 
 def slips(data: Path) -> list[dict[str, Any]]:

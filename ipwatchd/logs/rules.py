@@ -116,7 +116,7 @@ class Reader:
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of a program's own file reports: of the first head that tells."""
         hour = int(now // 3600)
-        for head in self._rules.heads:
+        for head in self._rules.heads_of(line):
             found = head.template.split(line)
             if found is not None:
                 facts, text = found

@@ -24,6 +24,13 @@ RESULTS: Final = (
     "success", "failure", "aborted", "logout", "assigned", "released", "request", "remember",
     "nothing", "torn",
 )  # fmt: skip
+_FIRSTS: Final = 256
+"""First characters whose heads are kept: a stranger's lines may start with any of Unicode's."""
+_OPENINGS: Final = (
+    ("{time:iso}", "0123456789"), ("{:number}", "0123456789"), ("{time:day}", "0123456789"),
+    ("{time:mysql}", "0123456789"), ("{time:clf}", "0123456789"),
+)  # fmt: skip
+"""What heads open with → the characters that it may start with."""
 _TIMES: Final = ("ctime", "classic", "iso", "clf", "tai", "mysql", "day")
 _Result = Annotated[str, Meta(pattern=f"^({'|'.join(RESULTS)})$")]
 
@@ -127,11 +134,15 @@ class Program:
 
 
 class Head(msgspec.Struct, frozen=True):
-    """How the lines of a program's own file start; `time` names the kind of stamp."""
+    """How the lines of a program's own file start; `time` names the kind of stamp.
+
+    `starts` are the characters that the first of them may be, "" where that is open.
+    """
 
     program: str
     template: Template
     time: str
+    starts: str = ""
 
 
 class Shape(msgspec.Struct, frozen=True):
@@ -157,6 +168,17 @@ class Ruleset(msgspec.Struct):
     heads: list[Head] = []
     tagged: dict[str, list[Head]] = {}
     shapes: list[Shape] = []
+    starting: dict[str, list[Head]] = {}
+
+    def heads_of(self, line: str) -> list[Head]:
+        """Return the heads that may stand at the start of a line, in the order of the files."""
+        first = line[:1]
+        if first not in self.starting:
+            fits = [head for head in self.heads if not head.starts or first in head.starts]
+            if len(self.starting) >= _FIRSTS:
+                return fits
+            self.starting[first] = fits
+        return self.starting[first]
 
 
 @lru_cache(maxsize=4)
@@ -228,7 +250,9 @@ def _head(table: _HeadTable) -> Head:
     time = next((kind for kind in _TIMES if f"{{time:{kind}}}" in table.line), "")
     if not time:
         raise TemplateError(f"{table.line!r} has no {{time:…}} of {', '.join(_TIMES)}")
-    return Head(table.program, template, time)
+    opening = next((chars for hole, chars in _OPENINGS if table.line.startswith(hole)), "")
+    starts = opening if table.line.startswith("{") else table.line[:1]
+    return Head(table.program, template, time, starts)
 
 
 def _line(says: _Says, service: str) -> Line:
