@@ -10,6 +10,7 @@ from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import address_hash, part_of
 from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, of_nobody, to_many
 from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.unserved import answered_pings, strays, turned
 from ipwatchd.records.address import V4_PREFIX, address_text
 from ipwatchd.records.flow import DIRECTIONS, Direction
 
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 __all__ = ["Flood"]
 
 _SYN, _ACK = 2, 16
-_PINGED: Final = np.array([ICMP, ICMP6])
-_STRAYED: Final = 4  # segments of one five-tuple; more are a connection that capture came late to
-_HEADERS: Final = 80  # bytes of IPv6 and TCP with its options, of IPv4 fewer
 _ODD: Final = np.uint64(0x9E3779B97F4A7C15)
 _STEP: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SILENT: Final = np.array([UDP, ICMP, ICMP6])
@@ -106,7 +104,7 @@ class Flood(Rule):
             silent = silent[~to_many(flows.take(silent))]
             some = flows.take(silent)
             found += self._take("packet", some, spans[silent], self._within(some))
-            for kind, mask in (("ping", _answered_pings(flows)), ("stray", _strays(flows))):
+            for kind, mask in (("ping", answered_pings(flows)), ("stray", strays(flows))):
                 rows = np.flatnonzero(mask)
                 if len(rows):
                     some = flows.take(rows)
@@ -143,7 +141,7 @@ class Flood(Rule):
         serves = udp & np.isin(flows["resp_port"], _AMPLIFIERS)
         # Of answers alone capture takes the service for the responder: the victim never asked.
         unasked = np.flatnonzero(serves & (flows["orig_packets"] == 0) & (flows["resp_bytes"] > 0))
-        answers = np.concatenate((flows.take(reflected), _turned(flows.take(unasked))))
+        answers = np.concatenate((flows.take(reflected), turned(flows.take(unasked))))
         found = self._take(
             "reflected", answers, np.concatenate((spans[reflected], spans[unasked])),
             answers["orig_bytes"].astype(np.int64),
@@ -271,25 +269,6 @@ _WORDS: Final = {
 }
 
 
-def _answered_pings(flows: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Tell pings that were answered: a flood of them costs twice."""
-    found: NDArray[np.bool_] = (
-        np.isin(flows["proto"], _PINGED) & (flows["orig_packets"] > 0) & (flows["resp_packets"] > 0)
-    )
-    return found
-
-
-def _strays(flows: NDArray[np.void]) -> NDArray[np.bool_]:
-    """Tell TCP segments of no connection, with no payload: floods of ACK, RST or FIN."""
-    found: NDArray[np.bool_] = (
-        (flows["proto"] == TCP) & (((flows["orig_flags"] | flows["resp_flags"]) & _SYN) == 0)
-        & (flows["orig_packets"] > 0) & (flows["orig_packets"] <= _STRAYED)
-        & (flows["orig_bytes"] <= flows["orig_packets"] * np.uint64(_HEADERS))
-        & (flows["partial"] == 0)
-    )  # fmt: skip
-    return found
-
-
 def _suspect(batch: Batch) -> NDArray[np.bool_]:
     """Tell flows that may be of a flood, and what finished at the same targets.
 
@@ -302,7 +281,7 @@ def _suspect(batch: Batch) -> NDArray[np.bool_]:
     silent = (flows["resp_packets"] == 0) | (flows["orig_packets"] == 0)
     loud = np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["direction"] == Direction.INCOMING)
     rows: NDArray[np.bool_] = half | ((proto != TCP) & (silent | loud))
-    rows |= _answered_pings(flows) | _strays(flows)
+    rows |= answered_pings(flows) | strays(flows)
     finished = np.flatnonzero(opened & ~half)
     if len(finished) and half.any():
         targets = batch.resp ^ flows["resp_port"].astype(np.uint64) * _ODD
@@ -331,24 +310,6 @@ def _spans(
     full = (sizes >= _FEW) | (np.add.reduceat(packets, starts) >= _FEW)
     kept = np.repeat(full, sizes)
     return rows[kept], spans[kept]
-
-
-_INWARD: Final = np.array([
-    Direction.UNKNOWN, Direction.OUTGOING, Direction.INCOMING, Direction.INTERNAL,
-    Direction.TRANSIT,
-])  # fmt: skip
-"""A direction seen from the other end."""
-
-
-def _turned(flows: NDArray[np.void]) -> NDArray[np.void]:
-    """Return flows with their ends exchanged."""
-    turned = flows.copy()
-    for column in ("hi", "lo", "packets", "bytes", "port", "zone", "flags"):
-        turned[f"orig_{column}"], turned[f"resp_{column}"] = (
-            flows[f"resp_{column}"], flows[f"orig_{column}"],
-        )  # fmt: skip
-    turned["direction"] = _INWARD[flows["direction"]]
-    return turned
 
 
 def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:

@@ -9,7 +9,9 @@ import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, address_hash, slices
+from ipwatchd.detect.contact import TCP
 from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.unserved import turned
 from ipwatchd.records.address import address_text
 from ipwatchd.records.flow import Direction
 
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Upload"]
 
+_FTP_DATA: Final = 20
 _SMALL: Final = 20_000  # bytes of a flow: as many as fit a window are no upload
 _DESTINATIONS: Final = 256  # of one address, the latest
 _SMOOTH: Final = 0.1  # weight of the newest window in the mean
@@ -90,15 +93,23 @@ class Upload(Rule):
         rows = np.flatnonzero(
             (flows["direction"] == Direction.OUTGOING) & (flows["orig_bytes"] >= _SMALL)
         )
+        sent = flows.take(rows)
+        # In FTP's active mode the server opens what its client then fills (RFC 959, 3.2).
+        rows = np.flatnonzero(
+            (flows["direction"] == Direction.INCOMING) & (flows["orig_port"] == _FTP_DATA)
+            & (flows["proto"] == TCP) & (flows["resp_bytes"] >= _SMALL)
+        )  # fmt: skip
+        if len(rows):
+            sent = np.concatenate((sent, turned(flows.take(rows))))
         found: list[Finding] = []
-        for part in slices(flows.take(rows), self._window // 4):
+        for part in slices(sent, self._window // 4):
             senders = Groups(part["orig_hi"], part["orig_lo"])
             latest = senders.latest(part["end"])
             sums = np.add.reduceat(part["orig_bytes"][senders.order], senders.starts).tolist()
-            for source, time, sent in zip(senders.sources, latest, sums, strict=True):
+            for source, time, amount in zip(senders.sources, latest, sums, strict=True):
                 one = self._senders.active(source, time)
                 one.turn(time, self._window)
-                one.now += sent
+                one.now += amount
             found += self._to_new(part)
             found += self._judge(senders.sources, {one.subject for one in found})
         self._senders.sweep(round(now * 1e9) - self._forget)

@@ -268,3 +268,12 @@ def test_ssh_on_a_port_of_the_web_is_told_and_on_its_own_is_not() -> None:
     ]
     [finding] = Bypass(DetectSettings(), House()).events(greets, 1.0)
     assert finding.title == f"{OURS} uses SSH on a port of the web (port 443 at 8.8.8.8)"
+
+
+def test_an_upload_in_ftps_active_mode_is_one(batch: Batch) -> None:
+    """The server opens the connection from its port 20, and what goes out are the answers."""
+    row = {**IN, "orig_port": 20, "orig_bytes": 20_000, "resp_bytes": 700_000}
+    [finding] = Upload(settings()).flows(batch([row]), 1000.0)
+    assert (finding.subject, finding.targets, finding.value) == (OURS, (FAR,), 700_000)
+    served = {**row, "orig_port": 40_000}
+    assert Upload(settings()).flows(batch([served]), 1000.0) == []
