@@ -29,7 +29,7 @@ SIGNATURES: Final = (
     ("flood", r"DOS|DDoS|Amplification"),
     ("dns-tunnel", r"tunnel|Non-DNS|NXDOMAIN"),
     ("password-guessing", r"SSH|Brute|Login|REGISTER|Hydra|Sipvicious|SIP|Terminal|VNC Scan"),
-    ("port-scan", r"NMAP|SCAN|PING|Scan|masscan"),
+    *((rule, r"SCAN|Scan") for rule in ("port-scan", "slow-scan", "distributed-scan")),
 )  # fmt: skip
 """Our rules → what the names of signatures say. A signature may stand for several."""
 

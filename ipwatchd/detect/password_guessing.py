@@ -38,7 +38,7 @@ _USERS: Final = 64  # user names counted one by one for each source; a dictionar
 _USER_LETTERS: Final = 64
 _SHOWN: Final = 16  # users, services and targets named in a finding
 _SLIPS: Final = 5  # failures of a user that their own success explains
-_UNNAMED: Final = "a user unnamed on the wire"
+_UNNAMED: Final = "an unnamed user"
 _WEIGHT: Final = 64  # user names and times kept of a source in the mean
 
 
