@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
     from ipwatchd.capture.choice import Choice
     from ipwatchd.config import Config
+    from ipwatchd.incidents.paging.plan import Plan
+    from ipwatchd.incidents.policy import Policy
 
 __all__ = ["check_policy", "source", "warnings"]
 
@@ -50,6 +52,7 @@ def _log_rules(folder: str) -> Iterator[str]:
 
 def check_policy(config: Config) -> None:
     """Raise ValueError or OSError for services, a policy folder or a plan that can't be used."""
+    from ipwatchd.incidents.paging.letters import check_stakeholders
     from ipwatchd.incidents.paging.plan_file import load_plan
     from ipwatchd.incidents.policy import site_policy
     from ipwatchd.services import services
@@ -58,9 +61,9 @@ def check_policy(config: Config) -> None:
     # Zones that follow from the kernel have the same names wherever this is checked.
     services(in_force(config, Around()))
 
-    site_policy(config.incidents)
+    policy = site_policy(config.incidents)
     if config.escalation.plan:
-        load_plan(config.escalation.plan)
+        check_stakeholders(load_plan(config.escalation.plan), policy.audiences)
 
 
 def _escalation(config: Config) -> Iterator[str]:
@@ -76,6 +79,8 @@ def _escalation(config: Config) -> Iterator[str]:
     gone = policy.not_in_force(moment(time.time(), policy.seat.zone).date())
     yield from (why for why in gone if " ended on " in why)
     if not config.escalation.plan:
+        if config.reports.mail:
+            yield "reports.mail: nobody is mailed without [escalation] plan and its [stakeholders]"
         return
     if not config.incidents.country:
         yield "incidents.country: is empty: laws of the site's own country are not applied"
@@ -85,10 +90,29 @@ def _escalation(config: Config) -> Iterator[str]:
         for kind in one.match.classes:
             if kind not in policy.taxonomy.types():
                 yield f"escalation policy {one.id}: class {kind!r} is none of the taxonomy"
+    yield from _channels(config, plan)
+    yield from _readers(config, plan, policy)
+
+
+def _channels(config: Config, plan: Plan) -> Iterator[str]:
+    """Yield what keeps a channel's pages from leaving, or the answers to them from coming in."""
     for name, channel in plan.channels.items():
         for path in (channel.password_file, channel.secret_file, channel.url_file, channel.ca_file):
             if path and not Path(path).is_file():
                 yield f"channel {name}: {path} is not there: its pages will not leave"
+        if channel.reply_to and not (config.intake.maildir or config.intake.lmtp):
+            yield f"channel {name}: reply_to: no [intake] maildir or lmtp takes the answers"
+
+
+def _readers(config: Config, plan: Plan, policy: Policy) -> Iterator[str]:
+    """Yield who is named for reports and may not be handed them, or is not on file."""
+    from ipwatchd.incidents.paging.letters import may_read
+
+    for name in config.reports.mail:
+        if name not in plan.stakeholders:
+            yield f"reports.mail: {name!r} is none of the plan's [stakeholders]"
+        elif why := may_read(config.reports.tlp, plan.stakeholders[name], policy.audiences):
+            yield f"reports.mail: {name} gets none: {why}"
 
 
 def _roster(path: str) -> Iterator[str]:

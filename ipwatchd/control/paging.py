@@ -67,6 +67,8 @@ def pager_checks(live: Live) -> Iterator[Check]:
         yield Check(name="escalation", ok=True, note=note)
     else:
         waits = f"waiting for an answer: {state['unanswered']}, pages to go: {state['sending']}"
+        if state["letters_waiting"]:
+            waits += f", letters tried again: {state['letters_waiting']}"
         if state["hushed"]:
             waits = "the centre pages in this site's place"
         yield Check(name="escalation", ok=not state["failed"], note=waits + _failed(state))

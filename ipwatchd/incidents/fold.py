@@ -254,7 +254,7 @@ def _delivered(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     if body.letter:
         letters = tuple(
             replace(one, state=state, why=body.why, tries=one.tries + body.tries)
-            if one.number == body.letter and one.state != "withdrawn"
+            if one.number == body.letter and (body.ok or one.state != "withdrawn")
             else one
             for one in incident.letters
         )

@@ -6,6 +6,7 @@ the daemon ended leaves after the next start.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections import deque
@@ -65,6 +66,8 @@ class Post:
         self._over: dict[tuple[str, str], None] = {}
         self._again: dict[tuple[str, int], tuple[float, float, Message]] = {}
         """letter → when it is tried again, the wait before that, and what"""
+        self._numbering = asyncio.Lock()
+        """Two letters that are made at the same time have two numbers."""
         self.note = ""
         self.counters = {"letters": 0, "letters_delivered": 0, "letters_failed": 0, "untold": 0}
 
@@ -75,6 +78,13 @@ class Post:
 
         Raises ValueError where the limit of the hour is reached.
         """
+        async with self._numbering:
+            held = await self._incidents.incident(incident.id)
+            return await self._notify(held or incident, name, reason, actor, now)
+
+    async def _notify(
+        self, incident: Incident, name: str, reason: str, actor: str, now: float
+    ) -> Incident | None:
         plan = self._plan()
         found = letters.notified(plan, name, now) if plan else []
         if plan is None or not found:
@@ -137,6 +147,13 @@ class Post:
         actor: str, now: float,
     ) -> Incident:  # fmt: skip
         """Send an update to a place, after its marking let it go there."""
+        async with self._numbering:
+            return await self._update(identity, made, place, original, name, actor, now)
+
+    async def _update(
+        self, identity: str, made: Draft, place: Stakeholder, original: str, name: str,
+        actor: str, now: float,
+    ) -> Incident:  # fmt: skip
         held = await self._incidents.incident(identity)
         if held is None:
             raise LookupError(f"there is no incident {identity}")
@@ -223,7 +240,8 @@ class Post:
         incident = await self._incidents.incident(message.incident)
         held = next((one for one in incident.letters if one.number == message.page), None) if (
             incident) else None  # fmt: skip
-        if incident is None or held is None or held.state == "withdrawn":
+        # What was being handed over when it was taken back may have left: that is written down.
+        if incident is None or held is None or (held.state == "withdrawn" and not ok):
             self._again.pop(key, None)
             return
         over = now >= held.time + letters.PATIENCE
@@ -251,11 +269,13 @@ class Post:
 
     async def _instead(self, incident: Incident, failed: Letter, now: float) -> None:
         plan = self._plan()
-        other = letters.instead(incident, failed, plan, now) if plan else None
-        if other:
-            body = Posted(letters=(other,))
-            incident = await self._written(incident, "posted", body, now)
-            await self._put(incident, other, now)
+        async with self._numbering:
+            held = await self._incidents.incident(incident.id) or incident
+            other = letters.instead(held, failed, plan, now) if plan else None
+            if other:
+                body = Posted(letters=(other,))
+                held = await self._written(held, "posted", body, now)
+                await self._put(held, other, now)
 
     async def _written(self, incident: Incident, kind: str, body: Any, now: float) -> Incident:
         try:

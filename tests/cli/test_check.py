@@ -83,6 +83,46 @@ def test_warnings_of_what_is_missing(
     assert words in done.err
 
 
+PLAN = """
+[channels.mail]
+kind = "smtp"
+host = "mail.example.net"
+sender = "ipwatchd@example.net"
+reply_to = "soc@example.net"
+[people.ana]
+contacts = [{ channel = "mail", to = "ana@example.net" }]
+[catch_all]
+targets = ["person:ana"]
+[stakeholders.acme]
+audience = "client"
+channel = "mail"
+to = ["security@acme.example"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        ("", "channel mail: reply_to: no [intake] maildir or lmtp takes the answers"),
+        ('[reports]\nmail = ["board"]\n', "reports.mail: 'board' is none of the plan's"),
+        ('[reports]\nmail = ["acme"]\ntlp = "TLP:RED"\n', "reports.mail: acme gets none: it is"),
+    ],
+)
+def test_what_is_named_and_not_reached(
+    daemon_command: Callable[..., Done], tmp_path: Path, more: str, words: str
+) -> None:
+    """Answers that nobody takes, readers who are not on file or may not be handed the marking."""
+    plan = tmp_path / "escalation.toml"
+    plan.write_text(PLAN)
+    _, done = _check(daemon_command, tmp_path, f'{GOOD}[escalation]\nplan = "{plan}"\n{more}')
+    assert done.status == 0
+    assert words in done.err
+    plan.write_text(PLAN.replace('"client"', '"clients"'))
+    _, done = _check(daemon_command, tmp_path, f'{GOOD}[escalation]\nplan = "{plan}"\n')
+    assert done.status == 2
+    assert "[stakeholders.acme] audience 'clients' is none" in done.err
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

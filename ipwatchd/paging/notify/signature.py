@@ -18,13 +18,18 @@ if TYPE_CHECKING:
 __all__ = ["signed"]
 
 
+def _number(message: Message) -> str:
+    """Return a page's number, or a letter's with its kind before it."""
+    return f"{'' if message.kind == 'page' else message.kind}{message.page}"
+
+
 def signed(message: Message, secret: str) -> tuple[bytes, dict[str, str]]:
     """Return body and headers of a page's POST."""
     body = msgspec.json.encode(message)
     stamp = f"{message.time:.0f}"
     headers = {
         "Content-Type": "application/json", "X-Ipwatchd-Timestamp": stamp,
-        "X-Ipwatchd-Delivery": f"{message.incident}/{message.page}",
+        "X-Ipwatchd-Delivery": f"{message.incident}/{_number(message)}",
     }  # fmt: skip
     if secret:
         made = hmac.new(secret.encode(), stamp.encode() + b"." + body, hashlib.sha256)

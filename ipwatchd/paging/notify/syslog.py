@@ -25,7 +25,7 @@ def line_of_page(message: Message, host: str, pid: int) -> bytes:
     """Return the line: structured data of ours, then the first line of the text in UTF-8."""
     priority = FACILITY * 8 + SEVERITY.get(message.priority, 5)
     stamp = dt.datetime.fromtimestamp(message.time, dt.UTC).isoformat(timespec="milliseconds")
-    pairs = {"incident": message.incident, "page": str(message.page), "site": message.site,
+    pairs = {"incident": message.incident, message.kind: str(message.page), "site": message.site,
              "priority": message.priority, "cause": message.cause}  # fmt: skip
     data = " ".join(f'{name}="{_escaped(value)}"' for name, value in pairs.items())
     # 32473 is the number for examples (RFC 5612).
