@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from ipwatchd.incidents.paging.plan import Plan, Policy, Step
     from ipwatchd.records.incident import Incident
-    from ipwatchd.records.paging import Paging
+    from ipwatchd.records.paging import Letter, Paging
 
 __all__ = ["BACK", "NEVER", "Recipient", "is_answered", "move", "recipients", "wake", "ways"]
 
@@ -138,13 +138,13 @@ def _causes(incident: Incident, plan: Plan, policy: Policy | None, now: float) -
 
 def _lost_letter(incident: Incident, paging: Paging) -> str:
     """Return the letter that reached nobody by any way and that nobody was paged of yet."""
-    held = incident.letters
-    for one in held:
-        others = (other for other in held if (other.about, other.name) == (one.about, one.name))
-        if one.state != "failed" or any(other.state in {"", "delivered"} for other in others):
-            continue
-        word = f"letter {one.number} to {one.name or one.to} was not delivered"
-        if word not in paging.raised:
+    ways: dict[tuple[str, str, str], list[Letter]] = {}
+    for one in incident.letters:
+        # Ways to one person stand for each other; the addresses of an update do not.
+        ways.setdefault((one.about, one.name, one.person or f"{one.number}"), []).append(one)
+    for held in ways.values():
+        word = f"letter {held[0].number} to {held[0].name or held[0].to} was not delivered"
+        if all(one.state == "failed" for one in held) and word not in paging.raised:
             return word
     return ""
 
