@@ -130,21 +130,23 @@ def _causes(incident: Incident, plan: Plan, policy: Policy | None, now: float) -
         yield "reopened"
     elif incident.priority < paging.priority:
         yield f"raised to {incident.priority}"
-    elif lost := _lost_letter(incident, paging):
+    elif lost := _lost_letter(incident, paging, plan):
         yield lost
     elif paging.acked:
         yield from _unanswered(incident, paging, policy, now)
 
 
-def _lost_letter(incident: Incident, paging: Paging) -> str:
+def _lost_letter(incident: Incident, paging: Paging, plan: Plan) -> str:
     """Return the letter that reached nobody by any way and that nobody was paged of yet."""
-    ways: dict[tuple[str, str, str], list[Letter]] = {}
+    found: dict[tuple[str, str, str], list[Letter]] = {}
     for one in incident.letters:
         # Ways to one person stand for each other; the addresses of an update do not.
-        ways.setdefault((one.about, one.name, one.person or f"{one.number}"), []).append(one)
-    for held in ways.values():
-        word = f"letter {held[0].number} to {held[0].name or held[0].to} was not delivered"
-        if all(one.state == "failed" for one in held) and word not in paging.raised:
+        found.setdefault((one.about, one.name, one.person or f"{one.number}"), []).append(one)
+    for held in found.values():
+        first, tried = held[0], {one.channel for one in held}
+        word = f"letter {first.number} to {first.name or first.to} was not delivered"
+        left = [way for way in ways(plan, first.person, None) if way.channel not in tried]
+        if not left and all(one.state == "failed" for one in held) and word not in paging.raised:
             return word
     return ""
 
