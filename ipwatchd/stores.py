@@ -93,7 +93,10 @@ class Stores:
         Raises ValueError, and then nothing changed.
         """
         serves = services(config)
-        self.enricher.reload(config.named_zones(), config.geo)
+        if config.geo == self.config.geo:
+            self.enricher.rezone(config.named_zones())
+        else:
+            self.enricher.reload(config.named_zones(), config.geo)
         self.config = config
         self.lists.serve(serves)
         self.history.rename(zones=self.enricher.zones)

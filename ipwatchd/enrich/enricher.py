@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import threading
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -48,6 +49,8 @@ class Enricher:
         self, zones: Mapping[str, Sequence[str]], geo: GeoSettings, folder: Path | None = None
     ) -> None:
         self._settings, self._folder = geo, folder
+        # Files are opened on a thread; zones may change meanwhile.
+        self._swapping = threading.Lock()
         self._use(Zones(zones), Geo(geo, folder=folder))
 
     def _use(self, zones: Zones, geo: Geo) -> None:
@@ -88,18 +91,31 @@ class Enricher:
         Raises ValueError for wrong zones, and then nothing changed; a database that can't be opened
         leaves the last good one in use and shows in `problems`.
         """
-        self._use(Zones(zones), Geo(geo, self._geo, self._folder))
-        self._settings = geo
+        compiled, fresh = Zones(zones), Geo(geo, self._geo, self._folder)
+        with self._swapping:
+            self._use(compiled, fresh)
+            self._settings = geo
+
+    def rezone(self, zones: Mapping[str, Sequence[str]]) -> None:
+        """Take other zones; files stay as they are. Raises ValueError, and then nothing changed."""
+        compiled = Zones(zones)
+        with self._swapping:
+            self._use(compiled, self._geo)
 
     def refresh(self) -> bool:
         """Take files that changed since they were opened; tell whether there were any.
 
-        Looks at the files' stamps only: call it now and then. One that can't be opened leaves the
+        Looks at the files' stamps only, and opens what changed: call it now and then, on a thread.
+        One that can't be opened leaves the
         last good one in use and shows in `problems`; it is not tried again until it changes.
         """
         if not self._geo.stale():
             return False
-        self._use(self._zones, Geo(self._settings, self._geo, self._folder))
+        settings = self._settings
+        fresh = Geo(settings, self._geo, self._folder)
+        with self._swapping:
+            if self._settings is settings:  # else other files are in use by now
+                self._use(self._zones, fresh)
         return True
 
     def status(self, now: float) -> EnrichStatus:

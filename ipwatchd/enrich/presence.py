@@ -7,8 +7,9 @@ of it, so that nobody inherits another's history.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -25,12 +26,21 @@ if TYPE_CHECKING:
 __all__ = ["SOURCES", "Presence", "agent_name"]
 
 ADDRESSES: Final = 65_536
-"""Addresses whose agents are known: logins from ever new addresses push out the oldest."""
+"""Addresses whose agents are known: logins from ever new addresses push out the oldest. As many
+network cards of addresses without an agent."""
 _MOST: Final = 16
 """Bindings of one address: beyond, a terminal server's agents are nobody in particular."""
 
 
 _NOBODY: Final = frozenset({"0.0.0.0", "::"})  # noqa: S104 - what a probe for an address claims
+
+
+class _Card(NamedTuple):
+    """The network card of an address where nobody is known: since when, last seen (epoch s)."""
+
+    mac: str
+    since: float
+    seen: float
 
 
 class _Place(msgspec.Struct):
@@ -53,6 +63,9 @@ class Presence:
 
     def __init__(self, agents: Mapping[str, Agent]) -> None:
         self._places: OrderedDict[str, _Place] = OrderedDict()
+        self._cards: dict[str, _Card] = {}
+        self._soonest = -math.inf
+        """No binding ends by itself before."""
         self._tunnels = Tunnels()
         self.shed = 0
         self.adopt(agents)
@@ -93,11 +106,16 @@ class Presence:
 
     def expire(self, now: float) -> list[Bound]:
         """Return what ended because nothing was seen of it for too long."""
-        return [
+        if now < self._soonest:
+            return []
+        ended = [
             _bound("end", binding, binding.until)
             for place in self._places.values()
             for binding in _let_go(place, [one for one in place.bindings if one.until <= now])
         ]
+        left = (one.until for place in self._places.values() for one in place.bindings)
+        self._soonest = min(left, default=math.inf)
+        return ended
 
     def at(self, address: str, now: float) -> tuple[Binding, ...]:
         """Return who is at an address now, the surest first."""
@@ -118,6 +136,7 @@ class Presence:
 
     def restore(self, told: Iterable[Bound]) -> None:
         """Take what began and ended before a restart, oldest first."""
+        self._soonest = -math.inf
         for event in told:
             place = self._place(event.orig)
             place.mac, place.latest = event.mac or place.mac, max(place.latest, event.ts)
@@ -143,11 +162,16 @@ class Presence:
             ]
             if not without([[address, place.mac]]):
                 del self._places[address]
+        for address, card in list(self._cards.items()):
+            if not without([[address, card.mac]]):
+                del self._cards[address]
 
     def _place(self, address: str) -> _Place:
         place = self._places.get(address)
         if place is None:
-            place = self._places[address] = _Place()
+            card = self._cards.pop(address, _Card("", 0.0, 0.0))
+            place = _Place(mac=card.mac, mac_seen=card.seen, latest=card.since)
+            self._places[address] = place
             if len(self._places) > ADDRESSES:
                 self._places.popitem(last=False)
                 self.shed += 1
@@ -192,6 +216,7 @@ class Presence:
             confidence=kind.confidence, mac=place.mac,
         )  # fmt: skip
         place.bindings.append(binding)
+        self._soonest = min(self._soonest, binding.until)
         return [*changes, _bound("begin", binding, ts)]
 
     def _login(self, event: Auth) -> list[Bound]:
@@ -252,8 +277,8 @@ class Presence:
             return []
         changes = self._card(event.address, event.mac, event.ts)
         owner = self._devices.get(event.mac.lower()) or self._devices.get(event.hostname.lower())
-        place = self._places.get(event.address)
-        if owner is None or place is None or place.mac != event.mac.lower():
+        card = self._places.get(event.address) or self._cards.get(event.address)
+        if owner is None or card is None or card.mac != event.mac.lower():
             return changes
         return [*changes, *self._seen(event.address, owner, "device", event.ts)]
 
@@ -261,7 +286,10 @@ class Presence:
         """Take whose network card an address is: another one ends what was known of it."""
         if address in _NOBODY:
             return []
-        place, mac = self._place(address), mac.lower()
+        place, mac = self._places.get(address), mac.lower()
+        if place is None:
+            self._note_card(address, mac, ts)
+            return []
         if ts < place.mac_seen or (place.mac != mac and ts < place.latest):
             return []
         changes: list[Bound] = []
@@ -270,6 +298,18 @@ class Presence:
             place.latest = ts
         place.mac, place.mac_seen = mac, ts
         return changes
+
+    def _note_card(self, address: str, mac: str, ts: float) -> None:
+        """Remember the card of an address apart: who claims all addresses pushes out no agent."""
+        before = self._cards.pop(address, None)
+        if before is not None and ts < before.seen:
+            self._cards[address] = before
+            return
+        # Of the first card it is not known since when.
+        since = 0.0 if before is None else before.since if before.mac == mac else ts
+        self._cards[address] = _Card(mac, since, ts)
+        if len(self._cards) > ADDRESSES:
+            del self._cards[next(iter(self._cards))]
 
     def _ended(self, address: str, ts: float, sources: set[str], user: str = "") -> list[Bound]:
         """Let go what sources said of an address; of one user where that is told."""

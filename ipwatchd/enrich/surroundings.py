@@ -170,7 +170,15 @@ class Surroundings:
         return heard
 
     def read(self) -> Around:
-        """Return what the kernel knows now. Takes milliseconds: not on an event loop."""
+        """Return what the kernel knows now. Raises OSError. Takes milliseconds: on a thread."""
+        from pyroute2 import NetlinkError
+
+        try:
+            return self._read()
+        except NetlinkError as error:
+            raise OSError(error.code, f"the kernel tells no networks: {error}") from error
+
+    def _read(self) -> Around:
         from pyroute2 import IPRoute, NetlinkError
 
         # Strict checking has the kernel filter: a full routing table is not copied.

@@ -338,3 +338,34 @@ def test_addresses_are_bounded() -> None:
     assert presence.shed == 10
     assert len(presence._places) == limit
     assert len(SOURCES) == 6
+
+
+def test_who_claims_every_address_pushes_out_no_agent() -> None:
+    """A flood of ARP claims is remembered apart; a card seen before counts all the same."""
+    presence = Presence(ROSTER)
+    presence.take([login(1.0, "maria", "10.0.0.5")])
+    presence.take(
+        Arp(ts=2.0, operation="reply", mac="02:00:00:00:00:01", address=f"11.{turn >> 16}."
+            f"{turn >> 8 & 255}.{turn & 255}")
+        for turn in range(65_536 + 10)
+    )  # fmt: skip
+    assert [one.agent for one in presence.at("10.0.0.5", 3.0)] == ["maria"]
+    assert presence.shed == 0
+    last = "11.1.0.9"
+    presence.take([Arp(ts=5.0, operation="reply", mac="02:00:00:00:00:02", address=last)])
+    assert presence.take([login(4.0, "jose", last)]) == [], "before the card was another's"
+    [begun] = presence.take([login(6.0, "jose", last)])
+    assert begun.mac == "02:00:00:00:00:02"
+    [ended] = presence.take([Arp(ts=7.0, operation="reply", mac="02:00:00:00:00:01", address=last)])
+    assert (ended.message, ended.user) == ("end", "jose")
+
+
+def test_what_was_not_seen_again_ends_at_its_hour() -> None:
+    """Each binding ends when its own time is over, however many were looked at before."""
+    presence = Presence(ROSTER)
+    for turn in range(3):
+        presence.take([login(turn * 100.0, f"x{turn}", f"10.0.1.{turn}")])
+    ends = [presence.expire(28_800.0 + second) for second in range(0, 301, 50)]
+    assert [[one.user for one in told] for told in ends] == [
+        ["x0"], [], ["x1"], [], ["x2"], [], [],
+    ]  # fmt: skip
