@@ -1,38 +1,41 @@
 """Precision and recall of each detector on labelled captures, and what all of them cost.
 
-    python benchmarks/detect.py DATA [--json]
+    python benchmarks/detect.py DATA [--only captures|speed|memory|day]... [--json]
 
-DATA is a folder with EXPECTED_detect.csv and pcap/. Captures without a label are taken for benign.
-A finding is right where the label says so: of that rule, about that address.
+DATA is a folder with EXPECTED_detect.csv and pcap/; captures alone need it. Captures without a
+label are taken for benign. A finding is right where the label says so: of that rule, about that
+address. speed is flows a second of one core by kind of traffic, memory what a process holds after
+a million addresses, day a site's day with and without attacks. All of it takes some four minutes.
 """
 
 from __future__ import annotations
 
+import argparse
 import csv
 import sys
 import time
-import tracemalloc
 from collections import Counter, defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import detect_load as load
 import numpy as np
+from detect_load import BATCH, ENRICHER, detectors, nobody
 from measure import say
 from site_day import ATTACKS, benign_day
 
 from ipwatchd.capture import CaptureFileError, read_files
-from ipwatchd.config.settings import PRIVATE, CaptureSettings, DetectSettings, GeoSettings
-from ipwatchd.detect import RULES, build
-from ipwatchd.enrich import Enricher
-from ipwatchd.records.address import V4_PREFIX
-from ipwatchd.records.flow import STATES, empty_flows
+from ipwatchd.config.settings import CaptureSettings
+from ipwatchd.detect import RULES, Batch
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
 
     from ipwatchd.records.finding import Finding
+
+__all__ = ["ENRICHER", "KINDS", "captures", "nobody", "quality", "replay"]
 
 KINDS = {
     "port_scan": "port-scan", "port_scan_udp": "port-scan", "port_scan_fin": "port-scan",
@@ -42,18 +45,9 @@ KINDS = {
     "arp_spoof": "lan-spoofing", "dhcp_flood": "rogue-dhcp", "upload_anomaly": "unusual-upload",
     "web_attack_sqli": "(needs payload)", "web_attack_xss": "(needs payload)",
 }  # fmt: skip
-BATCH = 20_000
-ENRICHER = Enricher({"inside": PRIVATE}, GeoSettings())
-
-
-def nobody(hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> NDArray[np.bool_]:
-    """Deny nobody."""
-    return np.zeros(len(hi), np.bool_) & (lo == 0)
-
-
-def detectors() -> list[Any]:
-    """Return all detectors with their defaults."""
-    return list(build(DetectSettings(), denied=nobody, zones=(), place=ENRICHER.place))
+LABELS = "EXPECTED_detect.csv"
+PARTS = ("captures", "speed", "memory", "day")
+ADDRESSES = 1_000_000
 
 
 def replay(path: Path) -> tuple[list[Finding], int]:
@@ -64,17 +58,18 @@ def replay(path: Path) -> tuple[list[Finding], int]:
     for delivery in read_files([path], CaptureSettings()):
         ENRICHER.flows(delivery.flows)
         flows += len(delivery.flows)
+        batch = Batch(delivery.flows)
         for detector in all_of_them:
             for finding in detector.events(delivery.events, delivery.now):
                 found[finding.key] = finding
-            for finding in detector.flows(delivery.flows, delivery.now):
+            for finding in detector.batch(batch, delivery.now):
                 found[finding.key] = finding
     return list(found.values()), flows
 
 
 def captures(data: Path) -> Iterator[tuple[Path, dict[str, str]]]:
     """Yield each capture and its label."""
-    with (data / "EXPECTED_detect.csv").open(encoding="utf-8") as rows:
+    with (data / LABELS).open(encoding="utf-8") as rows:
         labels = {row["file"]: row for row in csv.DictReader(rows)}
     for folder in ("detect", "flows", "encap"):
         for path in sorted((data / "pcap" / folder).iterdir()):
@@ -88,7 +83,9 @@ def quality(data: Path) -> dict[str, Any]:
     missed: list[str] = []
     others: list[str] = []
     flows = benign_flows = 0
-    for path, label in captures(data):
+    for done, (path, label) in enumerate(captures(data)):
+        if not done % 50:
+            told(f"captures: {done} read")
         try:
             found, number = replay(path)
         except CaptureFileError:
@@ -114,54 +111,6 @@ def quality(data: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def made(kind: str, seed: int) -> NDArray[np.void]:
-    """Return a second of traffic: benign clients, or a SYN flood with forged sources.
-
-    Of kind twice each source comes in two batches, with another port.
-    """
-    if kind == "twice":
-        flows = made("forged", seed // 2)
-        flows["resp_port"] = flows["resp_port"] ^ (seed % 2)
-        return flows
-    dice = np.random.default_rng(seed)
-    flows = empty_flows(BATCH)
-    flows["start"] = (1000 + seed) * 10**9 + dice.integers(0, 10**9, BATCH)
-    flows["end"] = flows["start"] + dice.integers(0, 10**9, BATCH)
-    flows["proto"] = 6
-    if kind == "forged":
-        flows["orig_lo"] = V4_PREFIX | dice.integers(1 << 24, 1 << 31, BATCH)
-        flows["resp_lo"] = V4_PREFIX | (10 << 24) | dice.integers(0, 256, BATCH)
-        flows["resp_port"] = dice.integers(1, 65535, BATCH)
-        flows["state"], flows["orig_flags"], flows["direction"] = STATES.index("S0"), 2, 1
-        flows["orig_packets"], flows["orig_bytes"] = 1, 44
-        return flows
-    flows["orig_lo"] = V4_PREFIX | (10 << 24) | dice.integers(0, 5000, BATCH)
-    flows["resp_lo"] = V4_PREFIX | (203 << 24) | dice.integers(0, 20_000, BATCH)
-    flows["resp_port"] = dice.choice([443, 443, 443, 80, 53, 22, 5060], BATCH)
-    flows["proto"][flows["resp_port"] == 53] = 17
-    flows["state"], flows["direction"] = STATES.index("SF"), 2
-    flows["orig_packets"] = flows["resp_packets"] = 10
-    flows["orig_bytes"] = dice.integers(400, 30_000, BATCH)
-    flows["resp_bytes"] = dice.integers(400, 90_000, BATCH)
-    flows["orig_flags"] = flows["resp_flags"] = 27
-    return flows
-
-
-def cost(kind: str, batches: int) -> dict[str, float]:
-    """Return flows a second of one core, with all detectors on, and ns a flow of each."""
-    spent: Counter[str] = Counter()
-    every = detectors()
-    for seed in range(batches):
-        flows = made(kind, seed)
-        for detector in every:
-            begun = time.process_time()
-            detector.flows(flows, 1001.0 + seed)
-            spent[detector.rule] += time.process_time() - begun  # type: ignore[assignment]
-    total = batches * BATCH
-    rates = {rule: round(cpu / total * 1e9) for rule, cpu in spent.most_common(6)}
-    return {"flows_per_second": round(total / sum(spent.values())), **rates}
-
-
 def judged(flows: NDArray[np.void]) -> tuple[dict[str, Finding], float]:
     """Return the findings of flows by key, and flows a second with all detectors on."""
     found: dict[str, Finding] = {}
@@ -169,14 +118,16 @@ def judged(flows: NDArray[np.void]) -> tuple[dict[str, Finding], float]:
     begun = time.process_time()
     for first in range(0, len(flows), BATCH):
         part = flows[first : first + BATCH]
+        batch = Batch(part)
         now = float(part["end"].max()) / 1e9
         for detector in every:
-            found |= {one.key: one for one in detector.flows(part, now)}
+            found |= {one.key: one for one in detector.batch(batch, now)}
     return found, len(flows) / (time.process_time() - begun)
 
 
 def day() -> dict[str, Any]:
     """Return what is said of a benign day, and which attacks are found in it, weak and strong."""
+    told("day: the benign one")
     benign = benign_day()
     found, rate = judged(benign)
     result: dict[str, Any] = {
@@ -184,33 +135,17 @@ def day() -> dict[str, Any]:
         "false_findings": [one.title for one in found.values()],
     }  # fmt: skip
     for strength in (1, 4):
+        told(f"day: attacks of strength {strength}")
         dice = np.random.default_rng(3)
         mixed = np.concatenate([benign, *(one.make(dice, strength) for one in ATTACKS)])
         found, _ = judged(mixed[np.argsort(mixed["end"], kind="stable")])
-        told = {(one.rule, one.subject) for one in found.values()}
+        said = {(one.rule, one.subject) for one in found.values()}
         meant = {(one.rule, one.subject) for one in ATTACKS}
         result[f"strength_{strength}"] = {
-            "attacks": len(meant), "found": len(meant & told),
-            "missed": sorted(meant - told), "other": sorted(told - meant),
+            "attacks": len(meant), "found": len(meant & said),
+            "missed": sorted(meant - said), "other": sorted(said - meant),
         }  # fmt: skip
     return result
-
-
-def memory(addresses: int) -> dict[str, float]:
-    """Return MB held after flows of so many addresses that were never seen before."""
-    tracemalloc.start()
-    every = detectors()
-    before = tracemalloc.get_traced_memory()[0]
-    for seed in range(2 * addresses // BATCH):
-        flows = made("twice", seed)
-        for detector in every:
-            detector.flows(flows, 1001.0 + seed / 100)
-    held = tracemalloc.get_traced_memory()[0] - before
-    tracemalloc.stop()
-    shed = sum(
-        count for one in every for name, count in one.counters().items() if name.endswith("shed")
-    )
-    return {"addresses": addresses, "megabytes": round(held / 1e6, 1), "shed": shed}
 
 
 def table(found: dict[str, Any]) -> list[str]:
@@ -228,26 +163,76 @@ def table(found: dict[str, Any]) -> list[str]:
     return lines
 
 
+def told(word: str) -> None:
+    """Say on standard error what goes on."""
+    print(word, file=sys.stderr, flush=True)
+
+
+def speed() -> dict[str, dict[str, float]]:
+    """Return what each kind of traffic costs."""
+    result = {}
+    for kind in load.KINDS:
+        told(f"speed: {kind}")
+        result[kind] = load.cost(kind, 20)
+    return result
+
+
+def held() -> dict[str, dict[str, float]]:
+    """Return the memory after a million addresses of each kind."""
+    result = {}
+    for kind in load.HELD:
+        told(f"memory: {kind}")
+        result[kind] = load.memory(kind, ADDRESSES, told)
+    return result
+
+
+def lines_of(result: dict[str, Any]) -> list[str]:
+    """Return the result for people to read."""
+    lines: list[str] = []
+    if found := result.get("captures"):
+        lines += [
+            *table(found), "",
+            f"flows read: {found['flows']:,}, not of an attack: {found['benign_flows']:,}",
+            "", "Missed:", "", *(f"- {one}" for one in found["missed"]),
+            "", "Other findings:", "", *(f"- {one}" for one in found["others"]), "",
+        ]  # fmt: skip
+    for kind, costs in result.get("speed", {}).items():
+        dearest = ", ".join(f"{rule} {ns}" for rule, ns in [*costs.items()][1:])
+        lines.append(f"{load.KINDS[kind]}: {costs['flows_per_second']:,} flows/s (ns: {dearest})")
+    for kind, sizes in result.get("memory", {}).items():
+        lines.append(f"{load.HELD[kind]}: {sizes}")
+    if "day" in result:
+        lines.append(f"a site's day: {result['day']}")
+    return lines
+
+
+def arguments() -> argparse.Namespace:
+    """Return the command line; says what is missing where DATA is needed."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", nargs="?", type=Path, metavar="DATA")
+    parser.add_argument("--only", action="append", choices=PARTS, metavar="PART")
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    given.only = given.only or list(PARTS)
+    if "captures" in given.only and not (given.data and (given.data / LABELS).is_file()):
+        where = f"{given.data} has none" if given.data else "none was given"
+        parser.error(
+            f"captures need a folder DATA with {LABELS}, and {where}: name it, or choose other "
+            "parts (--only speed --only memory --only day)"
+        )
+    return given
+
+
 def main() -> None:
     """Measure and print."""
-    data = Path(next(word for word in sys.argv[1:] if not word.startswith("--")))
-    found = quality(data)
-    result = {
-        "quality": found, "benign": cost("benign", 20), "forged": cost("forged", 20),
-        "twice": cost("twice", 20), "day": day(),
-        "memory": memory(1_000_000),
+    given = arguments()
+    parts: dict[str, Callable[[], Any]] = {
+        "captures": lambda: quality(given.data), "speed": speed, "memory": held, "day": day,
     }  # fmt: skip
-    lines = [
-        *table(found), "",
-        f"flows read: {found['flows']:,}, not of an attack: {found['benign_flows']:,}",
-        "", "Missed:", "",
-        *(f"- {one}" for one in found["missed"]), "", "Other findings:", "",
-        *(f"- {one}" for one in found["others"]), "",
-        f"benign traffic: {result['benign']}", f"forged sources: {result['forged']}",
-        f"forged sources that come twice: {result['twice']}", f"memory: {result['memory']}",
-        f"a site's day: {result['day']}",
-    ]  # fmt: skip
-    say(result, lines)
+    result = {part: parts[part]() for part in PARTS if part in given.only}
+    say(result, lines_of(result))
 
 
 if __name__ == "__main__":

@@ -21,9 +21,9 @@ FEW: Final = 6
 PLACE: Final = np.dtype([
     ("tag", "u8"), ("began", "i8"), ("started", "i8"), ("last", "i8"),
     ("targets", "u8", FEW), ("hi", "u8", FEW), ("lo", "u8", FEW),
-    ("flows", "u4"), ("count", "u1"), ("known", "?"),
+    ("flows", "u4"), ("tried", "u1"), ("known", "?"),
 ])  # fmt: skip
-"""A source (its hash): its `count` targets with their responders, when its window began, when it
+"""A source (its hash): the targets it `tried` with their responders, when its window began, when it
 was first and last seen (epoch ns), how many flows, and whether it has gone on to a record."""
 _WHOLE: Final = np.dtype((np.void, PLACE.itemsize))
 _WAYS: Final = 4  # places that a source may take; the one longest quiet makes room
@@ -75,7 +75,7 @@ class Porch:
         _begin(state, latest, earliest, held.take(order[starts]))
         after = state.copy()
         goes_on = state["known"] | (counts > self._few)
-        goes_on |= (state["count"] > 0) & (latest - state["began"] >= self._window)
+        goes_on |= (state["tried"] > 0) & (latest - state["began"] >= self._window)
         goes_on |= _add(after, rows, order, starts, np.where(goes_on, 0, counts), self._few)
         after["last"] = np.maximum(after["last"], latest)
         after["started"] = np.minimum(after["started"], earliest)
@@ -90,9 +90,9 @@ class Porch:
         return passed, state.take(groups[passed])
 
     def leave(self, tags: NDArray[np.uint64], times: NDArray[np.int64]) -> NDArray[np.void]:
-        """Make sources go on, each tag once; return what was held of each, count 0 for none."""
+        """Make sources go on, each tag once; return what was held of each, `tried` 0 for none."""
         where, state = self._look_up(tags, times, counted=False)
-        mine = np.flatnonzero(state["count"] > 0)
+        mine = np.flatnonzero(state["tried"] > 0)
         gone = state.take(mine)
         _let_go(gone, np.arange(len(mine)))
         self._places.view(_WHOLE)[where[mine]] = gone.view(_WHOLE)
@@ -117,7 +117,7 @@ class Porch:
         state = self._places.take(where)
         fresh = (state["tag"] != tags) | (times - state["last"] > self._quiet)
         if counted:
-            waits = fresh & (state["count"] > 0) & (times - state["last"] <= self._quiet)
+            waits = fresh & (state["tried"] > 0) & (times - state["last"] <= self._quiet)
             self.shed += int(np.count_nonzero(waits))
         empty = np.flatnonzero(fresh)
         state.view(_WHOLE)[empty] = np.zeros(1, PLACE).view(_WHOLE)
@@ -140,13 +140,13 @@ def _begin(
     held: NDArray[np.void],
 ) -> None:  # fmt: skip
     """Give new sources their window, and all what the doorstep held of them."""
-    new = np.flatnonzero(~state["known"] & (state["count"] == 0))
+    new = np.flatnonzero(~state["known"] & (state["tried"] == 0))
     state["began"][new] = latest[new]
     state["started"][new] = earliest[new]
-    handed = np.flatnonzero((held["flows"] > 0) & (state["count"] == 0))
+    handed = np.flatnonzero((held["flows"] > 0) & (state["tried"] == 0))
     for name, other in (("targets", "target"), ("hi", "hi"), ("lo", "lo")):
         state[name][handed, 0] = held[other][handed]
-    state["count"][handed] = 1
+    state["tried"][handed] = 1
     state["flows"][handed] += held["flows"][handed]
     state["started"][handed] = np.minimum(earliest[handed], held["started"][handed])
 
@@ -162,18 +162,18 @@ def _add(
         row = order[starts[some] + step]
         fresh = ~(state["targets"][some] == rows.targets[row][:, None]).any(axis=1)
         some, row = some[fresh], row[fresh]
-        at = state["count"][some].astype(np.intp)
+        at = state["tried"][some].astype(np.intp)
         over = at >= few
         full[some[over]] = True
         some, row, at = some[~over], row[~over], at[~over]
         for name, column in (("targets", rows.targets), ("hi", rows.hi), ("lo", rows.lo)):
             state[name][some, at] = column[row]
-        state["count"][some] += 1
+        state["tried"][some] += 1
     return full
 
 
 def _let_go(state: NDArray[np.void], rows: NDArray[np.intp]) -> None:
     """Note that sources went on, and hold nothing of them any more."""
-    for name in ("targets", "hi", "lo", "count", "flows"):
+    for name in ("targets", "hi", "lo", "tried", "flows"):
         state[name][rows] = 0
     state["known"][rows] = True

@@ -7,7 +7,7 @@ within the window, and lets `shape` say whether that is a scan.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
 from ipwatchd.detect.porch import Porch, Tried
+from ipwatchd.detect.reach import Reach
 from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
@@ -113,11 +114,12 @@ class PortScan(Rule):
             _Contacts, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
         )
         self._doorstep = Doorstep(settings.sources, self._quiet)
-        self._porch = Porch(settings.sources, self._least - 1, self._window, self._quiet)
         self._named = Named(settings.sources)
         self._known = Marks()
+        self._reach = Reach()
         self._few = Few(settings.port_scan.false_alarm)
         self._look = min(self._least, self._few.line or self._least)
+        self._porch = Porch(settings.sources, self._look - 1, self._window, self._quiet)
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each source whose failed contacts make a scan."""
@@ -127,7 +129,7 @@ class PortScan(Rule):
             talked = numbers[batch.successes]
             self._few.answering.add(talked, int(batch.flows["end"].max()))
         for part in spans(batch.flows["end"], self._window // 2):
-            rows = part[failed[part]]
+            rows = self._reach.kept(batch, part, part[failed[part]])
             rows, held = self._let(batch, rows, numbers)
             tried, aimed = batch.flows.take(rows), numbers[rows]
             groups = Groups(tried["orig_hi"], tried["orig_lo"])
@@ -178,9 +180,9 @@ class PortScan(Rule):
         ordered = numbers[rows[groups.order]]
         firsts = rows[groups.order[groups.starts]]
         held = self._porch.leave(batch.orig[firsts], np.array(latest, np.int64))
-        for place in np.flatnonzero(held["count"]).tolist():
+        for place, waited in _waiting(held).items():
             begun = self._active(groups.sources[place], int(held["last"][place]), 0)
-            _recall(begun, held[place])
+            _recall(begun, waited)
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -201,18 +203,17 @@ class PortScan(Rule):
         if not len(flows):
             return []
         rows, many = groups.order, []
-        tried, waited = numbers[rows].tolist(), held.take(rows[groups.starts])
+        tried, waiting = numbers[rows].tolist(), _waiting(held.take(rows[groups.starts]))
         hosts = list(
             zip(flows["resp_hi"][rows].tolist(), flows["resp_lo"][rows].tolist(), strict=True)
         )
-        for place, (source, time, started, begin, end, waits) in enumerate(zip(
+        for place, (source, time, started, begin, end) in enumerate(zip(
             groups.sources, groups.latest(flows["end"]), groups.earliest(flows["start"]),
-            groups.bounds, groups.bounds[1:], waited["count"].tolist(),
-            strict=False,
+            groups.bounds, groups.bounds[1:], strict=False,
         )):  # fmt: skip
             record = self._active(source, time, started)
-            if waits:
-                _recall(record, waited[place])
+            if place in waiting:
+                _recall(record, waiting[place])
             record.turn(time, self._window)
             failed, sample = record.failed, record.sample
             record.flows += end - begin
@@ -305,16 +306,33 @@ class PortScan(Rule):
         }
 
 
-def _recall(record: _Contacts, held: np.void) -> None:
-    """Take over what doorstep and porch held: the first targets."""
+class _Waited(NamedTuple):
+    """What doorstep and porch held of a source (porch.PLACE)."""
+
+    began: int
+    started: int
+    flows: int
+    tried: int
+    targets: list[int]
+    hi: list[int]
+    lo: list[int]
+
+
+def _waiting(held: NDArray[np.void]) -> dict[int, _Waited]:
+    """Return what was held, by its place; most have nothing."""
+    places = np.flatnonzero(held["tried"])
+    columns = (held[name][places].tolist() for name in _Waited._fields)
+    return dict(zip(places.tolist(), map(_Waited, *columns), strict=True))
+
+
+def _recall(record: _Contacts, held: _Waited) -> None:
+    """Take over what was held: the first targets."""
     if not record.flows:
-        record.began = int(held["began"])
-        record.started = int(held["started"])
-    count = int(held["count"])
-    record.failed.update(held["targets"][:count].tolist())
-    record.flows += int(held["flows"])
-    record.started = min(record.started, int(held["started"]))
-    hosts = zip(held["hi"][:count].tolist(), held["lo"][:count].tolist(), strict=True)
+        record.began, record.started = held.began, held.started
+    record.failed.update(held.targets[: held.tried])
+    record.flows += held.flows
+    record.started = min(record.started, held.started)
+    hosts = zip(held.hi[: held.tried], held.lo[: held.tried], strict=True)
     _remember(record.sample, list(hosts))
 
 
