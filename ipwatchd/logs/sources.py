@@ -13,9 +13,9 @@ import msgspec
 
 from ipwatchd.logs.clock import Clock
 from ipwatchd.logs.follow import Follower
+from ipwatchd.logs.guarded import Guarded
 from ipwatchd.logs.journal import Journal
 from ipwatchd.logs.listener import Listener
-from ipwatchd.logs.rules import Reader
 from ipwatchd.logs.ruleset import load_rules
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class LogSources:
     def __init__(self, settings: LogSettings, state_dir: Path | None) -> None:
         self.settings = settings
         zone = ZoneInfo(settings.time_zone) if settings.time_zone else machine_zone()
-        self._reader = Reader(load_rules(settings.rules), zone=zone, fields=settings.fields)
+        self._reader = Guarded(load_rules(settings.rules), zone=zone, fields=settings.fields)
         state = state_dir / "logs.json" if state_dir else None
         self.follower = Follower(settings.files, state=state, reader=self._reader)
         self._cursor_file = state_dir / "journal.json" if state_dir else None
@@ -138,7 +138,7 @@ class LogSources:
 
     def shed(self) -> dict[str, int]:
         """Return what had to be let go, by name."""
-        counts = {"logs.cut": self.follower.counters.lines_cut}
+        counts = {"logs.cut": self.follower.counters.lines_cut, "logs.faults": self._reader.faults}
         if self.listener:
             counters = self.listener.senders.counters
             counts |= {"syslog.shed": counters.shed, "syslog.cut": counters.cut,
@@ -150,6 +150,8 @@ class LogSources:
     def problems(self) -> dict[str, str]:
         """Return source → sentence for each that can't be read, or whose clock is wrong."""
         problems = dict(self.follower.counters.problems)
+        if self._reader.fault:
+            problems["reader"] = self._reader.fault
         if self.journal and self.journal.problem:
             problems["journal"] = self.journal.problem
         if self.listener and self.listener.problem:
