@@ -162,7 +162,8 @@ class Reader:
         service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
         session = facts.get("session") or facts.get("thread") or head.pid
         if program.user and (user := facts.get("user")):
-            facts = {**facts, "user": plain(program.user, user, head)}
+            spelled = plain(program.user, user, head)
+            facts = facts if spelled == user else {**facts, "user": spelled}
         if session and program.remembers:
             anew = "thread" in facts and not facts.get("session")
             facts = self._recalled(facts, (source, service, session), head.ts, anew=anew)
@@ -177,10 +178,11 @@ class Reader:
 
         `anew`: a client that is named begins another session (threads serve one after another).
         """
-        known = self._memory.get(session, now)
-        user = facts.get("user") or (known.user if known else "")
-        if facts.get("from"):
-            user = facts.get("user", "") if anew else user
+        user, named = facts.get("user", ""), bool(facts.get("from"))
+        known = None if named and (user or anew) else self._memory.get(session, now)
+        if known and not user:
+            user = known.user
+        if named:
             self._memory.put(session, facts["from"], facts.get("port", ""), user, now)
         elif known and user:
             self._memory.put(session, known.client, known.port, user, now)
