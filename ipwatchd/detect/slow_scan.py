@@ -15,6 +15,7 @@ from ipwatchd.detect.batch import Groups, direction_name
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
+from ipwatchd.detect.reach import Reach
 from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
 from ipwatchd.detect.sources import Growth, Sources
@@ -96,6 +97,7 @@ class SlowScan(Rule):
         self._doorstep = Doorstep(settings.sources, self._window)
         self._named = Named(settings.sources)
         self._known = Marks()
+        self._reach = Reach()
         self._few = Few(settings.port_scan.false_alarm)
         self._look = min(one.targets, self._few.line or one.targets)
 
@@ -106,7 +108,7 @@ class SlowScan(Rule):
         if len(numbers):
             talked = numbers[batch.successes]
             self._few.answering.add(talked, int(batch.flows["end"].max()))
-        rows = np.flatnonzero(failed)
+        rows = self._reach.kept(batch, np.arange(len(numbers)), np.flatnonzero(failed))
         tried = batch.flows.take(rows)
         # Who failed in one hour alone gets no record: forgers do, and all that is fast.
         hours = (tried["end"] // _HOUR).astype(np.uint64)
