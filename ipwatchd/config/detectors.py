@@ -179,7 +179,10 @@ class AgentPlaceSettings(Section, frozen=True):
 
 
 class LanSpoofingSettings(Section, frozen=True):
-    """[lan_spoofing] one address claimed by two machines. `gateways` are watched closest."""
+    """[lan_spoofing] one address claimed by two machines.
+
+    `gateways`, beside those that the kernel and DHCP name, are watched closest.
+    """
 
     enabled: bool = True
     gateways: tuple[str, ...] = ()
