@@ -73,7 +73,8 @@ class Reader:
         inner = unwrapped(line)
         if inner is not None:
             line, now = inner[0].rstrip("\r\n \0"), now if inner[1] is None else inner[1]
-        if line.startswith("{"):
+        # Samba puts its objects two blanks behind.
+        if line.startswith(("{", "  {")):
             return self._objects.read(line, now=now, source=source)
         head = syslog.split(line, now, self._zone)
         if head is not None:
