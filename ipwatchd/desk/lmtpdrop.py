@@ -57,9 +57,10 @@ class LmtpDrop:
             self._path.unlink(missing_ok=True)
 
     def _protocol(self) -> LMTP:
-        from aiosmtpd.lmtp import LMTP
+        from ipwatchd.desk.lmtp_door import Door
 
-        return LMTP(
+        made: type[Door] = type("SizedDoor", (Door,), {"line_length_limit": LARGEST})
+        return made(
             self, data_size_limit=LARGEST, timeout=SILENCE, enable_SMTPUTF8=True, ident="ipwatchd",
             hostname="localhost", loop=asyncio.get_running_loop(),
         )  # fmt: skip

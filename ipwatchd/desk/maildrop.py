@@ -11,7 +11,8 @@ import asyncio
 import hashlib
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.incidents.intake.mail import TEXT, Mail, parse_mail
+from ipwatchd.incidents.intake.mail import TEXT, Mail
+from ipwatchd.incidents.intake.reader import read_mail
 from ipwatchd.incidents.keep import FullError
 from ipwatchd.records.incident import OPEN_STATES, Attachment, Report
 
@@ -79,7 +80,7 @@ class MailDrop:
     async def take(self, data: bytes, now: float) -> Incident:
         """Take one mail in; OSError where it can't be kept."""
         digest = await asyncio.to_thread(self._casework.reports.put, data, ".eml")
-        mail = await asyncio.to_thread(parse_mail, data)
+        mail = await asyncio.to_thread(read_mail, data)
         report = await asyncio.to_thread(self._report, mail, digest, now)
         self.counters["mails"] += 1
         answered = await self.answers(mail, report, now) if self.answers else None

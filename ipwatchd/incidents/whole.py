@@ -8,7 +8,6 @@ runs as a process of its own, so that hours of hashing hold nobody up.
 from __future__ import annotations
 
 import hashlib
-import os
 import sqlite3
 import subprocess
 import sys
@@ -172,7 +171,6 @@ def _keys(folder: Path) -> Iterator[str]:
 
 def main(words: list[str]) -> int:
     """Check PATH SITE and print what was found as JSON."""
-    os.nice(10)
     try:
         found = check_whole(Path(words[0]), words[1])
     except (OSError, sqlite3.Error) as error:

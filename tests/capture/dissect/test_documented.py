@@ -32,7 +32,7 @@ def test_bounds_are_those_of_the_code() -> None:
     from ipwatchd.capture import content
     from ipwatchd.capture.dissect import dns, framed, quic, ssh, stream
     from ipwatchd.capture.rich import door
-    from ipwatchd.capture.rich.child import confine
+    from ipwatchd import confine
 
     assert dissect.Dissector.__init__.__kwdefaults__["streams"] == 4096
     assert (dns.MAX_QUESTIONS, dns.MAX_ANSWERS, dns.MAX_JUMPS, dns.MAX_NAME) == (16, 64, 32, 255)

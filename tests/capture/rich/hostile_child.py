@@ -9,7 +9,7 @@ import socket
 import sys
 import time
 
-from ipwatchd.capture.rich.child.confine import confine, isolate
+from ipwatchd.confine import confine, isolate
 from ipwatchd.capture.rich.child.serve import serve
 from ipwatchd.records.event import Event, Kerberos, Radius
 

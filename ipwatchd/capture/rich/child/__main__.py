@@ -9,7 +9,7 @@ import warnings
 
 def main() -> int:
     """Run the child."""
-    from ipwatchd.capture.rich.child.confine import confine, isolate
+    from ipwatchd.confine import confine, isolate
     from ipwatchd.capture.rich.child.serve import serve
 
     isolate()

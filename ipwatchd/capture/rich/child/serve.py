@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.capture.rich.child.confine import renew_time
+from ipwatchd.confine import renew_time
 from ipwatchd.capture.rich.frames import Frames, frame
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""How the child gives up what it could do: network, files, capabilities, memory, processes.
+"""How a child that reads hostile bytes gives up network, files, capabilities, memory, processes.
 
 Numbers are of linux/prctl.h, linux/sched.h and linux/capability.h.
 """
@@ -14,11 +14,12 @@ import sys
 from pathlib import Path
 from typing import Final
 
-__all__ = ["MEMORY", "confine", "isolate", "renew_time"]
+__all__ = ["MEMORY", "SECONDS", "confine", "isolate", "renew_time"]
 
 MEMORY: Final = 256 << 20
 """Bytes of address space beyond what the imports took. Stops a packet that unfolds without end."""
-_MESSAGE_SECONDS: Final = 5
+SECONDS: Final = 5
+"""Seconds of CPU for one message."""
 _NOBODY: Final = 65534
 _EXECUTED: Final = "IPWATCHD_CHILD_EXECUTED"
 
@@ -47,7 +48,7 @@ def isolate() -> None:
         _libc.unshare(_CLONE_NEWUSER | _CLONE_NEWNET | _CLONE_NEWIPC)
 
 
-def confine() -> None:
+def confine(memory: int = MEMORY, seconds: int = SECONDS) -> None:
     """Give up the rest: nothing more can be opened, started, gained or grown after this."""
     os.closerange(3, 1 << 16)
     used = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
@@ -60,21 +61,21 @@ def confine() -> None:
     _drop_capabilities()
     _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
     _libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0)
-    memory = used * resource.getpagesize() + MEMORY
+    most = used * resource.getpagesize() + memory
     for limit, value in (
-        (resource.RLIMIT_AS, memory), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0),
+        (resource.RLIMIT_AS, most), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0),
         (resource.RLIMIT_NPROC, 0), (resource.RLIMIT_NOFILE, 3),
     ):  # fmt: skip
         resource.setrlimit(limit, (value, value))
-    renew_time()
+    renew_time(seconds)
     # The kernel forgets this when the user changes (prctl(2)).
     _die_with_parent()
 
 
-def renew_time() -> None:
+def renew_time(seconds: int = SECONDS) -> None:
     """Allow some seconds of CPU from now on; SIGXCPU ends what takes more."""
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(usage.ru_utime + usage.ru_stime) + _MESSAGE_SECONDS
+    soft = int(usage.ru_utime + usage.ru_stime) + seconds
     _, hard = resource.getrlimit(resource.RLIMIT_CPU)
     resource.setrlimit(resource.RLIMIT_CPU, (soft, hard))
 
