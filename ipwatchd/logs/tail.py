@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import hashlib
 import os
 import stat
 import zlib
@@ -11,26 +9,26 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ipwatchd.logs.rotated import digest, old_files, unpacked
 from ipwatchd.logs.rules import MAX_LINE
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from ipwatchd.logs.rotated import Old
 
 __all__ = ["Mark", "Tail"]
 
 _HEAD: Final = 256
 """Bytes at a file's start that tell it from another on the same inode number."""
 _CHUNK: Final = 1 << 18
-_PACKED: Final = 64
-"""Compressed old logs that are looked at."""
-_UNPACKED: Final = 256 << 20
-"""Bytes that a compressed old log may unpack to in memory: a bomb in its place ends there."""
 
 
 class Mark(msgspec.Struct):
     """Where reading of a file stopped; `head` is the digest of its first `head_bytes` bytes.
 
-    `cutting` tells that this is inside a line over MAX_LINE, of which nothing is given.
+    `cutting` tells that this is inside a line over MAX_LINE, of which nothing is given; `cut`, that
+    this is a copy of a file that was truncated in its place.
     """
 
     device: int = 0
@@ -39,6 +37,7 @@ class Mark(msgspec.Struct):
     head_bytes: int = 0
     head: str = ""
     cutting: bool = False
+    cut: bool = False
 
 
 class Tail:
@@ -54,6 +53,8 @@ class Tail:
         self.bytes = 0
         self._file = -1
         self._rest = b""
+        # Of an old file that is read to its end: when it was last written (ns).
+        self._age = 0
 
     def read(self, budget: int) -> list[bytes]:
         """Return the next whole lines, reading at most about `budget` bytes."""
@@ -74,6 +75,7 @@ class Tail:
         if self._file >= 0:
             os.close(self._file)
         self._file = -1
+        self._age = 0
         self._rest = b""
 
     def resume(self) -> Mark:
@@ -82,12 +84,8 @@ class Tail:
 
     def _open(self) -> bool:
         """Open the file where reading stopped, first what was rotated away since; False if none."""
-        if self.mark.inode:
-            rotated = self.path.with_name(self.path.name + ".1")
-            if self._is_marked(rotated):
-                return self._take(rotated)
-            if not self._goes_on(self.path) and self._unpack():
-                return True
+        if self.mark.inode and not self._goes_on(self.path) and self._find_old():
+            return True
         return self._take(self.path)
 
     def _goes_on(self, path: Path) -> bool:
@@ -97,34 +95,69 @@ class Tail:
                 head = file.read(self.mark.head_bytes)
         except OSError:
             return False
-        return self._is_marked(path) and _digest(head) == self.mark.head
+        return self._is_marked(path) and digest(head) == self.mark.head
 
-    def _unpack(self) -> bool:
-        """Open what was rotated away and compressed since, if it is the file of the mark."""
-        for packed in sorted(self.path.parent.glob(f"{self.path.name}[.-]*.gz"))[:_PACKED]:
-            try:
-                copy = self._copy(packed)
-            except (OSError, EOFError, zlib.error):
-                continue
-            if copy >= 0:
-                found = os.fstat(copy)
-                self._file = copy
-                self.mark.device, self.mark.inode = found.st_dev, found.st_ino
-                os.lseek(copy, self.mark.position, os.SEEK_SET)
+    def _find_old(self) -> bool:
+        """Open the old file that is the marked one, or a copy of it, where reading stopped."""
+        for old in old_files(self.path):
+            same = (old.device, old.inode) == (self.mark.device, self.mark.inode)
+            begins = self.mark.head_bytes and (
+                old.packed or (old.size >= self.mark.position and self._begins(old))
+            )
+            if (begins or (same and not self.mark.head_bytes)) and self._open_old(old):
                 return True
         return False
 
-    def _copy(self, packed: Path) -> int:
-        """Return a descriptor of what a compressed file holds, -1 where it begins otherwise."""
-        with gzip.open(packed, "rb") as source:
-            head = source.read(self.mark.head_bytes)
-            if not head or _digest(head) != self.mark.head:
-                return -1
-            copy = os.memfd_create("log", os.MFD_CLOEXEC)
-            size = os.write(copy, head)
-            while size < _UNPACKED and (block := source.read(_CHUNK)):
-                size += os.write(copy, block)
-        return copy
+    def _begins(self, old: Old) -> bool:
+        """Tell whether an old file begins as the marked one does."""
+        try:
+            with old.path.open("rb") as file:
+                return digest(file.read(self.mark.head_bytes)) == self.mark.head
+        except OSError:
+            return False
+
+    def _open_old(self, old: Old) -> bool:
+        """Open an old file at the mark's place, a compressed one where it holds the marked one."""
+        try:
+            if old.packed:
+                file = unpacked(old, self.mark.head_bytes, self.mark.head)
+            else:
+                file = os.open(old.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except (OSError, EOFError, zlib.error):
+            return False
+        if file < 0:
+            return False
+        os.lseek(file, self.mark.position, os.SEEK_SET)
+        found = os.fstat(file)
+        self._file, self._age = file, old.age
+        self.mark.device, self.mark.inode = found.st_dev, found.st_ino
+        return True
+
+    def _next_old(self, age: int, before: Mark) -> None:
+        """Open the oldest of the files that were rotated away after one of an age, if there is one.
+
+        `before` is that one's mark: a copy of it may be younger.
+        """
+        for old in reversed(old_files(self.path)):
+            if old.age <= age or (old.device, old.inode) == (before.device, before.inode):
+                continue
+            self.mark = before
+            if before.head_bytes and (self._holds(old) if old.packed else self._begins(old)):
+                continue
+            self.mark = Mark()
+            if self._open_old(old):
+                return
+        self.mark = Mark()
+
+    def _holds(self, old: Old) -> bool:
+        """Tell whether a compressed old file holds the marked one."""
+        try:
+            file = unpacked(old, self.mark.head_bytes, self.mark.head)
+        except (OSError, EOFError, zlib.error):
+            return False
+        if file >= 0:
+            os.close(file)
+        return file >= 0
 
     def _take(self, path: Path) -> bool:
         try:
@@ -154,8 +187,7 @@ class Tail:
         """Return the next bytes, from the start where the file was truncated."""
         found = os.fstat(self._file)
         if found.st_size < self.mark.position or not self._same_head():
-            self._start_again()
-            os.lseek(self._file, 0, os.SEEK_SET)
+            self._truncated()
         piece = os.read(self._file, size)
         self.mark.position += len(piece)
         self.bytes += len(piece)
@@ -172,12 +204,28 @@ class Tail:
             return False
         if (named.st_dev, named.st_ino) == (own.st_dev, own.st_ino):
             return False
+        if not named.st_size and own.st_nlink and not self._age:
+            # The program goes on with the old file until it is told of the new one.
+            return False
         if self._rest and not self.mark.cutting:
             lines.append(self._rest)
+        before, age = self.mark, self._age or own.st_mtime_ns
         self.close()
-        self.mark = Mark()
-        self.rotations += 1
+        self.rotations += not before.cut
+        self._next_old(age, before)
         return True
+
+    def _truncated(self) -> None:
+        """Go on in the copy that was made before the file was truncated, else at its start."""
+        file, rest = self._file, self._rest
+        if self._find_old():
+            os.close(file)
+            self.mark.cut = True
+            self.truncations += 1
+            self._rest = rest
+        else:
+            self._start_again()
+            os.lseek(self._file, 0, os.SEEK_SET)
 
     def _split(self, piece: bytes, lines: list[bytes]) -> None:
         *whole, self._rest = (self._rest + piece).split(b"\n")
@@ -206,12 +254,12 @@ class Tail:
     def _note_head(self) -> None:
         head = os.pread(self._file, min(_HEAD, self.mark.position), 0)
         self.mark.head_bytes = len(head)
-        self.mark.head = _digest(head)
+        self.mark.head = digest(head)
 
     def _same_head(self) -> bool:
         """Tell whether the file still begins as it did: it may have been truncated and refilled."""
         head = os.pread(self._file, self.mark.head_bytes, 0)
-        return not self.mark.head_bytes or _digest(head) == self.mark.head
+        return not self.mark.head_bytes or digest(head) == self.mark.head
 
     def _is_marked(self, path: Path) -> bool:
         try:
@@ -219,7 +267,3 @@ class Tail:
         except OSError:
             return False
         return (found.st_dev, found.st_ino) == (self.mark.device, self.mark.inode)
-
-
-def _digest(head: bytes) -> str:
-    return hashlib.blake2b(head, digest_size=16).hexdigest()

@@ -233,11 +233,69 @@ def test_what_was_rotated_and_packed_while_nobody_read_is_read_to_its_end(
     second.close()
 
 
+def test_two_rotations_while_nobody_read(log: Path, tmp_path: Path) -> None:
+    """A restart reads the rest of the file of then, the whole one after it, and the newest."""
+    state = tmp_path / "logs.json"
+    first = Follower([log], state=state)
+    users(first)
+    first.close()
+    add(log, line("b"))
+    log.rename(tmp_path / "auth.log.2")
+    os.utime(tmp_path / "auth.log.2", (NOW - 60, NOW - 60))
+    (tmp_path / "auth.log.1.gz").write_bytes(gzip.compress((line("c") + line("d")).encode()))
+    os.utime(tmp_path / "auth.log.1.gz", (NOW - 30, NOW - 30))
+    (tmp_path / "auth.log.save").write_text(line("copied by hand"), encoding="utf-8")
+    add(log, line("e"))
+    second = Follower([log], state=state)
+    assert users(second) == ["b", "c", "d", "e"]
+    second.close()
+
+
+def test_rotation_by_date(log: Path, tmp_path: Path) -> None:
+    """An old file that is called by its date is found like one that is called by a number."""
+    state = tmp_path / "logs.json"
+    first = Follower([log], state=state)
+    users(first)
+    first.close()
+    add(log, line("b"))
+    log.rename(tmp_path / "auth.log-20261121")
+    add(log, line("c"))
+    assert users(Follower([log], state=state)) == ["b", "c"]
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("restart", [False, True])
+def test_copytruncate_loses_nothing_unread(
+    log: Path, tmp_path: Path, *, packed: bool, restart: bool
+) -> None:
+    """What was not read yet when a file was truncated is read from the copy, then the file."""
+    state = tmp_path / "logs.json"
+    follower = Follower([log], state=state)
+    users(follower)
+    add(log, line("b") + line("half")[:20])
+    if not restart:
+        assert users(follower) == ["b"]
+    add(log, line("half")[20:] + line("c"))
+    if packed:
+        (tmp_path / "auth.log.1.gz").write_bytes(gzip.compress(log.read_bytes()))
+    else:
+        (tmp_path / "auth.log.1").write_bytes(log.read_bytes())
+    os.truncate(log, 0)
+    add(log, line("d"))
+    if restart:
+        follower.close()
+        follower = Follower([log], state=state)
+    assert users(follower)[-3:] == ["half", "c", "d"]
+    assert users(follower) == []
+    add(log, line("e"))
+    assert users(follower) == ["e"]
+
+
 def test_a_bomb_in_place_of_an_old_log_is_cut(
     log: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What unpacks without end is read up to a bound, broken gzip not at all."""
-    monkeypatch.setattr("ipwatchd.logs.tail._UNPACKED", 1 << 20)
+    monkeypatch.setattr("ipwatchd.logs.rotated._UNPACKED", 1 << 20)
     state = tmp_path / "logs.json"
     first = Follower([log], state=state)
     users(first)
