@@ -221,7 +221,8 @@ class Presence:
 
     def _login(self, event: Auth) -> list[Bound]:
         """Take a login of a log: what proves it says how much it proves."""
-        if event.service == "kerberos":
+        # Of a domain controller too: Windows' 4768 and Samba's KDC say it as the method.
+        if "kerberos" in (event.service, event.method.partition(" ")[0]):
             person = is_person(event.user)
             return self._seen(event.orig, event.user, "kerberos", event.ts) if person else []
         if event.service == "sip" and event.method != "manager":

@@ -146,6 +146,10 @@ def test_a_log_says_what_proved_a_login() -> None:
         ]
     )  # fmt: skip
     assert who(presence, 5.0) == [("maria", "kerberos"), ("maria", "sip")]
+    for service, method in (("windows", "kerberos"), ("samba", "kerberos kdc")):
+        ticket = Auth(ts=5.0, orig=DESK, user="jose", result="success", service=service,
+                      method=method)  # fmt: skip
+        assert [one.method for one in Presence(ROSTER).take([ticket])] == ["kerberos"]
     assert who(presence, 5.0, OTHER) == [("jose", "sip")]
     assert who(presence, 5.0, "10.77.0.5") == [("jose", "radius")]
 
