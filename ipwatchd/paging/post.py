@@ -249,14 +249,16 @@ class Post:
             said = f"{why}; given up after a day" if over and not ok else why
             body = Delivered(page=0, letter=message.page, ok=ok, why=said, tries=tries)
             incident = await self._written(incident, "delivered", body, now)
-        self.counters["letters_delivered" if ok else "letters_failed"] += 1
         if ok or over:
             self._again.pop(key, None)
+        else:
+            self._wait(message, self._again.get(key, (0.0, FIRST, message))[1])
+        self.counters["letters_delivered" if ok else "letters_failed"] += 1
+        if ok or over:
             return
         _LOG.warning("a letter did not leave", incident=incident.id, to=message.to, why=why)
         if first:
             await self._instead(incident, held, now)
-        self._wait(message, self._again[key][1] if key in self._again else FIRST)
 
     async def bounced(self, incident: Incident, number: int, why: str) -> None:
         """Take that a mail server gave a letter back after it had taken it."""

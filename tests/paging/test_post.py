@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 import pytest
@@ -142,10 +143,13 @@ async def test_a_letter_that_reaches_nobody_goes_another_way_then_pages(
             await pager.post.notify(await case(site), "person:ben", "y", actor="dina", now=NOW)
 
             await until(lambda: pager.post.counters["letters_failed"] >= 3)
-            await pager.look(site.now)
-            paging = (await case(site)).paging
-            assert paging is not None
-            lost = [one for one in paging.raised if "was not delivered" in one]
+            lost: list[str] = []
+            async with asyncio.timeout(20):
+                while not lost:
+                    await asyncio.sleep(0.01)
+                    paging = (await case(site)).paging
+                    raised = paging.raised if paging else ()
+                    lost = [one for one in raised if "was not delivered" in one]
             assert lost == ["letter 3 to ben was not delivered"]
 
 
@@ -210,6 +214,7 @@ async def test_a_letter_is_tried_for_a_day(tmp_path: Path, box: Box) -> None:
             await pager.post.update(
                 "MANILA-000001", made, BOARD, "", name="b", actor="dina", now=NOW
             )
+        await until(lambda: pager.post.counters["letters_failed"] == 2)
         for hour in range(1, 4):
             before = pager.post.counters["letters_failed"]
             site.now = NOW + hour * 3600
