@@ -19,7 +19,7 @@ from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.detect.web_logins import WebLogins, WebTries
 from ipwatchd.records.address import address_text, split
-from ipwatchd.records.event import Http
+from ipwatchd.records.event import Http, Ssh
 from ipwatchd.records.finding import Finding
 from ipwatchd.records.flow import SERVICES
 
@@ -39,6 +39,8 @@ _USER_LETTERS: Final = 64
 _SHOWN: Final = 16  # users, services and targets named in a finding
 _SLIPS: Final = 5  # failures of a user that their own success explains
 _UNNAMED: Final = "an unnamed user"
+_PROMPTS: Final = 3
+"""Tries of one SSH session that count (ssh_config: NumberOfPasswordPrompts); keys are tries too."""
 _WEIGHT: Final = 64  # user names and times kept of a source in the mean
 
 
@@ -162,7 +164,8 @@ class PasswordGuessing(Rule):
                 hi, lo = split(login.orig)
             except ValueError:  # a host name: the log's resolver spoke, not the wire
                 continue
-            finding = self._login(hi << 64 | lo, login)
+            tried = min(event.tries, _PROMPTS) if isinstance(event, Ssh) else 1
+            finding = self._login(hi << 64 | lo, login, max(tried, 1))
             if finding is not None:
                 found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)
@@ -184,7 +187,7 @@ class PasswordGuessing(Rule):
         record.turn(time, self._window)
         return record
 
-    def _login(self, source: int, event: Auth) -> Finding | None:
+    def _login(self, source: int, event: Auth, tried: int = 1) -> Finding | None:
         time = round(event.ts * 1e9)
         user = _readable(event.user)
         if event.result == "success":
@@ -192,11 +195,10 @@ class PasswordGuessing(Rule):
         if event.result != "failure":
             return None
         record = self._active(source, time)
-        record.failures += 1
-        record.seen += 1
+        record.failures += tried
+        record.seen += tried
         record.origin = "log" if event.source else "wire"
-        if user:
-            _note_user(record, user)
+        _note_user(record, user)
         _note(record.services, event.service)
         _note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))
@@ -241,14 +243,15 @@ class PasswordGuessing(Rule):
     def _log_finding(self, source: int, record: _Attempts) -> Finding:
         value = record.failures_within(self._window)
         under = value < self._least and not record.success
-        users = len(record.users) + record.more_users
+        named = [user for user in record.users if user]
+        users = len(named) + record.more_users
         subject = _text(source)
         evidence: dict[str, Any] = {
             "from": record.origin,
             "failures": record.seen,
             "failures_in_window": value,
             "user_count": users,
-            "users": list(record.users)[:_SHOWN],
+            "users": named[:_SHOWN],
             "services": list(record.services),
             "window": self._window / 1e9,
         }

@@ -106,12 +106,14 @@ class Sip(Event, tag="sip", frozen=True):
 class Ssh(Event, tag="ssh", frozen=True):
     """An SSH identification string (RFC 4253, 4.2) of one side, or how a login seems to have gone.
 
-    `login` is succeeded, failed or unsure; such an event has no `version`.
+    `login` is succeeded, failed or unsure; such an event has no `version`. `tries` are requests
+    that a failed login was refused, passwords and keys alike.
     """
 
     version: str = ""
     client: bool = True
     login: str = ""
+    tries: int = 0
 
 
 class Dhcp(Event, tag="dhcp", frozen=True):

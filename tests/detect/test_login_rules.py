@@ -17,12 +17,12 @@ from ipwatchd.detect.agent_place import AgentPlace
 from ipwatchd.detect.impossible_travel import ImpossibleTravel, kilometres
 from ipwatchd.detect.password_guessing import PasswordGuessing
 from ipwatchd.detect.password_spraying import PasswordSpraying
-from ipwatchd.records.shift import within_shift
 from ipwatchd.detect.unfamiliar_login import UnfamiliarLogin
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.records.agent import Agent
-from ipwatchd.records.event import Auth, Kerberos, Ldap, Radius, Sip
+from ipwatchd.records.event import Auth, Kerberos, Ldap, Radius, Sip, Ssh
 from ipwatchd.records.place import Place
+from ipwatchd.records.shift import within_shift
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -250,3 +250,13 @@ def test_what_was_learned_of_hours_survives() -> None:
     second.recall(first.remember())
     late = Auth(ts=30 * 86_400.0, user="ana", result="success", service="ssh")
     assert [one.evidence["kind"] for one in second.events([late], late.ts)] == ["hour"]
+
+
+def test_several_tries_of_an_ssh_session_count_as_many_as_a_prompt_allows() -> None:
+    """Tools try six passwords a session; a client with six keys is refused as often."""
+    tool = [Ssh(ts=1000.0 + n, login="failed", tries=6, orig=BAD) for n in range(4)]
+    [finding] = PasswordGuessing(DetectSettings()).events(tool, 1010.0)
+    assert (finding.value, finding.count) == (12, 12)
+    assert PasswordGuessing(DetectSettings()).events(tool[:3], 1010.0) == []
+    slips = [*tool[:1], Ssh(ts=1010.0, login="succeeded", orig=BAD), *tool[1:3]]
+    assert PasswordGuessing(DetectSettings()).events(slips, 1020.0) == []

@@ -131,7 +131,9 @@ class Logins:
         """End a login, as another connection begins on its ports; what can be said of it."""
         login = self._logins.pop(key, None)
         outcome = login.outcome() if login is not None and login.open else ""
-        return _event(outcome) if outcome else None
+        # The first answer may be that to the question which methods there are.
+        tries = login.answers - 1 if login is not None and outcome == "failed" else 0
+        return _event(outcome, tries) if outcome else None
 
     def idle(self, now: float) -> list[tuple[Key, float, Ssh]]:
         """Remove the logins that are over and return what can be said of those without success."""
@@ -146,5 +148,5 @@ class Logins:
         return gone
 
 
-def _event(outcome: str) -> Ssh:
-    return Ssh(ts=0.0, login=outcome)
+def _event(outcome: str, tries: int = 0) -> Ssh:
+    return Ssh(ts=0.0, login=outcome, tries=tries)

@@ -57,6 +57,13 @@ def test_success() -> None:
     assert ended(held) == []
 
 
+def test_a_failed_login_says_how_many_requests_were_refused() -> None:
+    """Three passwords after the question which methods there are."""
+    held, _ = logins(*SERVICE, *NONE, *[PASSWORD, (False, 52)] * 3)
+    [(*_, event)] = held.idle(1.0 + GRACE)
+    assert (event.login, event.tries) == ("failed", 3)
+
+
 def test_extensions_come_first() -> None:
     """EXT_INFO behind the new keys, or on its own, is not taken for the service's answer."""
     _, outcome = logins((False, 300), *SERVICE, *NONE, PASSWORD, (False, 28), rest=(0, 180))
