@@ -82,43 +82,41 @@ def parse_roster(text: str, name: str, *, toml: bool) -> Roster:
     rows = _toml(text, name) if toml else _csv(text, name)
     agents: dict[str, Agent] = {}
     lines: dict[str, int] = {}
-    faults: list[str] = []
+    faults: list[tuple[int, str]] = []
     unsure: set[str] = set()
     for line, row, wrong in rows:
         key = str(row.get("name", "")).strip().lower()
         try:
             agent = _agent(row, wrong)
         except ValueError as error:
-            faults.append(f"{name}:{line}: {error}")
+            faults.append((line, str(error)))
             unsure.add(key)
             continue
         if key in lines:
-            faults.append(f"{name}:{line}: {agent.name} is in line {lines[key]} already: keep one")
+            faults.append((line, f"{agent.name} is in line {lines[key]} already: keep one"))
             continue
         lines[key] = line
         agents[agent.name] = agent
-    faults += _shared(agents, lines, name)
-    if faults and not agents:
-        raise RosterError("\n".join(faults))
-    return Roster(agents, tuple(faults), frozenset(unsure - set(lines)))
+    faults += _shared(agents, lines)
+    told = tuple(f"{name}:{line}: {fault}" for line, fault in sorted(faults))
+    if told and not agents:
+        raise RosterError("\n".join(told))
+    return Roster(agents, told, frozenset(unsure - set(lines)))
 
 
-def _shared(agents: dict[str, Agent], lines: Mapping[str, int], name: str) -> list[str]:
+def _shared(agents: dict[str, Agent], lines: Mapping[str, int]) -> list[tuple[int, str]]:
     """Take extensions of two agents away from both; return the faults."""
     owners: dict[str, list[Agent]] = {}
     for agent in agents.values():
         if agent.extension:
             owners.setdefault(agent.extension, []).append(agent)
-    faults: list[str] = []
+    faults: list[tuple[int, str]] = []
     for extension, several in owners.items():
         for agent in several if len(several) > 1 else ():
             agents[agent.name] = msgspec.structs.replace(agent, extension="")
         first, *others = (lines[agent.name.lower()] for agent in several)
-        faults += [
-            f"{name}:{line}: extension {extension} is in line {first} already: it counts for "
-            "neither, give each their own"
-            for line in others
-        ]
+        why = f"extension {extension} is in line {first} already: it counts for neither"
+        faults += [(line, f"{why}, give each their own") for line in others]
     return faults
 
 
