@@ -70,7 +70,7 @@ def test_what_was_missed_in_a_stop_is_made_at_the_next_start(stopped: int) -> No
     assert [one.name for one in found] == sorted(one.name for one in found)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     st.sampled_from(ZONES), st.sampled_from(["mon 07:00", "sun 02:30", "wed 00:00", "1 02:30"]),
     st.integers(0, 800), st.lists(st.integers(60, 20 * 86_400), min_size=1, max_size=25),
