@@ -16,6 +16,7 @@ from ipwatchd.logs.container import unwrapped
 from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
+from ipwatchd.logs.told import Told
 from ipwatchd.logs.torn import Torn
 from ipwatchd.logs.when import stamp
 from ipwatchd.records.event import Api, Auth, Logout, Vpn
@@ -41,8 +42,9 @@ LogEvent = Auth | Api | Logout | Vpn
 class Reader:
     """Reads the lines of many sources; remembers clients of sessions that go over several lines.
 
-    `zone` is that of time stamps that name none. `fields` are a site's own names of facts in JSON
-    logs, looked at before the rules'.
+    A failed login that several lines tell is told once, where the server's own line is among them;
+    `alone` takes each line by itself. `zone` is that of time stamps that name none. `fields` are a
+    site's own names of facts in JSON logs, looked at before the rules'.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class Reader:
         *,
         zone: tzinfo = UTC,
         fields: Mapping[str, Sequence[str]] | None = None,
+        alone: bool = False,
     ) -> None:
         self._rules = rules or load_rules()
         self._zone = zone
         self._objects = objects.Objects(self._rules.shapes, fields or {})
         self._memory = Memory()
         self._torn = Torn()
+        self._told = None if alone else Told()
 
     def line(self, line: bytes | str, *, now: float, source: str) -> LogEvent | None:
         """Return what a line of a log reports, or None.
@@ -170,7 +174,13 @@ class Reader:
             facts = self._recalled(facts, (source, service, session), head.ts, anew=anew)
         if result == "remember":
             return None
-        return _event_of(head.ts, source, service, line, facts)
+        event = _event_of(head.ts, source, service, line, facts)
+        if (
+            isinstance(event, Auth) and event.result == "failure" and event.orig and self._told
+            and self._told.again(service, event.orig, event.ts, echo=line.echo)
+        ):  # fmt: skip
+            return None
+        return event
 
     def _recalled(
         self, facts: dict[str, str], session: tuple[str, str, str], now: float, *, anew: bool
@@ -231,7 +241,7 @@ def _event_of(
 
 @cache
 def _reader() -> Reader:
-    return Reader()
+    return Reader(alone=True)
 
 
 def parse_line(line: bytes | str, *, now: float, source: str) -> LogEvent | None:

@@ -49,6 +49,7 @@ class _Says(_Table, frozen=True, kw_only=True):
     method: str = ""
     status: int = 0
     other: str = ""
+    echo: bool = False
 
 
 class _ProgramTable(_Table, frozen=True, kw_only=True):
@@ -90,7 +91,8 @@ class _File(_Table, frozen=True, kw_only=True):
 class Line(msgspec.Struct, frozen=True):
     """One thing that a program says: what it means, and the method where the line has none.
 
-    `other` is another reading of the same text: where it names another client, none is named.
+    `other` is another reading of the same text: where it names another client, none is named. An
+    `echo` is told by another line too, the server's own.
     """
 
     template: Template
@@ -98,6 +100,7 @@ class Line(msgspec.Struct, frozen=True):
     method: str
     other: Template | None = None
     status: int = 0
+    echo: bool = False
 
     def match(self, text: str) -> dict[str, str] | None:
         """Return what the line tells, or None."""
@@ -260,4 +263,4 @@ def _line(says: _Says, service: str) -> Line:
     if says.result in {"assigned", "request"} and not template.names:
         raise TemplateError(f"{service}: {says.line!r} is {says.result} and keeps nothing")
     other = Template(says.other) if says.other else None
-    return Line(template, says.result, says.method, other, says.status)
+    return Line(template, says.result, says.method, other, says.status, says.echo)

@@ -37,8 +37,8 @@ OTHER: Final = frozenset({"recidive"})
 
 
 def events(rows: list[dict[str, Any]]) -> list[dict[str, Any] | None]:
-    """Return the events of lines read in their order."""
-    reader = Reader()
+    """Return the events of lines read in their order, echoes of others among them."""
+    reader = Reader(alone=True)
     read = [reader.line(row["line"], now=NOW, source="x") for row in rows]
     return [msgspec.to_builtins(event) if event else None for event in read]
 
