@@ -7,7 +7,7 @@ Needs root and the Debian packages nmap masscan hping3 onesixtyone sipvicious hy
 slowhttptest iodine dns2tcp ptunnel dsniff ettercap-text-only thc-ipv6 yersinia tor openvpn stunnel4
 sip-tester krb5-user freeradius-utils udhcpc arping apache2-utils tcpdump rsync, and as
 servers openssh-server nginx-light vsftpd dovecot-imapd dovecot-pop3d postfix kamailio krb5-kdc
-krb5-admin-server freeradius snmpd unbound dnsmasq-base xrdp keepalived.
+krb5-admin-server freeradius snmpd unbound dnsmasq-base keepalived.
 """
 
 from __future__ import annotations
