@@ -30,7 +30,8 @@ __all__ = ["Beaconing"]
 
 _SHARE: Final = 0.8  # of the intervals lie near the median; of random arrivals a third does
 _EVEN: Final = 0.8  # of the contacts send about as much: a program's word, not a person's
-_SLOT_BITS: Final = 18
+_SLOT_BITS: Final = 20
+_FULL: Final = 1 << _SLOT_BITS - 2  # contacts after which counts are halved: few share a slot
 _PASSING: Final = 2  # contacts of a pair before it gets a record
 _COMMON: Final = 5  # of our addresses that call a service: it is somebody's product, not a beacon
 _BY_CLOCK: Final = np.array([53, 67, 68, 123, 137, 138, 546, 547, 1900, 3478, 5353, 5355])
@@ -122,12 +123,12 @@ class Beaconing(Rule):
     def _seen_before(self, keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Tell which pairs come again; who comes but once or twice costs no record.
 
-        A count a slot, halved when as many contacts as slots have come: what shares a slot gets a
-        record too early, never too late.
+        A count a slot, halved when a quarter as many contacts as slots have come: what shares a
+        slot gets a record too early, never too late.
         """
         slots = (keys * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - _SLOT_BITS)
         self._contacts += len(keys)
-        if self._contacts > 1 << _SLOT_BITS:
+        if self._contacts > _FULL:
             self._slots >>= 1
             self._contacts = 0
         places, counts = np.unique(slots, return_counts=True)

@@ -13,7 +13,8 @@ import numpy as np
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.contact import TCP, of_nobody, to_many
-from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.doorstep import SLOT, Doorstep
+from ipwatchd.detect.porch import Porch, Tried, Waited, waited
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.records.address import address_text
 
@@ -70,6 +71,7 @@ class DistributedScan(Rule):
         self._window = round(one.window * 1e9)
         self._hosts = Sources(_Host, settings.sources, settings.sources * _KEPT_A_HOST)
         self._doorstep = Doorstep(settings.sources, self._window)
+        self._porch = Porch(settings.sources, one.ports - 1, self._window, 2 * self._window)
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each host that many sources try together."""
@@ -86,15 +88,25 @@ class DistributedScan(Rule):
             # Who tries one host from one address is no news here: the pair is the target.
             pairs = batch.orig[some] ^ flows["resp_port"].astype("u8")
             let = self._doorstep.let(flows, pairs, "resp", batch.resp[some])
-            found += self._take(flows.compress(let.rows))
+            found += self._many(batch, some[let.rows])
         self._hosts.sweep(round(now * 1e9) - 2 * self._window)
         return found
 
     def counters(self) -> dict[str, int]:
         """Return hosts held, and those that had to make room."""
-        return {"hosts": len(self._hosts), "hosts_shed": self._hosts.shed}
+        return {"hosts": len(self._hosts), "hosts_shed": self._hosts.shed + self._porch.shed}
 
-    def _take(self, flows: NDArray[np.void]) -> list[Finding]:
+    def _many(self, batch: Batch, rows: NDArray[np.intp]) -> list[Finding]:
+        """Take flows of hosts that were tried more than a few times."""
+        flows = batch.flows.take(rows)
+        # No two flows are one target: of a record too each flow counts.
+        once = (batch.orig[rows] ^ flows["start"].astype(np.uint64)) << np.uint64(16)
+        columns = (flows[name] for name in ("orig_hi", "orig_lo", "start", "end"))
+        tried = Tried(batch.resp[rows], once | flows["resp_port"], *columns)
+        passed, held = self._porch.let(tried, np.zeros(len(rows), SLOT))
+        return self._take(flows.compress(passed), held)
+
+    def _take(self, flows: NDArray[np.void], held: NDArray[np.void]) -> list[Finding]:
         if not len(flows):
             return []
         found = []
@@ -102,11 +114,14 @@ class DistributedScan(Rule):
         high, low = flows["orig_hi"][groups.order].tolist(), flows["orig_lo"][groups.order].tolist()
         sources = [top << 64 | bottom for top, bottom in zip(high, low, strict=True)]
         ports = flows["resp_port"][groups.order].tolist()
-        for host, begin, end, time, started in zip(
+        waiting = waited(held.take(groups.order[groups.starts]))
+        for place, (host, begin, end, time, started) in enumerate(zip(
             groups.sources, groups.bounds, groups.bounds[1:], groups.latest(flows["end"]),
             groups.earliest(flows["start"]), strict=False,
-        ):  # fmt: skip
+        )):  # fmt: skip
             record = self._hosts.active(host, time)
+            if place in waiting:
+                self._recall(record, waiting[place])
             self._turn(record, time)
             if not record.flows:
                 record.started = started
@@ -119,6 +134,16 @@ class DistributedScan(Rule):
                 if finding is not None:
                     found.append(finding)
         return found
+
+    def _recall(self, record: _Host, held: Waited) -> None:
+        """Take over the flows that were held."""
+        if not record.flows:
+            record.began, record.started = held.began, held.started
+        record.flows += held.flows
+        sources = [top << 64 | low for top, low in zip(held.hi, held.lo, strict=True)]
+        self._note(
+            record, sources[: held.tried], [one & 0xFFFF for one in held.targets][: held.tried]
+        )
 
     def _turn(self, record: _Host, time: int) -> None:
         """Begin a new window where the old one is over."""

@@ -14,7 +14,7 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["FEW", "PLACE", "Porch", "Tried"]
+__all__ = ["FEW", "PLACE", "Porch", "Tried", "Waited", "waited"]
 
 FEW: Final = 6
 """Targets that one source holds here at most."""
@@ -38,6 +38,18 @@ class Tried(NamedTuple):
     lo: NDArray[np.uint64]
     start: NDArray[np.int64]
     end: NDArray[np.int64]
+
+
+class Waited(NamedTuple):
+    """What was held of one source (PLACE)."""
+
+    began: int
+    started: int
+    flows: int
+    tried: int
+    targets: list[int]
+    hi: list[int]
+    lo: list[int]
 
 
 class Porch:
@@ -123,6 +135,13 @@ class Porch:
         state.view(_WHOLE)[empty] = np.zeros(1, PLACE).view(_WHOLE)
         state["tag"] = tags
         return where, state
+
+
+def waited(held: NDArray[np.void]) -> dict[int, Waited]:
+    """Return what was held, by its place; most have nothing."""
+    places = np.flatnonzero(held["tried"])
+    columns = (held[name][places].tolist() for name in Waited._fields)
+    return dict(zip(places.tolist(), map(Waited, *columns), strict=True))
 
 
 def _nth(sets: NDArray[np.intp]) -> NDArray[np.intp]:

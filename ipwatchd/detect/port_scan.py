@@ -7,7 +7,7 @@ within the window, and lets `shape` say whether that is a scan.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.doorstep import Doorstep
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
-from ipwatchd.detect.porch import Porch, Tried
+from ipwatchd.detect.porch import Porch, Tried, Waited, waited
 from ipwatchd.detect.reach import Reach
 from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
@@ -180,9 +180,9 @@ class PortScan(Rule):
         ordered = numbers[rows[groups.order]]
         firsts = rows[groups.order[groups.starts]]
         held = self._porch.leave(batch.orig[firsts], np.array(latest, np.int64))
-        for place, waited in _waiting(held).items():
+        for place, first in waited(held).items():
             begun = self._active(groups.sources[place], int(held["last"][place]), 0)
-            _recall(begun, waited)
+            _recall(begun, first)
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -203,7 +203,7 @@ class PortScan(Rule):
         if not len(flows):
             return []
         rows, many = groups.order, []
-        tried, waiting = numbers[rows].tolist(), _waiting(held.take(rows[groups.starts]))
+        tried, waiting = numbers[rows].tolist(), waited(held.take(rows[groups.starts]))
         hosts = list(
             zip(flows["resp_hi"][rows].tolist(), flows["resp_lo"][rows].tolist(), strict=True)
         )
@@ -306,26 +306,7 @@ class PortScan(Rule):
         }
 
 
-class _Waited(NamedTuple):
-    """What doorstep and porch held of a source (porch.PLACE)."""
-
-    began: int
-    started: int
-    flows: int
-    tried: int
-    targets: list[int]
-    hi: list[int]
-    lo: list[int]
-
-
-def _waiting(held: NDArray[np.void]) -> dict[int, _Waited]:
-    """Return what was held, by its place; most have nothing."""
-    places = np.flatnonzero(held["tried"])
-    columns = (held[name][places].tolist() for name in _Waited._fields)
-    return dict(zip(places.tolist(), map(_Waited, *columns), strict=True))
-
-
-def _recall(record: _Contacts, held: _Waited) -> None:
+def _recall(record: _Contacts, held: Waited) -> None:
     """Take over what was held: the first targets."""
     if not record.flows:
         record.began, record.started = held.began, held.started

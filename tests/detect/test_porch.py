@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipwatchd.config.detectors import DistributedScanSettings
 from ipwatchd.config.settings import DetectSettings, PortScanSettings
 from ipwatchd.detect import porch as room
+from ipwatchd.detect.distributed_scan import DistributedScan
 from ipwatchd.detect.port_scan import PortScan
 from ipwatchd.records.address import V4_PREFIX
 from ipwatchd.records.flow import STATES, empty_flows
@@ -47,7 +49,7 @@ def flows_of(tries: list[Try]) -> NDArray[np.void]:
     return flows
 
 
-def told(detector: PortScan, flows: NDArray[np.void], size: int) -> list[Finding]:
+def told(detector: PortScan | DistributedScan, flows: NDArray[np.void], size: int) -> list[Finding]:
     """Return what a detector finds in flows given `size` at a time."""
     found = []
     for first in range(0, len(flows), size):
@@ -57,7 +59,7 @@ def told(detector: PortScan, flows: NDArray[np.void], size: int) -> list[Finding
 
 
 @given(TRIES, st.integers(1, 40), st.integers(2, 8), st.integers(1, 8))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_findings_are_those_of_records(tries: list[Try], size: int, least: int, few: int) -> None:
     """With a porch of any depth and with none: the same findings, word for word, at each batch."""
     given_settings = DetectSettings(port_scan=PortScanSettings(targets=least))
@@ -65,6 +67,30 @@ def test_findings_are_those_of_records(tries: list[Try], size: int, least: int, 
     window, quiet = with_porch._window, with_porch._quiet
     with_porch._porch = room.Porch(64, min(few, least - 1), window, quiet)
     without._porch = room.Porch(64, 0, window, quiet)
+    flows = flows_of(tries)
+    assert told(with_porch, flows, size) == told(without, flows, size)
+
+
+CROWDS = st.lists(
+    st.tuples(
+        st.integers(0, 5), st.integers(0, 1), st.integers(1, 9), st.just(False),
+        st.sampled_from([0, 1, 5, 30, 200, 700, 2000]),
+    ),
+    min_size=1, max_size=90,
+)  # fmt: skip
+
+
+@given(CROWDS, st.integers(1, 40), st.integers(2, 6), st.integers(1, 5))
+@settings(max_examples=60, deadline=None)
+def test_hosts_that_many_tried_are_told_of_the_same(
+    tries: list[Try], size: int, ports: int, few: int
+) -> None:
+    """Of distributed scans too the porch changes no word."""
+    lines = DetectSettings(distributed_scan=DistributedScanSettings(ports=ports, sources=2))
+    with_porch, without = DistributedScan(lines), DistributedScan(lines)
+    window = with_porch._window
+    with_porch._porch = room.Porch(64, min(few, ports - 1), window, 2 * window)
+    without._porch = room.Porch(64, 0, window, 2 * window)
     flows = flows_of(tries)
     assert told(with_porch, flows, size) == told(without, flows, size)
 
