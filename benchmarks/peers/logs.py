@@ -114,7 +114,7 @@ def _why(told: dict[str, ours.Told], rule: str, source: str) -> str:
         return "under the line (5 would find it)"
     if _names(told["ours_three_times"].findings, rule, source):
         return "under the line"
-    return "its lines name no such failures"
+    return "too few or too slow, or its lines name no such failures"
 
 
 def filters(data: Path) -> list[dict[str, Any]]:
