@@ -21,8 +21,8 @@ ATTEMPT: Final = (
         "(Password mismatch?)"
     ),
     (
-        "dovecot: pop3-login: Disconnected: Aborted login by logging out (auth failed, 1 attempts in 3 "
-        "secs): user=<ana>, method=PLAIN, rip={0}, lip=10.0.0.1, TLS, session=<vLJbztNgN47GM2QH>"
+        "dovecot: pop3-login: Disconnected: Aborted login by logging out (auth failed, 1 "
+        "attempts in 3 secs): user=<ana>, method=PLAIN, rip={0}, lip=10.0.0.1, TLS, session=<vLJbztNgN47GM2QH>"
     ),
 )
 """What Dovecot 2.3 with a passwd-file, PAM and auth_verbose wrote of one wrong password."""
@@ -58,12 +58,12 @@ def test_postfixs_summary_is_an_echo_of_its_warnings() -> None:
     reader = Reader()
     lines = (
         (
-            "postfix/submission/smtpd[213]: warning: unknown[{0}]: SASL LOGIN authentication failed: "
-            "(reason unavailable), sasl_username=maria"
+            "postfix/submission/smtpd[213]: warning: unknown[{0}]: SASL LOGIN authentication "
+            "failed: (reason unavailable), sasl_username=maria"
         ),
         (
-            "postfix/submission/smtpd[213]: disconnect from unknown[{0}] ehlo=2 starttls=1 auth=0/1 "
-            "quit=1 commands=4/5"
+            "postfix/submission/smtpd[213]: disconnect from unknown[{0}] ehlo=2 starttls=1 "
+            "auth=0/1 quit=1 commands=4/5"
         ),
     )
     assert failures(reader, lines, "2001:db8::7", 5) == 5
