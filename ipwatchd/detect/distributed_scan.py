@@ -137,6 +137,7 @@ class DistributedScan(Rule):
 
     def _recall(self, record: _Host, held: Waited) -> None:
         """Take over the flows that were held."""
+        self._turn(record, held.began)
         if not record.flows:
             record.began, record.started = held.began, held.started
         record.flows += held.flows

@@ -182,7 +182,7 @@ class PortScan(Rule):
         held = self._porch.leave(batch.orig[firsts], np.array(latest, np.int64))
         for place, first in waited(held).items():
             begun = self._active(groups.sources[place], int(held["last"][place]), 0)
-            _recall(begun, first)
+            _recall(begun, first, self._window)
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -213,7 +213,7 @@ class PortScan(Rule):
         )):  # fmt: skip
             record = self._active(source, time, started)
             if place in waiting:
-                _recall(record, waiting[place])
+                _recall(record, waiting[place], self._window)
             record.turn(time, self._window)
             failed, sample = record.failed, record.sample
             record.flows += end - begin
@@ -306,8 +306,9 @@ class PortScan(Rule):
         }
 
 
-def _recall(record: _Contacts, held: Waited) -> None:
+def _recall(record: _Contacts, held: Waited, window: int) -> None:
     """Take over what was held: the first targets."""
+    record.turn(held.began, window)
     if not record.flows:
         record.began, record.started = held.began, held.started
     record.failed.update(held.targets[: held.tried])
