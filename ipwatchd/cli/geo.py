@@ -34,7 +34,7 @@ def add_geo(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> No
         "CC BY 4.0), or an mmdb file of MaxMind, DB-IP, IPinfo or iptoasn (.gz or not) from a\n"
         "file or an https address, into the state folder. Each is tried first; a running agent\n"
         "takes it by itself. [geo] of the configuration, where it names a file, goes before it.",
-        epilog="example: ipwatchd geo install --as city",
+        epilog="example: ipwatchd geo install; ipwatchd geo install GeoLite2-City.mmdb",
     )
     command.add_argument("action", choices=("install",))
     command.add_argument("source", metavar="FILE|URL", nargs="?", default="")

@@ -28,6 +28,8 @@ __all__ = ["Listener"]
 CONNECTIONS: Final = 256
 """Open connections, also those that still shake hands, and of one sender at most an eighth: who
 only connects holds no memory."""
+AGAIN_SECONDS: Final = 1.0
+"""From one try to listen to the next."""
 _NO_MORE_SECONDS: Final = 1.0
 """Rest where the kernel gives no more descriptors."""
 IDLE_SECONDS: Final = 3600.0
@@ -70,6 +72,7 @@ class Listener:
         self._open: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._ready = threading.Event()
+        self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="syslog", daemon=True)
 
     def start(self) -> None:
@@ -79,21 +82,26 @@ class Listener:
 
     def stop(self) -> None:
         """Close the sockets and end the thread."""
+        self._stopping.set()
         if self._loop is not None and self._stop is not None:
             with contextlib.suppress(RuntimeError):  # it has ended by itself
                 self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(HANDSHAKE_SECONDS)
 
     def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except (OSError, ValueError) as error:
-            self.problem = f"does not listen: {error}"
-        finally:
+        """Listen until stopped; an address that comes later, a port that is taken is tried again."""
+        while not self._stopping.is_set():
+            try:
+                asyncio.run(self._serve())
+            except (OSError, ValueError) as error:
+                self.problem = f"does not listen: {error}"
             self._ready.set()
+            self._stopping.wait(AGAIN_SECONDS)
 
     async def _serve(self) -> None:
         self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
+        self._open.clear()
+        self.ports.clear()
         settings = self._settings
         async with contextlib.AsyncExitStack() as stack:
             if settings.udp:
@@ -110,8 +118,10 @@ class Listener:
                     stack.callback(door.close)
                     self.ports.setdefault(name, door.getsockname()[1])
                     self._begin(self._admit(door, context))
+            self.problem = ""
             self._ready.set()
-            await self._stop.wait()
+            if not self._stopping.is_set():  # it may have been before there was a loop to tell
+                await self._stop.wait()
             for task in self._tasks:
                 task.cancel()
             if self._tasks:
@@ -125,7 +135,9 @@ class Listener:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()):
-            self.problem = f"does not listen any more: {error!r}"
+            self.problem = f"does not listen, and begins anew: {error!r}"
+            if self._stop is not None:
+                self._stop.set()
 
     async def _admit(self, door: socket.socket, context: ssl.SSLContext | None) -> None:
         """Take connections; who may not send costs no handshake."""
@@ -191,11 +203,15 @@ async def _doors(listen: str) -> list[socket.socket]:
     found = await asyncio.get_running_loop().getaddrinfo(
         host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
     )
-    doors = []
-    for family, _, _, _, address in dict.fromkeys(found):
-        door = socket.create_server(address[:2], family=family, backlog=128)
-        door.setblocking(False)
-        doors.append(door)
+    doors: list[socket.socket] = []
+    try:
+        for family, _, _, _, address in dict.fromkeys(found):
+            doors.append(socket.create_server(address[:2], family=family, backlog=128))
+            doors[-1].setblocking(False)
+    except OSError:
+        for door in doors:
+            door.close()
+        raise
     return doors
 
 

@@ -160,16 +160,22 @@ def test_a_stream_that_is_none_is_closed(listen: Callable[[SyslogSettings], List
         assert taken(listener, 1) == [b"<38>well"]
 
 
-def test_what_can_not_be_opened_is_a_problem() -> None:
-    """A port that is taken is told of in a sentence, and nothing else breaks."""
+def test_what_can_not_be_opened_is_a_problem_and_tried_again() -> None:
+    """A port that is taken is told of in a sentence; when it is free the listener listens."""
     with socket.socket() as holder:
         holder.bind(("127.0.0.1", 0))
         holder.listen()
         port = holder.getsockname()[1]
-        listener = Listener(SyslogSettings(tcp=f"127.0.0.1:{port}", allow=("127.0.0.1",)))
+        listener = Listener(SyslogSettings(udp=HERE, tcp=f"127.0.0.1:{port}", allow=("127.0.0.1",)))
         listener.start()
+        assert "does not listen" in listener.problem
+    try:
+        _until(lambda: not listener.problem)
+        with socket.create_connection(("127.0.0.1", port), 5) as sender:
+            sender.sendall(b"<38>well\n")
+            assert taken(listener, 1) == [b"<38>well"]
+    finally:
         listener.stop()
-    assert "does not listen" in listener.problem
 
 
 def test_long_lines_from_many_senders_fill_no_memory() -> None:
