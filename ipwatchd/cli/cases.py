@@ -175,7 +175,11 @@ def verify(client: Client, arguments: argparse.Namespace) -> int:
         wrong = f"{whole['bad']:,} of {what} are not what the log says:"
         lines.append(wrong if whole["bad"] else f"{what} are what the log says")
         lines += whole["faults"]
-    as_sentence(arguments, found, "\n".join(lines))
+    if arguments.json:
+        as_json(found)
+    else:
+        for line in lines:
+            say(line)
     return 0 if bad is None and not (whole and whole["bad"]) else 1
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 from msgspec import Meta
 
 from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.messages import IncidentDetail, Page
+from ipwatchd.incidents.actions import MACHINES
 from ipwatchd.incidents.signing import fingerprint
 from ipwatchd.records.incident import OPEN_STATES, STATES
 
@@ -34,10 +35,6 @@ class _Act(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     report: Annotated[str, Meta(max_length=100)] = ""
     language: Annotated[str, Meta(max_length=20)] = ""
     fields: Annotated[dict[str, Annotated[str, Meta(max_length=10_000)]], Meta(max_length=100)] = {}
-
-
-_MACHINES: Final = ("oblige", "undone")
-"""Actions that the machine alone writes: clocks know duties, lists know what was taken back."""
 
 
 async def listed(house: House, call: Call) -> Page:
@@ -88,7 +85,7 @@ async def policy(house: House, call: Call) -> dict[str, Any]:
 async def act(house: House, call: Call) -> dict[str, Any]:
     """Answer POST incidents/ID/ACTION."""
     asked = msgspec.convert(call.body, _Act)
-    if call.names["action"] in _MACHINES:
+    if call.names["action"] in MACHINES:
         raise ValueError(f"{call.names['action']} is written by what does it, not by hand")
     incident = await house.stores.incidents.act(
         call.names["id"], call.names["action"], actor=call.peer.name, reason=asked.reason,

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from ipwatchd.records.incident import Incident, Task
 
 __all__ = [
-    "ACTIONS", "TRANSITIONS", "Ask", "InvalidActionError", "decide", "possible", "reopened",
+    "ACTIONS", "MACHINES", "TRANSITIONS", "Ask", "InvalidActionError", "decide", "possible",
+    "reopened",
 ]  # fmt: skip
 
 TRANSITIONS: Final[dict[str, dict[str, str]]] = {
@@ -305,9 +306,11 @@ _ALWAYS: Final = (
 )  # fmt: skip
 """Possible in every state: also a closed case gets notes, and what an authority asks later."""
 _WORK: Final = tuple(name for name in _BODIES if name not in _ALWAYS)
+MACHINES: Final = ("oblige", "undone")
+"""Actions that the machine alone writes: clocks know duties, lists know what was taken back."""
 ACTIONS: Final = (*TRANSITIONS, *_BODIES)
 
 
 def _listed(incident: Incident) -> str:
-    *most, last = possible(incident.state)
+    *most, last = [one for one in possible(incident.state) if one not in MACHINES]
     return f"{', '.join(most)} and {last}"

@@ -259,9 +259,10 @@ class Incidents(IncidentQueries):
         if target.id == source.id:
             raise InvalidActionError(f"{source.id} can't be merged into itself")
         if target.state not in OPEN_STATES:
-            raise GuardError(
-                f"{target.id} is {target.state}: merge into an open incident, or reopen it first"
-            )
+            mend = f"merge into {target.merged_into}" if target.merged_into else (
+                "merge into an open incident, or reopen it first"
+            )  # fmt: skip
+            raise GuardError(f"{target.id} is {target.state}: {mend}")
         return structs.replace(body, target=target.id), target
 
     async def _absorb(

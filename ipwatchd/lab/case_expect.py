@@ -295,7 +295,7 @@ def _proof(story: Story) -> list[Verdict]:
     sites = texts.get("verify at the centre", "")
     verdicts = [
         Verdict("the site's log holds together, and all that hangs on it",
-                "; ".join(texts.get("verify", "none").strip().splitlines()),
+                "; ".join(texts.get("verify", "none").splitlines()),
                 "hold together" in texts.get("verify", "")
                 and "are what the log says" in texts.get("verify", "")),
         Verdict("so it does at the centre", _short(sites),

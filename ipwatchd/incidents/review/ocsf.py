@@ -28,7 +28,9 @@ _PRIORITY: Final = {"P1": 4, "P2": 3, "P3": 2, "P4": 1, "P5": 1}
 """Low 1, medium 2, high 3, critical 4."""
 _IMPACT: Final = {1: 3, 2: 2, 3: 1}
 """Ours counts down from 1, theirs up from Low 1."""
-_VERDICT: Final = {FALSE: (1, "False Positive"), TRUE: (2, "True Positive")}
+_VERDICT: Final = {
+    FALSE: (1, "False Positive"), TRUE: (2, "True Positive"), "benign": (5, "Benign"),
+}  # fmt: skip
 _DUPLICATE: Final = (10, "Duplicate")
 
 

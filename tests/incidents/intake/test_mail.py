@@ -102,3 +102,33 @@ def test_no_bytes_make_it_raise(data: bytes, head: bool) -> None:
     assert len(mail.subject) <= 300
     mail.text.encode()
     mail.subject.encode()
+
+
+_PART = st.sampled_from(
+    ["message/delivery-status", "message/rfc822", "text/rfc822-headers", "text/plain",
+     "multipart/report", "message/partial"]
+)  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(_PART, st.binary(max_size=300)), max_size=5))
+def test_no_report_of_a_delivery_makes_it_raise(parts: list[tuple[str, bytes]]) -> None:
+    """What claims to be a mail that came back, of any parts in any order, is read or left."""
+    head = b"Content-Type: multipart/report; report-type=delivery-status; boundary=b\r\n\r\n"
+    body = b"".join(b"--b\r\nContent-Type: %s\r\n\r\n%s\r\n" % (kind.encode(), data)
+                    for kind, data in parts)  # fmt: skip
+    assert isinstance(parse_mail(head + body + b"--b--\r\n").bounced, str)
+
+
+def test_what_a_program_wrote_is_known_by_its_headers() -> None:
+    """RFC 3834's header, "no" excepted, and what older programs write; a person's mail has none."""
+    assert parse_mail(written().as_bytes()).automatic == ""
+    for headers, said in (
+        ({"Auto_Submitted": "no"}, ""),
+        ({"Auto_Submitted": "auto-replied (vacation)"}, "Auto-Submitted: auto-replied (vacation)"),
+        ({"Auto_Submitted": "AUTO-NOTIFIED; x=y"}, "Auto-Submitted: auto-notified"),
+        ({"Precedence": "Bulk"}, "Precedence: bulk"),
+        ({"Return_Path": "<>"}, "Return-Path: <>"),
+        ({"X_Autorespond": "away"}, "X-Autorespond"),
+    ):
+        assert parse_mail(written(**headers).as_bytes()).automatic == said

@@ -42,6 +42,8 @@ def test_verdicts_are_those_of_the_schema() -> None:
     """What was rejected is a false positive, what was merged a duplicate."""
     assert incident_finding(incident(state="REJECTED"))["verdict_id"] == 1
     assert incident_finding(incident(state="MERGED"))["verdict_id"] == 10
+    for number, word in ((1, "false-positive"), (2, "true-positive"), (5, "benign")):
+        assert incident_finding(incident(state="CLOSED", verdict=word))["verdict_id"] == number
     assert "verdict_id" not in incident_finding(incident(state="NEW"))
 
 
