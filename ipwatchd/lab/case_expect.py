@@ -302,6 +302,9 @@ def _proof(story: Story) -> list[Verdict]:
                 '"first_bad_seq":null' in sites and '"site":"lab"' in sites),
     ]  # fmt: skip
     verdicts += [_written(story, name, least) for name, least in PAPERS.items()]
+    sums = texts.get("sums", "none")
+    verdicts.append(Verdict("sha256sum takes the sums of the case's archive", sums,
+                            sums.endswith("files are as the manifest says")))  # fmt: skip
     for name in ("trends", "trends at the centre"):
         total = [line.split()[:2] for line in texts.get(name, "").splitlines()]
         every = str(len(story.all) - 1)  # what was merged counts with the other

@@ -75,6 +75,7 @@ def _story() -> Story:
             "update": "Subject: [TLP:AMBER] x\nestá confirmado: datos de contacto, 240 personas",
             "verify": "258 events hold together\n12 incidents and 9 files are what the log says",
             "verify at the centre": '[{"site":"lab","first_bad_seq":null}]',
+            "sums": "5 files are as the manifest says",
             "trends": "all  11  0", "trends at the centre": "all  11  0",
         },
         acked={"leak": 10.2, "inside": 14.0}, papers=dict(PAPERS), all=list(IDS.values()),
