@@ -9,8 +9,10 @@ import msgspec
 
 from ipwatchd.logs.when import rfc3339
 
-__all__ = ["unwrapped"]
+__all__ = ["WRAPPED", "unwrapped"]
 
+WRAPPED: Final = frozenset("{0123456789")
+"""What a wrapped line begins with."""
 _DOCKER: Final = ('{"log":"', '"stream":"std')
 _CRI: Final = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:]{8}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})) "

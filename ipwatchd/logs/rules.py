@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
-from ipwatchd.logs.container import unwrapped
+from ipwatchd.logs.container import WRAPPED, unwrapped
 from ipwatchd.logs.memory import Memory
 from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
@@ -74,7 +74,7 @@ class Reader:
             line = line.decode("utf-8", "backslashreplace")
         # A datagram may hold what a client put between two line feeds: it stays one line.
         line = line.rstrip("\r\n \0").replace("\n", "?")
-        inner = unwrapped(line)
+        inner = unwrapped(line) if line[:1] in WRAPPED else None
         if inner is not None:
             line, now = inner[0].rstrip("\r\n \0"), now if inner[1] is None else inner[1]
         # Samba puts its objects two blanks behind.
@@ -175,12 +175,9 @@ class Reader:
         if result == "remember":
             return None
         event = _event_of(head.ts, source, service, line, facts)
-        if (
-            isinstance(event, Auth) and event.result == "failure" and event.orig and self._told
-            and self._told.again(service, event.orig, event.ts, echo=line.echo)
-        ):  # fmt: skip
-            return None
-        return event
+        if result != "failure" or self._told is None or event is None or not event.orig:
+            return event
+        return None if self._told.again(service, event.orig, event.ts, echo=line.echo) else event
 
     def _recalled(
         self, facts: dict[str, str], session: tuple[str, str, str], now: float, *, anew: bool

@@ -14,15 +14,19 @@ if TYPE_CHECKING:
 __all__ = ["Head", "split"]
 
 # No host name ends in a colon or holds a bracket: a program's tag can't pass for the host, so what
-# a program logs can't pass for a line of another program. nginx writes its host's name into
-# /dev/log, where rsyslog puts another before it.
+# a program logs can't pass for a line of another program.
 _HEAD: Final = re.compile(
     r"(?:<[0-9]{1,3}>)?"
     r"(?:([A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9:]{8})|"
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.,Z+-]{8,30}))"
-    r"(?: (?P<host>[A-Za-z0-9._:-]{0,254}[A-Za-z0-9._-])(?: (?P=host))?)?"
+    r"(?: [A-Za-z0-9._:-]{0,254}[A-Za-z0-9._-])?"
     r" (?:\[([A-Za-z0-9_./-]{1,64})\]:?|"
     r"\(?([A-Za-z0-9_./-]{1,64})(?:\([A-Za-z0-9_-]{1,32}\)|\))?(?:\[([0-9]{1,10})\])?:) "
+)
+# nginx writes its host's name into /dev/log, where rsyslog puts another before it.
+_TWICE: Final = re.compile(
+    r"([A-Z][a-z]{2} {1,2}[0-9]{1,2} [0-9:]{8}|[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.+-]{8,30}) "
+    r"([A-Za-z0-9._:-]{0,254}[A-Za-z0-9._-] )\2"
 )
 _RFC5424: Final = re.compile(
     r"<[0-9]{1,3}>1 ([0-9TZ:.+-]{10,40}) [^ ]{1,255} ([^ ]{1,48}) ([^ ]{1,128}) [^ ]{1,32} "
@@ -57,14 +61,20 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
         return Head(stamp("iso", found[1], hour, zone) or now, found[2], line[place:], pid)
     found = _HEAD.match(line)
     if found is None:
-        return None
+        twice = _TWICE.match(line)
+        if twice is None:
+            return None
+        line = f"{twice[1]} {twice[2]}{line[twice.end() :]}"
+        found = _HEAD.match(line)
+        if found is None:
+            return None
     kind = "classic" if found[1] else "iso"
     ts = stamp(kind, found[1] or found[2], hour, zone)
     text = line[found.end() :]
     extra = _SOLARIS.match(text)
-    program = found[4] or found[5]
+    program = found[3] or found[4]
     text = (text[extra.end() :] if extra else text).lstrip(" ")
-    return Head(now if ts is None else ts, program, text, found[6] or "")
+    return Head(now if ts is None else ts, program, text, found[5] or "")
 
 
 def _structured(line: str, place: int) -> int:

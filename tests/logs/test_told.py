@@ -22,7 +22,8 @@ ATTEMPT: Final = (
     ),
     (
         "dovecot: pop3-login: Disconnected: Aborted login by logging out (auth failed, 1 "
-        "attempts in 3 secs): user=<ana>, method=PLAIN, rip={0}, lip=10.0.0.1, TLS, session=<vLJbztNgN47GM2QH>"
+        "attempts in 3 secs): user=<ana>, method=PLAIN, rip={0}, lip=10.0.0.1, TLS, "
+        "session=<vLJbztNgN47GM2QH>"
     ),
 )
 """What Dovecot 2.3 with a passwd-file, PAM and auth_verbose wrote of one wrong password."""
