@@ -109,7 +109,8 @@ def _labelled(data: Path) -> Iterator[Case]:
     for path, label in captures(data):
         rule = KINDS.get(label.get("kinds", ""), "") if label.get("expect") == "alert" else ""
         about = f"{label.get('guilty', '')} {label.get('victim', '')}".split()
-        yield Case(path, (rule,) if rule else (), frozenset(about))
+        rules = ("port-scan", "slow-scan") if rule == "port-scan" else (rule,) if rule else ()
+        yield Case(path, rules, frozenset(about))
 
 
 def _kept(folder: Path) -> Iterator[Case]:
