@@ -178,7 +178,10 @@ def _add_responses(inner: Commands) -> None:
     )  # fmt: skip
     respond.add_argument("kind", nargs="?", default="", choices=("", "deny", "watch", "notify"))
     respond.add_argument("--for", dest="span", default="", metavar="SPAN", help="default: 1h")
-    respond.add_argument("--subject", default="", help="default: the incident's")
+    respond.add_argument(
+        "--subject", default="",
+        help="default: the incident's; of notify who is told: a name of the plan or person:NAME",
+    )  # fmt: skip
     undo = _on_one(
         inner, "undo", "take the newest response back, or the one named",
         "incidents undo site-000001", cases.undo,

@@ -9,6 +9,7 @@ server refuses such mails (DMARC).
 from __future__ import annotations
 
 from collections import OrderedDict
+from email.utils import parseaddr
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ipwatchd.incidents.actions import InvalidActionError
@@ -86,7 +87,7 @@ class Answers:
         """Return the newest open incident that somebody was paged of at an address."""
         for one in await self._incidents.list(limit=LOOKED):
             pages = one.paging.pages if one.paging else ()
-            if any(page.to.lower() == sender for page in pages):
+            if any(_bare(page.to) == sender for page in pages if page.to):
                 return one
         return None
 
@@ -163,4 +164,9 @@ class Answers:
 def _is_theirs(one: _Named, sender: str) -> bool:
     """Tell whether a mail comes from the address that a page or letter went to."""
     to = one.page.to if one.page else one.letter.to if one.letter else ""
-    return bool(sender) and to.strip().lower() == sender
+    return bool(sender) and _bare(to) == sender
+
+
+def _bare(to: str) -> str:
+    """Return the address of "Ana <ana@example.net>" in small letters."""
+    return parseaddr(to)[1].lower()
