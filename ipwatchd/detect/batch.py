@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -13,7 +13,16 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-__all__ = ["Groups", "address_hash", "by_address", "direction_name", "part_of", "slices", "spans"]
+__all__ = [
+    "Groups",
+    "address_hash",
+    "by_address",
+    "direction_name",
+    "part_of",
+    "runs",
+    "slices",
+    "spans",
+]
 
 # Odd constants of splitmix64: a bijection, so only the folding of two halves can collide.
 _ONE: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -70,6 +79,17 @@ def by_address(
     groups = Groups(hi, lo)
     for source, begin, end in zip(groups.sources, groups.bounds, groups.bounds[1:], strict=False):
         yield source, groups.order[begin:end]
+
+
+def runs(ordered: NDArray[Any]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return where each run of equal numbers begins, and how long it is."""
+    fresh = np.ones(len(ordered), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=fresh[1:])
+    starts = np.flatnonzero(fresh)
+    sizes = np.empty(len(starts), np.intp)
+    sizes[:-1] = starts[1:] - starts[:-1]
+    sizes[-1:] = len(ordered) - starts[-1:]
+    return starts, sizes
 
 
 def slices(flows: NDArray[np.void], span: int) -> Iterator[NDArray[np.void]]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from ipwatchd.detect.batch import address_hash
+from ipwatchd.detect.batch import address_hash, runs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,8 +62,7 @@ class Doorstep:
             tags = address_hash(flows[f"{side}_hi"], flows[f"{side}_lo"])
         order = np.argsort(tags, kind="stable")
         sorted_tags, sorted_targets = tags[order], targets[order]
-        starts = np.flatnonzero(np.r_[True, sorted_tags[1:] != sorted_tags[:-1]])
-        counts = np.diff(np.r_[starts, len(order)])
+        starts, counts = runs(sorted_tags)
         first = order[starts]
         group = np.zeros(len(starts), SLOT)
         group["tag"], group["target"] = sorted_tags[starts], sorted_targets[starts]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import address_hash, part_of
+from ipwatchd.detect.batch import address_hash, part_of, runs
 from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, of_nobody, to_many
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.unserved import answered_pings, strays, turned
@@ -165,8 +165,7 @@ class Flood(Rule):
         keys = _keys(kind, flows, spans)
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
-        starts = np.flatnonzero(np.r_[True, keys[1:] != keys[:-1]])
-        sizes = np.diff(np.r_[starts, len(keys)])
+        starts, sizes = runs(keys)
         sums = np.add.reduceat(amounts[order], starts)
         # A scan has as many targets as flows: those of one small flow are not worth a record.
         worth = np.flatnonzero((sizes >= _FEW) | (sums >= max(_FEW, self._least[kind] // 20)))
@@ -305,8 +304,7 @@ def _spans(
     else:
         spans = np.zeros(len(rows), np.int64)
     packets = (flows["orig_packets"][rows] + flows["resp_packets"][rows]).astype(np.int64)
-    starts = np.flatnonzero(np.r_[True, spans[1:] != spans[:-1]])
-    sizes = np.diff(np.r_[starts, len(spans)])
+    starts, sizes = runs(spans)
     full = (sizes >= _FEW) | (np.add.reduceat(packets, starts) >= _FEW)
     kept = np.repeat(full, sizes)
     return rows[kept], spans[kept]

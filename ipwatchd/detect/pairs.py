@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.detect.batch import runs
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -88,8 +90,7 @@ class Pairs:
     ) -> Noted:
         order = np.argsort(keys, kind="stable")
         ordered = keys[order]
-        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
-        counts = np.diff(np.r_[starts, len(order)])
+        starts, counts = runs(ordered)
         latest = np.maximum.reduceat(times[order], starts)
         rows, new = self._rows(ordered[starts], latest)
         before = self.seen[rows]

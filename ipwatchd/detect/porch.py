@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
+from ipwatchd.detect.batch import runs
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -79,8 +81,7 @@ class Porch:
             return np.zeros(0, np.bool_), np.zeros(0, PLACE)
         order = np.argsort(rows.tags, kind="stable")
         tags = rows.tags[order]
-        starts = np.flatnonzero(np.r_[True, tags[1:] != tags[:-1]])
-        counts = np.diff(np.r_[starts, len(order)])
+        starts, counts = runs(tags)
         latest = np.maximum.reduceat(rows.end[order], starts)
         earliest = np.minimum.reduceat(rows.start[order], starts)
         where, state = self._look_up(tags[starts], latest)
@@ -148,9 +149,9 @@ def _nth(sets: NDArray[np.intp]) -> NDArray[np.intp]:
     """Return how many of the same set came before each."""
     order = np.argsort(sets, kind="stable")
     ordered = sets[order]
-    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]][: len(sets)])
+    starts, sizes = runs(ordered)
     nth = np.empty(len(sets), np.intp)
-    nth[order] = np.arange(len(sets)) - np.repeat(starts, np.diff(np.r_[starts, len(sets)]))
+    nth[order] = np.arange(len(sets)) - np.repeat(starts, sizes)
     return nth
 
 

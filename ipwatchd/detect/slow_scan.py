@@ -181,7 +181,8 @@ class SlowScan(Rule):
         return found
 
     def _note_failures(self, day: _Day, numbers: list[int], time: int) -> None:
-        fresh = _note(day.failed, numbers, time, time - self._window)
+        fresh = sum(number not in day.failed for number in numbers)
+        _note(day.failed, numbers, time, time - self._window)
         if time - day.brisk_since > self._fast_window:
             day.brisk, day.brisk_since = 0, time
         day.brisk += fresh
@@ -248,12 +249,10 @@ def _among_peers(scan: Shape) -> bool:
     return scan.kind == "horizontal" and not others and port >= 1024 and port not in _SOUGHT
 
 
-def _note(known: dict[int, int], numbers: Sequence[int], time: int, before: int) -> int:
-    """Note targets; the oldest beyond the bound or the window go. Return how many are new."""
-    fresh = sum(number not in known for number in numbers)
+def _note(known: dict[int, int], numbers: Sequence[int], time: int, before: int) -> None:
+    """Note targets; the oldest beyond the bound or the window go."""
     for number in numbers:
         known.pop(number, None)
         known[number] = time
     while known and (len(known) > _TARGETS or known[next(iter(known))] < before):
         del known[next(iter(known))]
-    return fresh

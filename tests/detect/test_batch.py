@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from itertools import groupby
 
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.detect.batch import Groups, address_hash, by_address, slices
+from ipwatchd.detect.batch import Groups, address_hash, by_address, runs, slices
 from ipwatchd.records.flow import empty_flows
 
 HALVES = st.tuples(st.integers(0, 3), st.integers(0, 5))
@@ -44,6 +45,16 @@ def test_slices_hold_every_flow_once_and_span_little(ends: list[int], span: int)
         assert int(part["end"].max()) - int(part["end"].min()) <= span
     latest = [int(part["end"].max()) for part in parts]
     assert latest == sorted(latest)
+
+
+@given(st.lists(st.integers(0, 4), max_size=40))
+@settings(max_examples=100, deadline=None)
+def test_runs_are_those_of_groupby(numbers: list[int]) -> None:
+    """Each run of equal numbers has its beginning and its length; of nothing there is none."""
+    starts, sizes = runs(np.array(sorted(numbers), np.int64))
+    want = [(key, len(list(same))) for key, same in groupby(sorted(numbers))]
+    got = zip(starts.tolist(), sizes.tolist(), strict=True)
+    assert [(sorted(numbers)[start], size) for start, size in got] == want
 
 
 def test_the_hash_is_the_same_in_every_run() -> None:
