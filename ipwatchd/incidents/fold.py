@@ -285,13 +285,13 @@ def _told(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
 
 def _absorbed(incident: Incident, event: IncidentEvent) -> dict[str, Any]:
     body = _body(event, bodies.Absorbed)
-    return {
+    aware = min(filter(None, (incident.aware, body.aware)), default=0.0)
+    return ({"aware": aware} if aware else {}) | {
         "count": incident.count + body.count,
         "first_seen": min(incident.first_seen, body.first_seen or incident.first_seen),
         "last_seen": max(incident.last_seen, body.last_seen),
         "reports": bounded_union(incident.reports, body.reports),
         "targets": bounded_union(incident.targets, body.targets),
-        "aware": min(filter(None, (incident.aware, body.aware)), default=0.0),
     }
 
 
