@@ -89,7 +89,7 @@ class Listener:
         self._thread.join(HANDSHAKE_SECONDS)
 
     def _run(self) -> None:
-        """Listen until stopped; an address that comes later, a port that is taken is tried again."""
+        """Listen until stopped; a port that is taken, an address that comes later: tried again."""
         while not self._stopping.is_set():
             try:
                 asyncio.run(self._serve())
