@@ -3,7 +3,7 @@ PY := .venv/bin/python
 WORKERS ?= 2
 LAB_ARGS ?=
 BENCHES ?= capture_files capture_ring capture_flood capture_conntrack memory startup \
-	firewall_load firewall_deny firewall_forward history_ingest history_query logs detect incidents
+	firewall_load firewall_deny firewall_forward history_ingest history_query logs detect incidents intake
 
 .PHONY: help lab test check format bench soak lock clean setup
 
