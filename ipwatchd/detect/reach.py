@@ -24,6 +24,10 @@ _SHIFT: Final = np.uint64(64 - _BITS)
 _GENERATION: Final = 30_000_000_000  # ns; what was a minute ago says nothing of now
 _MANY: Final = 8  # sources that fail together; fewer may be one another's worm
 _A_TALKER: Final = 4  # failing sources for each that talks; a worm's house has more who talk
+_OF_USUAL: Final = 4
+"""How many times fewer must talk than usual. The attack that it stops: one machine that sends
+in the names of many others, so that a whole house seems to fail while it scans."""
+_SMOOTH: Final = 0.2  # weight of the newest in what is usual
 
 
 class Reach:
@@ -32,11 +36,14 @@ class Reach:
     def __init__(self) -> None:
         self._bits = np.zeros((2, 2, 1 << _BITS), np.bool_)  # generation, failed or talked, source
         self._since = 0
+        self._usual = 0.0
 
     def note(self, failed: NDArray[np.uint64], talked: NDArray[np.uint64], time: int) -> None:
         """Note sources (hashes) whose contacts to the internet failed and succeeded."""
         gone = time - self._since
         if gone >= _GENERATION:
+            if not self.lost():
+                self._usual += _SMOOTH * (self._counts()[1] - self._usual)
             self._bits[1] = self._bits[0] if gone < 2 * _GENERATION else False
             self._bits[0] = False
             self._since = time
@@ -57,5 +64,12 @@ class Reach:
 
     def lost(self) -> bool:
         """Tell whether the line seems to be down."""
+        failed, talked = self._counts()
+        if failed < _MANY or failed <= _A_TALKER * talked:
+            return False
+        return self._usual < 1 or talked * _OF_USUAL < self._usual
+
+    def _counts(self) -> tuple[int, int]:
+        """Return how many failed and how many talked of late."""
         failed, talked = np.count_nonzero(self._bits[0] | self._bits[1], axis=1).tolist()
-        return bool(failed >= _MANY and failed > _A_TALKER * talked)
+        return int(failed), int(talked)

@@ -43,6 +43,18 @@ def test_many_that_fail_and_none_that_talks_are_an_outage() -> None:
     assert not reach.lost()
 
 
+def test_who_sends_in_the_names_of_all_does_not_make_an_outage() -> None:
+    """Forty talk all day; then thousands seem to fail while the forty go on talking."""
+    reach = Reach()
+    for turn in range(40):
+        reach.note(NOBODY, some(40), turn * 31 * SECOND)
+    reach.note(some(3000), some(40), 41 * 31 * SECOND)
+    assert not reach.lost()
+    for turn in range(42, 46):
+        reach.note(some(300), NOBODY, turn * 31 * SECOND)
+    assert reach.lost()
+
+
 def outage(syn: Row, agent: int, start: float) -> list[dict[str, Any]]:
     """Return what one agent's programs try while nothing answers."""
     return [
