@@ -6,6 +6,7 @@ import asyncio
 import ipaddress
 from typing import TYPE_CHECKING, Final
 
+from ipwatchd.enrich.evidence import agent_name
 from ipwatchd.lists.compile import merge, network_ranges
 from ipwatchd.records.network import is_selector
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ipwatchd.enrich.presence import Presence
     from ipwatchd.stores import Stores
 
 __all__ = ["Bindings"]
@@ -35,6 +37,8 @@ class Bindings:
         self._geo: tuple[object, ...] = ()
         self._fixed: dict[str, NDArray[np.void]] = {}
         self._looked = 0.0
+        self._here: tuple[float, dict[str, list[str]]] = (-1.0, {})
+        """When it was looked last who is where, and who is."""
 
     async def stands_for(self, network: str, now: float) -> NDArray[np.void]:
         """Return the addresses of a network, a range or a selector (canonical) as they are now."""
@@ -72,6 +76,15 @@ class Bindings:
     def _networks(self, key: str, word: str) -> NDArray[np.void]:
         return merge(network_ranges(self._stores.enricher.networks(key, word)))
 
+    def _whereabouts(self, presence: Presence, now: float) -> dict[str, list[str]]:
+        """Return addresses by agent; maria@ACME.EXAMPLE and extension 204 are both maria."""
+        if self._here[0] != now:
+            found: dict[str, list[str]] = {}
+            for one in presence.now(now):
+                found.setdefault(agent_name(one.agent), []).append(one.address)
+            self._here = now, found
+        return self._here[1]
+
     async def _moving(self, key: str, word: str, now: float) -> NDArray[np.void]:
         history = self._stores.history
         if key == "name":
@@ -82,6 +95,8 @@ class Bindings:
         else:
             addresses = await history.addresses_of(key, word, now - _SEEN, _MOST)
             if presence := self._stores.presence:
+                here = self._whereabouts(presence, now).get(agent_name(word), [])
+                addresses = [*dict.fromkeys([*here, *addresses])][:_MOST]
                 # What was handed on to somebody else is theirs, whoever is denied.
                 addresses = [
                     one for one in addresses if not presence.handed_on(one.partition("/")[0], word)

@@ -8,9 +8,10 @@ import msgspec
 
 from ipwatchd.bindings import Bindings
 from ipwatchd.config import Config, GeoSettings
+from ipwatchd.config.settings import SiteSettings
 from ipwatchd.pipeline import Pipeline
 from ipwatchd.records.address import address_array
-from ipwatchd.records.event import Auth, Dhcp, Dns
+from ipwatchd.records.event import Auth, Dhcp, Dns, Vpn
 from ipwatchd.stores import Stores
 
 if TYPE_CHECKING:
@@ -97,5 +98,34 @@ async def test_an_address_that_was_handed_on_is_not_the_agents_any_more(tmp_path
         await pipeline.take_events([lease], 20.0)
         assert await bindings.refresh(21.0)
         assert _denied(stores, "10.20.0.5", "10.20.0.6") == [False, True]
+    finally:
+        await stores.close(30.0)
+
+
+async def test_an_agent_is_denied_by_whatever_name_they_came(tmp_path: Path) -> None:
+    """A ticket, a phone and a VPN name an agent in their own ways; all those addresses are theirs.
+
+    What the VPN gave on is the next one's.
+    """
+    roster = tmp_path / "roster.csv"
+    roster.write_text("name,extension\nmaria,204\n")
+    stores = await Stores.open(Config(site=SiteSettings(roster=str(roster))), tmp_path / "state")
+    try:
+        pipeline, bindings = Pipeline(stores), Bindings(stores)
+        await stores.lists.add("deny", "agent:maria", reason="x", author="m", now=1.0)
+        told = [
+            Auth(ts=10.0, orig="10.20.0.5", user="maria@ACME.EXAMPLE", result="success",
+                 service="kerberos"),
+            Auth(ts=11.0, orig="10.20.0.6", user="204", result="success", service="sip"),
+            Vpn(ts=12.0, message="assigned", user="ACME\\Maria", address="10.8.0.2",
+                orig="198.51.100.7"),
+        ]  # fmt: skip
+        await pipeline.take_events(told, 12.0)
+        await bindings.refresh(13.0)
+        assert _denied(stores, "10.20.0.5", "10.20.0.6", "10.8.0.2") == [True, True, True]
+        next_one = Vpn(ts=20.0, message="assigned", user="jose", address="10.8.0.2")
+        await pipeline.take_events([next_one], 20.0)
+        assert await bindings.refresh(21.0)
+        assert _denied(stores, "10.20.0.5", "10.20.0.6", "10.8.0.2") == [True, True, False]
     finally:
         await stores.close(30.0)
