@@ -225,7 +225,7 @@ class Pipeline:
                 outcome.incidents.append(incident)
                 if incident.opened == incident.updated:
                     self.stores.casework.note_opened(incident)
-                if finding.rule in self.stores.config.incidents.auto_deny:
+                if self._calls_for_denying(finding):
                     self._unanswered.append((finding, incident))
 
     async def _answer(self, now: float, outcome: Outcome) -> None:
@@ -243,8 +243,7 @@ class Pipeline:
         What becomes no entry after all is taken back; while nothing can be written it stands for
         the kernel's minute.
         """
-        settings = self.stores.config.incidents
-        if self.enforcement is None or finding.rule not in settings.auto_deny:
+        if self.enforcement is None or not self._calls_for_denying(finding):
             return
         waiting = len(self._foreseen)
         if not self._deniable(finding.subject) or not self._room(finding.rule, now, waiting):
@@ -252,6 +251,11 @@ class Pipeline:
         if await self.stores.incidents.opens(finding, now):
             self.enforcement.hasten(finding.subject, now)
             self._foreseen.add(finding.subject)
+
+    def _calls_for_denying(self, finding: Finding) -> bool:
+        """Tell whether a response is configured; what is but for information gets none."""
+        rules = self.stores.config.incidents.auto_deny
+        return finding.rule in rules and finding.severity != "info"
 
     def _deniable(self, subject: str) -> bool:
         """Tell whether a response may deny an address: abroad, and not denied yet."""

@@ -92,6 +92,15 @@ async def test_an_outside_scanner_is_denied_for_a_time(stores: Stores) -> None:
     assert any(event.kind == "response" for event in shown[1])
 
 
+async def test_what_is_but_for_information_denies_nobody_until_it_grows(stores: Stores) -> None:
+    """A few knocks open an incident; as soon as they are a scan, it is answered."""
+    pipeline = Pipeline(stores)
+    outcome = await pipeline.settle([_finding(OUTSIDE, severity="info", count=9)], NOW)
+    assert (len(outcome.incidents), outcome.denied) == (1, [])
+    outcome = await pipeline.settle([_finding(OUTSIDE, severity="low", count=40)], NOW + 60)
+    assert outcome.denied == [f"{OUTSIDE}/32"]
+
+
 async def test_whoever_comes_back_is_denied_for_longer(stores: Stores) -> None:
     """An hour, four, sixteen: each time its end comes by itself; after long peace an hour again."""
     pipeline, now = Pipeline(stores), NOW
