@@ -252,7 +252,9 @@ class Daemon:
 
     async def _run_parts(self) -> None:
         """Run the loops side by side; when one fails the others are stopped in order."""
-        parts: list[Coroutine[None, None, None]] = [self._consume(), self._tick_for_ever()]
+        parts: list[Coroutine[None, None, None]] = [
+            self._consume(), self._tick_for_ever(), self._report_for_ever(),
+        ]  # fmt: skip
         if self.live.pager:
             parts.append(self.live.pager.run(self._stopping))
         if self.live.uplink:
@@ -302,6 +304,14 @@ class Daemon:
                 # A gateway that silently sees nothing is worse than one that is started again.
                 raise self.live.ring.error
 
+    async def _report_for_ever(self) -> None:
+        """Make the reports that are due, beside the rest: a PDF may take its time."""
+        while not self._stopping.is_set():
+            with self._part("reports"):
+                await self._papers.tick(time.time())
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._stopping.wait(), 1.0)
+
     async def tick(self, now: float) -> None:
         """Do what is due: logs, blocked packets, expiry, repair, writing, retention."""
         events: list[AnyEvent] = []
@@ -325,8 +335,6 @@ class Daemon:
         with self._part("incident counts"):
             await self.stores.incidents.flush(now)
             await self._desk.tick(now)
-        with self._part("reports"):
-            await self._papers.tick(now)
         if now - self._retained >= _RETAIN_SECONDS or now < self._retained:
             self._retained = now
             await self.stores.history.retain(now, beside=True)

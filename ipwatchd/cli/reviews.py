@@ -87,24 +87,11 @@ def report(client: Client, arguments: argparse.Namespace) -> int:
 
 def write_page(html: str, path: Path) -> int:
     """Write a page, as PDF where the file's name ends so; return its bytes."""
-    data = _pdf(html) if path.suffix.lower() == ".pdf" else html.encode()
-    return path.write_bytes(data)
+    if path.suffix.lower() != ".pdf":
+        return path.write_bytes(html.encode())
+    from ipwatchd.incidents.review.pdf import pdf_of
 
-
-def _pdf(html: str) -> bytes:
-    """Set a page on paper; it may load nothing."""
-    try:
-        from weasyprint import HTML  # type: ignore[import-untyped]  # it ships no types
-    except (ImportError, OSError) as error:
-        raise ValueError(
-            f"PDF can't be made here ({error}): pip install 'ipwatchd[reports]' and Debian's "
-            "libpangoft2-1.0-0 libharfbuzz-subset0, or write HTML (-o FILE.html) and print that"
-        ) from error
-
-    def nothing(url: str, *_rest: object, **_more: object) -> dict[str, Any]:
-        raise ValueError(f"a report loads nothing, and {url[:80]} was asked for")
-
-    return bytes(HTML(string=html, url_fetcher=nothing).write_pdf())
+    return path.write_bytes(pdf_of(html))
 
 
 def export(client: Client, arguments: argparse.Namespace) -> int:

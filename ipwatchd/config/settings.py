@@ -194,7 +194,8 @@ class EscalationSettings(Section, frozen=True):
 class ReportSettings(Section, frozen=True):
     """[reports] made by themselves: `weekly` as "mon 07:00", `monthly` as "1 07:00", local time.
 
-    They lie in `folder` (empty: papers in the state folder), the newest `keep` of them, and go to
+    They lie in `folder` (empty: papers in the state folder), the newest `keep` of them, with `pdf`
+    on paper too (it is what is mailed then), and go to
     those of the escalation plan's [stakeholders] that `mail` names and `tlp` lets read them.
     """
 
@@ -206,6 +207,7 @@ class ReportSettings(Section, frozen=True):
     ] = ""
     folder: Annotated[str, Meta(pattern="^(/.+)?$")] = ""
     keep: Annotated[int, Meta(ge=1, le=10_000)] = 120
+    pdf: bool = False
     tlp: Annotated[str, Meta(pattern=r"^TLP:(CLEAR|GREEN|AMBER|AMBER\+STRICT|RED)$")] = "TLP:AMBER"
     mail: Annotated[tuple[str, ...], Meta(max_length=50)] = ()
 

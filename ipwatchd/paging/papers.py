@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -40,6 +41,7 @@ AGAIN: Final = 900.0
 HELD: Final = 50
 """Reports that papers.json remembers."""
 LARGEST: Final = 1 << 20
+PDF_SECONDS: Final = 120.0
 _LOG: Final = structlog.get_logger("reports")
 
 
@@ -139,7 +141,9 @@ class Papers:
         """Make one, unless it was made: a changed schedule or zone makes none twice."""
         if all(one.name != period.name for one in self._held.made):
             html = await self._page(period, now)
-            path = await asyncio.to_thread(self._keep, period.name, html)
+            path = await asyncio.to_thread(self._keep, period.name, html.encode(), ".html")
+            if self._settings.pdf:
+                path = await self._as_pdf(period.name, html, path)
             paper = Paper(period.name, now, str(path), self._settings.tlp, [*self._readers()])
             self._held.made.append(paper)
             self.counters["reports"] += 1
@@ -161,14 +165,36 @@ class Papers:
             raise OSError(f"the report {period.name} can't be made: {error}: mend the templates "
                           "under [incidents] policy") from error  # fmt: skip
 
-    def _keep(self, name: str, html: str) -> Path:
+    async def _as_pdf(self, name: str, html: str, page: Path) -> Path:
+        """Return where the report lies as PDF; the page where that can't be made, and say why."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "ipwatchd.incidents.review.pdf", stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(PDF_SECONDS):
+                data, said = await child.communicate(html.encode())
+            why = said.decode("utf-8", "replace").strip()[-300:]
+        except TimeoutError:
+            data, why = b"", f"no PDF within {PDF_SECONDS:.0f} s"
+        finally:
+            if child.returncode is None:
+                child.kill()
+                await child.wait()
+        if child.returncode or not data:
+            self.note = f"{name} is there as HTML alone: {why}"
+            return page
+        self.note = ""
+        return await asyncio.to_thread(self._keep, name, data, ".pdf")
+
+    def _keep(self, name: str, data: bytes, ending: str) -> Path:
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o750)
-        path = self.folder / f"{name}.html"
+        path = self.folder / f"{name}{ending}"
         fresh = path.with_suffix(".new")
-        fresh.write_text(html, encoding="utf-8")
+        fresh.write_bytes(data)
         fresh.chmod(0o640)
         fresh.replace(path)
-        mine = [*self.folder.glob("week-*.html"), *self.folder.glob("month-*.html")]
+        mine = [one for kind in ("week", "month") for one in self.folder.glob(f"{kind}-*{ending}")]
         mine.sort(key=lambda one: one.stat().st_mtime)
         for old in mine[: -self._settings.keep]:
             with contextlib.suppress(FileNotFoundError):

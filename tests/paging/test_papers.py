@@ -77,6 +77,22 @@ async def test_the_week_is_made_and_mailed_once(tmp_path: Path, box: Box) -> Non
         assert [row["name"] for row in one.status()] == ["week-2026-11-23"]
 
 
+async def test_a_report_on_paper_is_what_is_mailed(tmp_path: Path, box: Box) -> None:
+    """A PDF made by a process of its own; page and PDF lie in the folder."""
+    site = Site(tmp_path, box, BOARD)
+    async with site.running() as pager:
+        one = papers(site, pager, pdf=True)
+        await one.tick(NOW)
+        await one.tick(MONDAY)
+        await until(lambda: one.counters["mailed"] == 2)
+        (paper,) = letters(box)[0].iter_attachments()
+        assert paper.get_filename() == "week-2026-11-23.pdf"
+        assert paper.get_content().startswith(b"%PDF-")
+        names = sorted(path.name for path in (tmp_path / "papers").iterdir())
+        assert names == ["week-2026-11-23.html", "week-2026-11-23.pdf"]
+        assert one.note == ""
+
+
 async def test_the_marking_decides_who_is_mailed(tmp_path: Path, box: Box) -> None:
     """Marked AMBER+STRICT the client gets none, and the start says so; RED goes to nobody."""
     site = Site(tmp_path, box, BOARD)

@@ -119,7 +119,8 @@ def _bounced(message: Message) -> str:
         if number >= PARTS:
             break
         kind, held = part.get_content_type(), part.get_payload()
-        inner = held[:PARTS] if isinstance(held, list) else []
+        inner = [one for one in held[:PARTS] if not isinstance(one, str)] if (
+            isinstance(held, list)) else []  # fmt: skip
         if kind == "message/delivery-status":
             failed |= any(_line(one, "Action").lower().startswith("failed") for one in inner)
         elif kind == "message/rfc822" and inner:
