@@ -285,7 +285,8 @@ class PortScan(Rule):
             severity=_severity(direction, scan, few=least < self._least), classification="scanner",
             score=_score(scan, self._least), value=scan.value, threshold=least,
             targets=tuple(address_text(*host) for host in record.sample),
-            evidence=self._evidence(scan, record, direction, full=full),
+            evidence=self._evidence(scan, record, direction, full=full)
+            | {"test": "sequential" if least < self._least else "count"},
         )  # fmt: skip
 
     def _evidence(

@@ -239,6 +239,7 @@ class SlowScan(Rule):
                 "failed_targets": scan.value, "at_least": len(day.failed) >= _TARGETS,
                 "succeeded_targets": scan.succeeded, "hours": len(day.hours),
                 "window": self._one.window, "direction": direction,
+                "test": "count" if least >= self._one.targets else "sequential",
             },
         )  # fmt: skip
 

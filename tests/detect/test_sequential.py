@@ -48,6 +48,7 @@ def test_ten_ports_of_a_host_are_told(
     [finding] = PortScan(DetectSettings()).flows(batch(rows), 1000.0)
     assert (finding.rule, finding.subject, finding.severity) == ("port-scan", BAD, severity)
     assert (finding.value, finding.threshold) == (10, 9)
+    assert finding.evidence["test"] == "sequential"
     assert PortScan(DetectSettings()).flows(batch(rows[:8]), 1000.0) == []
     live = PortScan(DetectSettings())
     found = [one for row in rows for one in live.flows(batch([row]), 1000.0)]
