@@ -64,6 +64,47 @@ def test_what_is_no_access_line(line: str) -> None:
     assert parse_line(line, now=NOW, source="") is None
 
 
+@pytest.mark.parametrize(
+    ("line", "orig", "key"),
+    [
+        # Users as nginx 1.26 and Apache 2.4 wrote them.
+        (r'192.0.2.1 - x\" y [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "192.0.2.1",
+         r"x\" y"),
+        ('192.0.2.1 - "" [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "192.0.2.1", ""),
+        ('192.0.2.1 - ein] [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "192.0.2.1",
+         "ein]"),
+        ('192.0.2.1 - 6.6.6.6 - x [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5',
+         "192.0.2.1", "6.6.6.6 - x"),
+        ('192.0.2.1 - [21/Nov/2026:19:00:01 +0000] [21/Nov/2026:19:00:01 +0000] "GET / H" 401 5',
+         "192.0.2.1", "[21/Nov/2026:19:00:01 +0000]"),
+        ("192.0.2.1 - " + "q" * 4000 + ' [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5',
+         "192.0.2.1", "q" * 255),
+        # lighttpd puts the host that the client asked for behind the client.
+        ('192.0.2.1 6.6.6.6 bob [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "192.0.2.1",
+         "bob"),
+        ('192.0.2.1 6.6.6.6 - [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "192.0.2.1",
+         ""),
+        # A user "- x" there looks like a virtual host before a client: nobody is accused.
+        ('192.0.2.1 6.6.6.6 - x [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5', "", "x"),
+        ('10.0.0.1:80 192.0.2.1 - x [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5',
+         "192.0.2.1", "x"),
+    ],
+)  # fmt: skip
+def test_users_of_access_logs(line: str, orig: str, key: str) -> None:
+    """Whatever a user is called, the login is seen, at its time, and of the client that tried."""
+    event = api(line)
+    assert (event.orig, event.key, event.status, event.ts) == (orig, key, 401, AT)
+
+
+@pytest.mark.parametrize("host", ["gw", "gw gw"])
+def test_access_lines_in_syslog(host: str) -> None:
+    """A web server's access line is read in a syslog message; another program's words are none."""
+    text = '192.0.2.1 - bob [21/Nov/2026:19:00:01 +0000] "GET / HTTP/1.1" 401 5 "-" "x"'
+    event = api(f"Nov 21 19:00:01 {host} nginx: {text}")
+    assert (event.orig, event.key, event.status) == ("192.0.2.1", "bob", 401)
+    assert parse_line(f"Nov 21 19:00:01 {host} myscript: {text}", now=NOW, source="") is None
+
+
 def test_json() -> None:
     """The facts are found under the names of many programs, nested ones too."""
     event = api(
