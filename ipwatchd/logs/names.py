@@ -10,17 +10,12 @@ if TYPE_CHECKING:
 
     from ipwatchd.logs.syslog import Head
 
-__all__ = ["SPELLINGS", "plain"]
+__all__ = ["SPELLINGS"]
 
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3}|.)", re.DOTALL)
 _LETTERS: Final = {b"n": b"\n", b"r": b"\r", b"t": b"\t", b"b": b"\b", b"a": b"\a", b"v": b"\v",
                    b"f": b"\f", b"s": b" ", b"0": b"\0"}  # fmt: skip
 _PARTY: Final = re.compile(r"(?:.*<)?sips?:([^@>;]*)")
-
-
-def plain(spelling: str, name: str, head: Head) -> str:
-    """Return a name as its owner writes it; `head` is the message that it stands in."""
-    return SPELLINGS[spelling](name, head)
 
 
 def _vis(name: str, head: Head) -> str:
@@ -29,10 +24,11 @@ def _vis(name: str, head: Head) -> str:
     Before 9.8 the monitor, by the name of sshd, spelled the words of the child that has no
     privileges a second time.
     """
+    if "\\" not in name:
+        return name
     twice = head.text.endswith(" [preauth]") and head.program.endswith("sshd")
     for _ in range(1 + twice):
-        if "\\" in name:
-            name = _ESCAPE.sub(_character, name.encode()).decode("utf-8", "backslashreplace")
+        name = _ESCAPE.sub(_character, name.encode()).decode("utf-8", "backslashreplace")
     return name
 
 
@@ -63,4 +59,4 @@ SPELLINGS: Final[dict[str, Callable[[str, Head], str]]] = {
     "sip": _party,
     "radius": _radius,
 }
-"""What `user` of a [[program]] may be."""
+"""What `user` of a [[program]] may be: a name and the message that it stands in → the name."""

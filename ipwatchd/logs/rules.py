@@ -14,7 +14,6 @@ from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.container import WRAPPED, unwrapped
 from ipwatchd.logs.memory import Memory
-from ipwatchd.logs.names import plain
 from ipwatchd.logs.ruleset import load_rules
 from ipwatchd.logs.told import Told
 from ipwatchd.logs.torn import Torn
@@ -166,8 +165,8 @@ class Reader:
             return None
         service = program.service or facts.get("program", "") or head.program.rpartition("/")[2]
         session = facts.get("session") or facts.get("thread") or head.pid
-        if program.user and (user := facts.get("user")):
-            spelled = plain(program.user, user, head)
+        if program.spelled and (user := facts.get("user")):
+            spelled = program.spelled(user, head)
             facts = facts if spelled == user else {**facts, "user": spelled}
         if session and program.remembers:
             anew = "thread" in facts and not facts.get("session")

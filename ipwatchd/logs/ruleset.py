@@ -123,7 +123,7 @@ class Program:
     ) -> None:
         self.service = service
         self.before = before
-        self.user = user
+        self.spelled = SPELLINGS.get(user)
         self.remembers = any(line.result == "remember" for line in lines)
         self._open = [line for line in lines if not line.template.first]
         self._lines = {

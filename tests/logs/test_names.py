@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.logs.names import plain
+from ipwatchd.logs.names import SPELLINGS
 from ipwatchd.logs.syslog import Head
 
 
@@ -23,16 +23,16 @@ def test_openssh_spells_names_and_we_read_them(name: str) -> None:
     """What is written once comes back; before the login sshd writes it twice, its heirs do not."""
     once, twice = vis(name), vis(vis(name))
     closed = "Connection closed by invalid user {} 192.0.2.1 port 9 [preauth]"
-    assert plain("vis", once, Head(0.0, "sshd", "Invalid user x from y")) == name
-    assert plain("vis", twice, Head(0.0, "sshd", closed)) == name
-    assert plain("vis", once, Head(0.0, "sshd-session", closed)) == name
+    assert SPELLINGS["vis"](once, Head(0.0, "sshd", "Invalid user x from y")) == name
+    assert SPELLINGS["vis"](twice, Head(0.0, "sshd", closed)) == name
+    assert SPELLINGS["vis"](once, Head(0.0, "sshd-session", closed)) == name
 
 
 def test_what_is_no_spelling_stays() -> None:
     """Bytes that are no UTF-8 stay numbers, a backslash at the end stays one."""
     head = Head(0.0, "sshd", "")
-    assert plain("vis", "x\\303", head) == "x\\xc3"
-    assert plain("vis", "x\\t\\", head) == "x\t\\"
+    assert SPELLINGS["vis"]("x\\303", head) == "x\\xc3"
+    assert SPELLINGS["vis"]("x\\t\\", head) == "x\t\\"
 
 
 def test_parties_of_sip() -> None:
@@ -46,7 +46,7 @@ def test_parties_of_sip() -> None:
         "204": "204",
         "sipho": "sipho",
     }.items():
-        assert plain("sip", text, head) == user
+        assert SPELLINGS["sip"](text, head) == user
 
 
 def test_no_password_of_radius_is_kept() -> None:
@@ -58,4 +58,4 @@ def test_no_password_of_radius_is_kept() -> None:
         "maria/<via Auth-Type = eap>": "maria",
         "host/desk17.acme.example/<via Auth-Type = eap>": "host/desk17.acme.example",
     }.items():
-        assert plain("radius", text, head) == user
+        assert SPELLINGS["radius"](text, head) == user
