@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
+from ipwatchd.detect.attempts import SHOWN, USERS, Attempts, note, note_user, readable
 from ipwatchd.detect.batch import Groups, by_address, direction_name, slices
 from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting, tries
-from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.sources import Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.detect.web_logins import WebLogins, WebTries
 from ipwatchd.records.address import address_text, split
@@ -34,74 +35,11 @@ if TYPE_CHECKING:
 
 __all__ = ["PasswordGuessing"]
 
-_USERS: Final = 64  # user names counted one by one for each source; a dictionary of names is longer
-_USER_LETTERS: Final = 64
-_SHOWN: Final = 16  # users, services and targets named in a finding
 _SLIPS: Final = 5  # failures of a user that their own success explains
 _UNNAMED: Final = "an unnamed user"
 _PROMPTS: Final = 3
 """Tries of one SSH session that count (ssh_config: NumberOfPasswordPrompts); keys are tries too."""
 _WEIGHT: Final = 64  # user names and times kept of a source in the mean
-
-
-class _Attempts:
-    """What one source tried. Times are epoch ns."""
-
-    __slots__ = (
-        "began", "failures", "failures_before", "growth", "hasty", "known_at", "last", "more_users",
-        "origin", "recent", "seen",
-        "services", "sessions", "sessions_before", "started", "success", "targets", "times",
-        "users", "weight", "wire_growth", "wire_seen",
-    )  # fmt: skip
-
-    def __init__(self, time: int) -> None:
-        self.began = self.started = self.last = time
-        self.weight = 0
-        self.seen = self.wire_seen = 0
-        self.failures = self.failures_before = 0
-        self.sessions = self.sessions_before = 0
-        self.known_at = 0
-        self.times: deque[int] | None = None
-        self.recent: deque[int] | None = None
-        self.hasty = False
-        self.users: dict[str, int] = {}
-        self.more_users = 0
-        self.services: dict[str, None] = {}
-        self.targets: dict[str, None] = {}
-        self.success = ""
-        self.origin = "log"
-        self.growth = Growth()
-        self.wire_growth = Growth()
-
-    def turn(self, time: int, window: int) -> None:
-        """Begin a new window where the old one is over."""
-        gone = time - self.began
-        if gone < window:
-            return
-        fresh = gone < 2 * window
-        self.failures_before = self.failures if fresh else 0
-        self.sessions_before = self.sessions if fresh else 0
-        self.failures = self.sessions = 0
-        if not fresh:
-            self.hasty = False
-            self.users.clear()
-            self.more_users = 0
-        self.began = time
-
-    def known(self, window: int) -> bool:
-        """Tell whether this source has shown of late that it can log in."""
-        return self.known_at > 0 and self.last - self.known_at < 2 * window
-
-    def failures_within(self, window: int) -> int:
-        """Return the failures that stand, those before weighed by how much of theirs is left."""
-        return self.failures + int(self.failures_before * self._left(window))
-
-    def sessions_within(self, window: int) -> int:
-        """Return the sessions, counted the same way."""
-        return self.sessions + int(self.sessions_before * self._left(window))
-
-    def _left(self, window: int) -> float:
-        return max(0.0, 1 - (self.last - self.began) / window)
 
 
 class PasswordGuessing(Rule):
@@ -131,7 +69,7 @@ class PasswordGuessing(Rule):
         self._burst = settings.password_guessing.burst
         self._burst_window = round(settings.password_guessing.burst_window * 1e9)
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
-        self._sources = Sources(_Attempts, settings.sources, settings.sources * _WEIGHT)
+        self._sources = Sources(Attempts, settings.sources, settings.sources * _WEIGHT)
         self._web = WebLogins(settings.sources, self._least, self._window)
 
     def batch(self, batch: Batch, now: float) -> list[Finding]:
@@ -179,7 +117,7 @@ class PasswordGuessing(Rule):
             "sources_shed": self._sources.shed + self._web.shed,
         }  # fmt: skip
 
-    def _active(self, source: int, time: int) -> _Attempts:
+    def _active(self, source: int, time: int) -> Attempts:
         old = self._sources.get(source)
         if old is not None and time - old.last > self._quiet:
             self._sources.drop(source)
@@ -189,7 +127,7 @@ class PasswordGuessing(Rule):
 
     def _login(self, source: int, event: Auth, tried: int = 1) -> Finding | None:
         time = round(event.ts * 1e9)
-        user = _readable(event.user)
+        user = readable(event.user)
         if event.result == "success":
             return self._success(source, user, time, event)
         if event.result != "failure":
@@ -198,15 +136,15 @@ class PasswordGuessing(Rule):
         record.failures += tried
         record.seen += tried
         record.origin = "log" if event.source else "wire"
-        _note_user(record, user)
-        _note(record.services, event.service)
-        _note(record.targets, event.resp or event.host)
+        note_user(record, user)
+        note(record.services, event.service)
+        note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))
         if record.failures_within(self._window) < self._least:
             return self._hasty(source, record, time) if event.source else None
         return self._log_finding(source, record) if record.growth.due(record.seen, time) else None
 
-    def _hasty(self, source: int, record: _Attempts, time: int) -> Finding | None:
+    def _hasty(self, source: int, record: Attempts, time: int) -> Finding | None:
         """Return, once, that a log's failures came faster than anybody types.
 
         The wire has no such line: each SIP phone of a house is challenged when the power is back.
@@ -232,7 +170,7 @@ class PasswordGuessing(Rule):
             if record.success or ((not slips or not user) and record.known(self._window)):
                 return None
             record.success = user or _UNNAMED
-            _note(record.services, event.service)
+            note(record.services, event.service)
             return self._log_finding(source, record)
         record.known_at = time
         if 0 < slips <= _SLIPS:
@@ -240,7 +178,7 @@ class PasswordGuessing(Rule):
             record.failures = max(0, record.failures - slips)
         return None
 
-    def _log_finding(self, source: int, record: _Attempts) -> Finding:
+    def _log_finding(self, source: int, record: Attempts) -> Finding:
         value = record.failures_within(self._window)
         under = value < self._least and not record.success
         named = [user for user in record.users if user]
@@ -251,7 +189,7 @@ class PasswordGuessing(Rule):
             "failures": record.seen,
             "failures_in_window": value,
             "user_count": users,
-            "users": named[:_SHOWN],
+            "users": named[:SHOWN],
             "services": list(record.services),
             "window": self._window / 1e9,
         }
@@ -287,11 +225,11 @@ class PasswordGuessing(Rule):
         tried = tries(flows)
         record.sessions += tried
         record.wire_seen += tried
-        for place in range(min(len(flows), _SHOWN)):
+        for place in range(min(len(flows), SHOWN)):
             row = flows[place]
-            _note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
+            note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
         for service in _services(flows):
-            _note(record.services, service)
+            note(record.services, service)
         self._sources.weigh(record, len(record.users) + len(record.targets))
         direction = direction_name(flows)
         inside = direction in {"internal", "outgoing"}
@@ -340,13 +278,13 @@ class PasswordGuessing(Rule):
             evidence={
                 "from": "wire", "service": "http", "refused": tries.refused,
                 "answers": tries.answers, "last_status": event.status,
-                "name": _readable(event.name), "window": self._window / 1e9,
+                "name": readable(event.name), "window": self._window / 1e9,
                 "note": "a program with an old password stored looks the same",
             },
         )  # fmt: skip
 
     def _finding(
-        self, source: int, record: _Attempts, evidence: dict[str, Any], *, title: str, count: int,
+        self, source: int, record: Attempts, evidence: dict[str, Any], *, title: str, count: int,
         value: int, severity: str, score: float, threshold: int = 0,
     ) -> Finding:  # fmt: skip
         subject = _text(source)
@@ -358,10 +296,10 @@ class PasswordGuessing(Rule):
         )  # fmt: skip
 
 
-def _severity(record: _Attempts, users: int) -> str:
+def _severity(record: Attempts, users: int) -> str:
     if record.success:
         return "critical" if record.users.get(record.success, 0) > _SLIPS else "high"
-    return "high" if users >= _USERS else "medium"
+    return "high" if users >= USERS else "medium"
 
 
 def _score(value: int, least: int, *, success: bool) -> float:
@@ -373,23 +311,6 @@ def _services(flows: NDArray[np.void]) -> list[str]:
     pairs = np.unique(flows["service"].astype(np.uint32) << 16 | flows["resp_port"]).tolist()
     names = (SMALL.get(pair & 0xFFFF) or SERVICES[pair >> 16] for pair in pairs)
     return sorted({name for name in names if name in TIMES}) or [next(iter(TIMES))]
-
-
-def _note_user(record: _Attempts, user: str) -> None:
-    if user in record.users or len(record.users) < _USERS:
-        record.users[user] = record.users.get(user, 0) + 1
-    else:
-        record.more_users += 1
-
-
-def _note(names: dict[str, None], name: str) -> None:
-    if name and len(names) < _SHOWN:
-        names[_readable(name)] = None
-
-
-def _readable(text: str) -> str:
-    """Return a name from the attacker's hand as a bounded, printable word."""
-    return "".join(letter if letter.isprintable() else "?" for letter in text[:_USER_LETTERS])
 
 
 def _text(source: int) -> str:
