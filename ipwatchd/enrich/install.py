@@ -33,6 +33,8 @@ _MONTHS: Final = 3
 """Months that are tried, this one first: a new one may be some days late."""
 _BLOCK: Final = 1 << 20
 _SECONDS: Final = 60.0
+_LOOKED_AT: Final = 2000
+"""Records that tell what a file is for."""
 _LEAST_SHARE: Final = 0.5
 _LOCAL: Final = frozenset({"127.0.0.1", "::1", "localhost"})
 _WORDS: Final = {
@@ -160,7 +162,7 @@ def role_of(path: Path) -> str:
     Raises GeoError, also where the records can't be read.
     """
     database = open_database(str(path))
-    read, found = database.sample()
+    read, found = database.sample(_LOOKED_AT)
     for role, words in _WORDS.items():
         if read and any(word in database.type.lower() for word in words):
             return role
