@@ -115,7 +115,7 @@ class Database:
         return record if isinstance(record, dict) else {}
 
     def sample(self, most: int = _TRIED) -> Sample:
-        """Read the first records, so many at most. Raises GeoError where one of them can't be read."""
+        """Read the first records. Raises GeoError where one of them can't be read."""
         of, read = dict.fromkeys(ROLES, 0), 0
         try:
             for _, record in itertools.islice(iter(self._reader), most):
