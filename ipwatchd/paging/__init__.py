@@ -1,1 +1,1 @@
-"""Pages: sent, retried, acknowledged; the shell of incidents.paging."""
+"""Pages, letters and reports: sent, tried again, acknowledged; the shell of incidents.paging."""

@@ -113,7 +113,7 @@ class Post:
     async def by_itself(self, incident: Incident, now: float) -> bool:
         """Tell those of whom the plan says so, each once; False where there was no room for it."""
         plan, done = self._plan(), True
-        for name in [*letters.by_themselves(incident, plan)] if plan else ():
+        for name in [*letters.by_themselves(incident, plan, now)] if plan else ():
             try:
                 incident = await self.notify(incident, name, "", actor=ACTOR, now=now) or incident
             except ValueError as error:

@@ -121,6 +121,22 @@ async def test_the_plan_tells_by_itself_once_and_not_in_a_flood(tmp_path: Path, 
         assert len((await case(site)).receipts) == 1
 
 
+async def test_a_new_name_is_not_told_of_old_cases(tmp_path: Path, box: Box) -> None:
+    """What lay open for days is left alone at the start; once it changes, its name is told."""
+    site = Site(tmp_path, box)
+    async with site.running():
+        await site.log.finding(finding(**QUIET), NOW)
+    plan = tmp_path / "escalation.toml"
+    plan.write_text(plan.read_text() + NOTIFY)
+    site.now = NOW + 3 * 86_400
+    async with site.running() as pager:
+        await pager.look(site.now)
+        await until(lambda: not pager._changed)
+        assert not (await case(site)).receipts
+        await site.log.act("MANILA-000001", "note", actor="ben", reason="x", now=site.now)
+        await until(lambda: mails_to(box, "ben@example.net"))
+
+
 async def test_a_letter_that_reaches_nobody_goes_another_way_then_pages(
     tmp_path: Path, box: Box
 ) -> None:

@@ -32,6 +32,8 @@ UPDATE: Final = "update"
 NOTIFY: Final = "notify"
 PATIENCE: Final = 86_400.0
 """Seconds for which a letter that can't be handed over is tried again."""
+FRESH: Final = 86_400.0
+"""A name that is new in the plan is not told of all that lay open for longer without a change."""
 _KINDS: Final = ("person", "group", "schedule", "channel")
 
 
@@ -58,9 +60,9 @@ def notified(plan: Plan, name: str, now: float) -> list[Recipient]:
     return recipients(plan, Step(targets=(name,)), now)
 
 
-def by_themselves(incident: Incident, plan: Plan) -> Iterator[str]:
+def by_themselves(incident: Incident, plan: Plan, now: float) -> Iterator[str]:
     """Yield the names of [notify] that are to be told of an incident and were not yet."""
-    if incident.state not in OPEN_STATES:
+    if incident.state not in OPEN_STATES or now - incident.updated > FRESH:
         return
     told = {one.subject for one in incident.receipts if one.kind == NOTIFY}
     for name, one in plan.notify.items():
