@@ -58,7 +58,9 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
         if place < 0:
             return None
         pid = found[3] if found[3].isdecimal() else ""
-        return Head(stamp("iso", found[1], hour, zone) or now, found[2], line[place:], pid)
+        # rsyslog puts the blank behind RFC 3164's colon before the text, others a byte order mark.
+        text = line[place:].lstrip(" \ufeff")
+        return Head(stamp("iso", found[1], hour, zone) or now, found[2], text, pid)
     found = _HEAD.match(line)
     if found is None:
         twice = _TWICE.match(line)

@@ -193,6 +193,9 @@ def test_a_program_can_not_speak_for_another(line: str) -> None:
         "<38>Nov 21 19:00:01 gw sshd[1]: ",
         "2026-11-21T20:00:01.5+01:00 gw /usr/sbin/sshd[1]: ",
         "<38>1 2026-11-21T19:00:01Z gw sshd 1 - - ",
+        # As rsyslog 8.2302 writes it; a byte order mark (RFC 5424, 6.4).
+        "<38>1 2026-11-21T19:00:01.544719+00:00 gw sshd 1 - -  ",
+        "<38>1 2026-11-21T19:00:01+00:00 gw sshd 1 - - \ufeff",
         '<38>1 2026-11-21T19:00:01Z gw sshd 1 - [a@1 b="]\\"c"][d] ',
         "Nov 21 19:00:01 [sshd]: ",
         "Nov 21 19:00:01 gw sshd[1]: [ID 800047 auth.info] ",
