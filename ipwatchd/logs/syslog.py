@@ -60,7 +60,7 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
         pid = found[3] if found[3].isdecimal() else ""
         # rsyslog puts the blank behind RFC 3164's colon before the text, others a byte order mark.
         text = line[place:].lstrip(" \ufeff")
-        return Head(stamp("iso", found[1], hour, zone) or now, found[2], text, pid)
+        return Head(stamp("iso", found[1], hour, zone) or now, found[2].strip("()"), text, pid)
     found = _HEAD.match(line)
     if found is None:
         twice = _TWICE.match(line)
