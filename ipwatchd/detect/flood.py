@@ -7,9 +7,19 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.batch import address_hash, part_of, runs
+from ipwatchd.detect.batch import runs
 from ipwatchd.detect.contact import ICMP, ICMP6, TCP, UDP, of_nobody, to_many
 from ipwatchd.detect.sources import Growth, Sources
+from ipwatchd.detect.suspects import (
+    ACK,
+    AMPLIFIERS,
+    FEW,
+    SYN,
+    in_spans,
+    openings,
+    suspects,
+    target_keys,
+)
 from ipwatchd.detect.unserved import answered_pings, strays, turned
 from ipwatchd.records.address import V4_PREFIX, address_text
 from ipwatchd.records.flow import DIRECTIONS, Direction
@@ -23,13 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Flood"]
 
-_SYN, _ACK = 2, 16
-_ODD: Final = np.uint64(0x9E3779B97F4A7C15)
-_STEP: Final = np.uint64(0xBF58476D1CE4E5B9)
 _SILENT: Final = np.array([UDP, ICMP, ICMP6])
-_FEW: Final = 5  # rows of one target in a batch that are worth a record: a scan has one each
-_AMPLIFIERS: Final = np.array([17, 19, 53, 111, 123, 137, 161, 389, 1900, 3702, 5353, 11211])
-"""UDP services that answer much to little (CISA alert TA14-017A)."""
 _UNFINISHED: Final = 2  # half-open for each finished: a crowd of visitors finishes
 
 
@@ -92,8 +96,8 @@ class Flood(Rule):
     def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows; a finding for each target that is flooded, or floods."""
         found: list[Finding] = []
-        rows = np.flatnonzero(_suspect(batch))
-        rows, spans = _spans(batch.flows, rows, self._window // 2)
+        rows = np.flatnonzero(suspects(batch))
+        rows, spans = in_spans(batch.flows, rows, self._window // 2)
         if len(rows):
             flows = batch.flows.take(rows)
             found += self._opened(flows, spans)
@@ -125,20 +129,20 @@ class Flood(Rule):
 
     def _opened(self, flows: NDArray[np.void], spans: NDArray[np.int64]) -> list[Finding]:
         flags = flows["orig_flags"]
-        opened = (flows["proto"] == TCP) & ((flags & _SYN) != 0)
-        half = opened & ((flags & _ACK) == 0)
+        opened = (flows["proto"] == TCP) & ((flags & SYN) != 0)
+        half = opened & ((flags & ACK) == 0)
         rows, ended = np.flatnonzero(half), np.flatnonzero(opened & ~half)
         some = flows.take(rows)
-        finished = np.sort(_keys("syn", flows.take(ended), spans[ended]))
-        return self._take("syn", some, spans[rows], _openings(some), finished)
+        finished = np.sort(target_keys("syn", flows.take(ended), spans[ended]))
+        return self._take("syn", some, spans[rows], openings(some), finished)
 
     def _amplified(self, flows: NDArray[np.void], spans: NDArray[np.int64]) -> list[Finding]:
         udp = flows["proto"] == UDP
         reflected = np.flatnonzero(
-            udp & np.isin(flows["orig_port"], _AMPLIFIERS) & (flows["resp_packets"] == 0)
+            udp & np.isin(flows["orig_port"], AMPLIFIERS) & (flows["resp_packets"] == 0)
             & (flows["orig_bytes"] > 0)
         )  # fmt: skip
-        serves = udp & np.isin(flows["resp_port"], _AMPLIFIERS)
+        serves = udp & np.isin(flows["resp_port"], AMPLIFIERS)
         # Of answers alone capture takes the service for the responder: the victim never asked.
         unasked = np.flatnonzero(serves & (flows["orig_packets"] == 0) & (flows["resp_bytes"] > 0))
         answers = np.concatenate((flows.take(reflected), turned(flows.take(unasked))))
@@ -162,13 +166,13 @@ class Flood(Rule):
         """Add amounts to the targets of flows, span by span; `finished` are sorted keys."""
         if not len(flows):
             return []
-        keys = _keys(kind, flows, spans)
+        keys = target_keys(kind, flows, spans)
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         starts, sizes = runs(keys)
         sums = np.add.reduceat(amounts[order], starts)
         # A scan has as many targets as flows: those of one small flow are not worth a record.
-        worth = np.flatnonzero((sizes >= _FEW) | (sums >= max(_FEW, self._least[kind] // 20)))
+        worth = np.flatnonzero((sizes >= FEW) | (sums >= max(FEW, self._least[kind] // 20)))
         worth = worth[np.argsort(spans[order[starts[worth]]], kind="stable")]
         done = np.zeros(len(worth), np.int64)
         if finished is not None:
@@ -266,61 +270,3 @@ _WORDS: Final = {
     "reflected": ("bytes of amplified answers", "bytes"),
     "amplifier": ("bytes of answers", "bytes"),
 }
-
-
-def _suspect(batch: Batch) -> NDArray[np.bool_]:
-    """Tell flows that may be of a flood, and what finished at the same targets.
-
-    Little of ordinary traffic is.
-    """
-    flows = batch.flows
-    proto, flags = flows["proto"], flows["orig_flags"]
-    opened = (proto == TCP) & ((flags & _SYN) != 0)
-    half = opened & ((flags & _ACK) == 0)
-    silent = (flows["resp_packets"] == 0) | (flows["orig_packets"] == 0)
-    loud = np.isin(flows["resp_port"], _AMPLIFIERS) & (flows["direction"] == Direction.INCOMING)
-    rows: NDArray[np.bool_] = half | ((proto != TCP) & (silent | loud))
-    rows |= answered_pings(flows) | strays(flows)
-    finished = np.flatnonzero(opened & ~half)
-    if len(finished) and half.any():
-        targets = batch.resp ^ flows["resp_port"].astype(np.uint64) * _ODD
-        rows[finished] |= np.isin(targets[finished], targets[half])
-    return rows
-
-
-def _spans(
-    flows: NDArray[np.void], rows: NDArray[np.intp], span: int
-) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return rows and the number of the span of `span` ns that each ends in, the oldest first.
-
-    A batch may hold hours of a file. Spans with hardly a packet are left out.
-    """
-    if not len(rows):
-        return rows, np.zeros(0, np.int64)
-    end = flows["end"][rows]
-    if int(end.max()) - int(end.min()) > span:
-        order = np.argsort(end, kind="stable")
-        rows, spans = rows[order], part_of(end[order], span)
-    else:
-        spans = np.zeros(len(rows), np.int64)
-    packets = (flows["orig_packets"][rows] + flows["resp_packets"][rows]).astype(np.int64)
-    starts, sizes = runs(spans)
-    full = (sizes >= _FEW) | (np.add.reduceat(packets, starts) >= _FEW)
-    kept = np.repeat(full, sizes)
-    return rows[kept], spans[kept]
-
-
-def _openings(flows: NDArray[np.void]) -> NDArray[np.int64]:
-    """Return how many connections each row opened: a flood comes summed, from no one address."""
-    openings: NDArray[np.int64] = np.where(
-        of_nobody(flows, "orig"), flows["orig_packets"], 1
-    ).astype(np.int64)
-    return openings
-
-
-def _keys(kind: str, flows: NDArray[np.void], spans: NDArray[np.int64]) -> NDArray[np.uint64]:
-    """Return a number for each target in its span: an address, and for SYNs its port."""
-    keys = address_hash(flows["resp_hi"], flows["resp_lo"])
-    if kind == "syn":
-        keys ^= flows["resp_port"].astype(np.uint64) * _ODD
-    return keys + spans.astype(np.uint64) * _STEP
