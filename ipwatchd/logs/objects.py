@@ -128,12 +128,13 @@ def _worded(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: 
     for line in shape.lines:
         facts = line.match(text)
         if facts is not None and line.result in {"success", "failure", "aborted"}:
-            address, port, host = client(facts.get("from") or "")
+            who = facts.get("from") or _text(_fact(places, shape, "client"))
+            address, port, host = client(who)
             ts = epoch(_fact(places, shape, "time"))
             return Auth(
                 ts=now if ts is None else ts, orig=address, orig_port=port, host=host,
                 source=source, user=shown(facts.get("user") or ""), result=line.result,
-                service=shape.service, method=line.method,
+                service=shape.service, method=line.method or facts.get("method", "").lower(),
             )  # fmt: skip
     return None
 
