@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli.answer import as_json, as_sentence
 from ipwatchd.cli.incident_page import print_incident
+from ipwatchd.cli.reported import report_lines
 from ipwatchd.cli.table import Column, print_table, say, when
 from ipwatchd.records.duration import duration_text, parse_duration
 
@@ -52,9 +53,10 @@ def show(client: Client, arguments: argparse.Namespace) -> int:
 def _case_lines(
     incident: Mapping[str, Any], timeline: Sequence[Mapping[str, Any]]
 ) -> Iterator[str]:
-    """Return the lines about facts, steps, receipts, claims and duplicates."""
+    """Return the lines about reports, facts, steps, receipts, claims and duplicates."""
     yield ""
     yield _standing(incident)
+    yield from report_lines(timeline)
     for name, value in incident.get("facts", {}).items():
         yield f"fact       {name} = {_fact(value)}"
     for event in timeline:

@@ -44,3 +44,19 @@ def test_a_guard_says_no_with_status_1_and_a_wrong_word_with_2(
     assert "oblige" not in held.err
     wrong = ctl(*on, "prioritise", "site-000001", "P9", "--reason", "x")
     assert (wrong.status, "is no priority" in wrong.err) == (2, True)
+
+
+def test_a_report_is_shown_word_for_word(
+    ctl: Callable[..., Done], state: Path, tmp_path: Path
+) -> None:
+    """Who looks at the case sees the words, the answers, the files; answers stand there once."""
+    note = tmp_path / "note.txt"
+    note.write_text("the caller's number")
+    words = ("report", "--kind", "visitor", "--lang", "es", "--from", "maria", "--attach", note,
+             "--answer", "where=en la puerta", "--answer", "when=ahora")  # fmt: skip
+    made = json.loads(ctl("--state", state, "--json", *words).out)
+    lines = ctl("--state", state, "incidents", "show", made["id"]).out.splitlines()
+    assert any("by maria, call, in es" in line for line in lines)
+    assert [line for line in lines if "en la puerta" in line] == ["answer     where: en la puerta"]
+    (attached,) = [line for line in lines if line.startswith("attached")]
+    assert attached.startswith("attached   note.txt: 19 bytes, SHA-256 ")

@@ -257,4 +257,17 @@ def _words(body: Mapping[str, Any]) -> list[str]:
         said_of.append(f"seen {quantity.count(body['count'])} times")
     if body.get("classification"):
         said_of.append(f"class {said(body['classification'])}")
+    report = body.get("report")
+    if isinstance(report, dict):
+        said_of += _reported(report)
     return list(dict.fromkeys(said_of))
+
+
+def _reported(report: Mapping[str, Any]) -> list[str]:
+    """Return what somebody told us: the words, the answers to the script, the files."""
+    answers = report.get("answers") or {}
+    told = set(answers.values())
+    words = " ".join(one for one in str(report.get("text", "")).splitlines() if one not in told)
+    files = [f"attached {said(one.get('name'))}, {quantity.count(one.get('bytes', 0))} bytes"
+             for one in report.get("attachments", ())]  # fmt: skip
+    return [said(words), *(f"{said(name)}: {said(one)}" for name, one in answers.items()), *files]
