@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from email.message import EmailMessage
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -124,6 +125,10 @@ async def until(condition: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
+def _beyond(count: Callable[[], int], number: int) -> bool:
+    return count() > number
+
+
 def answer(page: Any) -> None:
     """Answer a page as a phone does, through Postfix."""
     mail = EmailMessage()
@@ -160,9 +165,11 @@ async def run(folder: Path) -> dict[str, Any]:
             first_seen=now, last_seen=now, count=1, severity="critical", score=1.0, value=1.0,
             classification="data-leak", threshold=1.0, evidence={"direction": "outgoing"},
         ), now)  # fmt: skip
-        there.append(await until(lambda number=number: len(box.mails) > number))
+        there.append(await until(partial(_beyond, lambda: len(box.mails), number)))
         await asyncio.to_thread(answer, box.mails[-1])
-        acked.append(await until(lambda number=number: answers.counters["acks_by_mail"] > number))
+        acked.append(
+            await until(partial(_beyond, lambda: answers.counters["acks_by_mail"], number))
+        )
     first = await stores.incidents.incident("MANILA-000001")
     assert first is not None
     await pager.post.notify(first, "person:gone", "x", actor="bench", now=time.time())
