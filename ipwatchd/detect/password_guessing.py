@@ -79,8 +79,10 @@ class PasswordGuessing(Rule):
         for part in slices(flows, self._window // 2):
             self._note_lasting(part)
             rows = np.flatnonzero(attempts(part))
-            for source, places in by_address(part["orig_hi"][rows], part["orig_lo"][rows]):
-                finding = self._sessions(source, part.take(rows[places]))
+            some = part.take(rows)
+            held = tries(some)
+            for source, places in by_address(some["orig_hi"], some["orig_lo"]):
+                finding = self._sessions(source, some.take(places), int(held[places].sum()))
                 if finding is not None:
                     found.append(finding)
         self._sources.sweep(round(now * 1e9) - self._quiet)
@@ -217,12 +219,11 @@ class PasswordGuessing(Rule):
         for source, time in zip(groups.sources, groups.latest(flows["end"][rows]), strict=True):
             self._active(source, time).known_at = time
 
-    def _sessions(self, source: int, flows: NDArray[np.void]) -> Finding | None:
+    def _sessions(self, source: int, flows: NDArray[np.void], tried: int) -> Finding | None:
         time = int(flows["end"].max())
         record = self._active(source, time)
         if not record.wire_seen and not record.seen:
             record.started = int(flows["start"].min())
-        tried = tries(flows)
         record.sessions += tried
         record.wire_seen += tried
         for place in range(min(len(flows), SHOWN)):

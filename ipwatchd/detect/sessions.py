@@ -87,14 +87,15 @@ def attempts(flows: NDArray[np.void]) -> NDArray[np.bool_]:
     return every
 
 
-def tries(flows: NDArray[np.void]) -> int:
-    """Return how many tries refused sessions hold, at least; most services tell but one each."""
-    found = len(flows)
+def tries(flows: NDArray[np.void]) -> NDArray[np.int64]:
+    """Return how many tries each refused session holds, at least; most services tell but one."""
+    found = np.ones(len(flows), np.int64)
     for name, bounds in _BOUNDS.items():
         if bounds.a_try:
-            packets = flows["orig_packets"][_of_service(flows, name, bounds)].astype(np.int64)
+            rows = np.flatnonzero(_of_service(flows, name, bounds))
+            packets = flows["orig_packets"][rows].astype(np.int64)
             # Beside the tries: SYN, two ACKs, QUIT, FIN.
-            found += int(np.maximum((packets - 5) // bounds.a_try - 1, 0).sum())
+            found[rows] = np.maximum((packets - 5) // bounds.a_try, 1)
     return found
 
 
