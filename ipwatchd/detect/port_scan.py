@@ -153,6 +153,7 @@ class PortScan(Rule):
             "targets": self._sources.weight,
             "sources_shed": self._sources.shed + self._porch.shed,
             "one_target_flows": self._doorstep.waiting,
+            "few_targets_shed": self._few.shed,
         }
 
     def _let(
@@ -271,7 +272,9 @@ class PortScan(Rule):
         scan = shape(failed, talked, self._named.hosts, least)
         if scan is None:
             least = self._few.line
-            scan = self._few.shape(failed, talked, self._named.hosts, record.flows, direction)
+            scan = self._few.shape(
+                failed, talked, self._named.hosts, record.flows, direction, record.last
+            )
         if scan is None:
             return None
         record.growth = record.growth or Growth()

@@ -29,6 +29,10 @@ __all__ = ["Answering", "Few", "line"]
 _BENIGN, _SCANNER = 0.8, 0.2  # shares of first contacts that succeed (their theta 0 and theta 1)
 _FOUND: Final = 0.99
 _A_TARGET: Final = 4  # flows to one target in the mean; who waits for somebody asks again and again
+_MOST: Final = 64
+"""Sources told of within `_SPELL` by this line. The attack that it stops: forged sources that each
+knock ten times, to bury what is true; distributed-scan and flood tell of those."""
+_SPELL: Final = 300_000_000_000
 _BITS: Final = 20
 _SHIFT: Final = np.uint64(64 - _BITS)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -76,15 +80,18 @@ class Few:
     def __init__(self, false_alarm: float) -> None:
         self.line = line(false_alarm)
         self.answering = Answering()
+        self.shed = 0
+        """Sources that were not looked at, because many were told of just before."""
+        self._since = self._told = 0
 
     def shape(
         self, failed: AbstractSet[int], talked: AbstractSet[int], named: AbstractSet[int],
-        flows: int, direction: str,
+        flows: int, direction: str, time: int,
     ) -> Shape | None:  # fmt: skip
-        """Return the scan that a few failed targets make, or None."""
+        """Return the scan that a few failed targets make at a time (epoch ns), or None."""
         if not self.line or len(failed) < self.line or direction not in {"incoming", "internal"}:
             return None
-        if flows > _A_TARGET * len(failed):
+        if flows > _A_TARGET * len(failed) or not self._room(time):
             return None
         tried = {one for one in failed if proto_of(one) == TCP} - talked
         if len(tried) < self.line:
@@ -94,4 +101,14 @@ class Few:
         found = shape(tried, reached, named, self.line)
         if found is None or found.value - len(reached) < self.line:
             return None
-        return None if direction == "internal" and found.kind != "vertical" else found
+        if direction == "internal" and found.kind != "vertical":
+            return None
+        self._told += 1
+        return found
+
+    def _room(self, time: int) -> bool:
+        if time - self._since >= _SPELL:
+            self._since, self._told = time, 0
+        full = self._told >= _MOST
+        self.shed += full
+        return not full

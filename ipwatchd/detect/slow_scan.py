@@ -136,6 +136,7 @@ class SlowScan(Rule):
         return {
             "sources": len(self._days), "targets": self._days.weight,
             "sources_shed": self._days.shed,
+            "few_targets_shed": self._few.shed,
         }  # fmt: skip
 
     def _note_successes(self, batch: Batch, numbers: NDArray[np.uint64]) -> None:
@@ -220,7 +221,8 @@ class SlowScan(Rule):
             scan = shape(failed, talked, named, self._one.targets)
             if scan is not None:
                 return scan, self._one.targets
-        return self._few.shape(failed, talked, named, day.flows, direction), self._few.line
+        few = self._few.shape(failed, talked, named, day.flows, direction, day.last)
+        return few, self._few.line
 
     def _found(self, source: int, day: _Day, scan: Shape, direction: str, least: int) -> Finding:
         subject = address_text(source >> 64, source & ((1 << 64) - 1))

@@ -103,6 +103,17 @@ def test_nine_hosts_within_hours_are_a_slow_scan(batch: Batch, syn: Row) -> None
     assert (found[0].subject, found[0].severity, found[0].threshold) == (BAD, "info", 9)
 
 
+def test_forged_sources_do_not_bury_what_is_true(batch: Batch, syn: Row) -> None:
+    """Three hundred sources that knock ten times each: some are told of, the rest is counted."""
+    rows = [row for n in range(300) for row in ports(syn, 10, orig=f"198.51.{n // 250}.{n % 250}")]
+    detector = PortScan(DetectSettings())
+    found = {one.key for one in detector.flows(batch(rows), 1000.0)}
+    assert len(found) == 64
+    assert detector.counters()["few_targets_shed"] == 236
+    later = ports(syn, 10, start=2000.0)
+    assert {one.subject for one in detector.flows(batch(later), 2000.0)} == {BAD}
+
+
 def test_benign_luck_stays_below_the_error() -> None:
     """Of 20,000 sources whose contacts fail by chance, one in five, none is told of."""
     dice = random.Random(4)
@@ -111,5 +122,5 @@ def test_benign_luck_stays_below_the_error() -> None:
         failed, talked = set(), set()
         for n in range(dice.randrange(1, 40)):
             (failed if dice.random() < 0.2 else talked).add(77 << 24 | 6 << 16 | n)
-        told += few.shape(failed, talked, set(), len(failed), "incoming") is not None
+        told += few.shape(failed, talked, set(), len(failed), "incoming", 1) is not None
     assert told == 0
