@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.records.shift import within_shift
 from ipwatchd.detect.sources import Growth, Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.records.agent import is_among
+from ipwatchd.records.shift import within_shift
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
