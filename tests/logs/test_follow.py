@@ -84,6 +84,21 @@ def test_rotation_before_the_new_file_is_there(log: Path) -> None:
     assert users(follower) == ["c"]
 
 
+def test_an_old_file_is_read_while_the_new_one_is_empty(log: Path) -> None:
+    """The new file is made before the program is told: it goes on writing to the old one."""
+    follower = Follower([log], state=None)
+    users(follower)
+    old = log.with_name("auth.log.1")
+    log.rename(old)
+    log.touch()
+    assert users(follower) == []
+    add(old, line("b"))
+    assert users(follower) == ["b"]
+    add(log, line("c"))
+    assert users(follower) == ["c"]
+    assert follower.counters.rotations == 1
+
+
 def test_copytruncate(log: Path) -> None:
     """A truncated file is read from its start, also where it has grown past the old place."""
     follower = Follower([log], state=None)
