@@ -29,10 +29,10 @@ def test_every_kind_and_field_is_documented() -> None:
 
 def test_bounds_are_those_of_the_code() -> None:
     """Numbers that the page names are the code's."""
+    from ipwatchd import confine
     from ipwatchd.capture import content
     from ipwatchd.capture.dissect import dns, framed, quic, ssh, stream
     from ipwatchd.capture.rich import door
-    from ipwatchd import confine
 
     assert dissect.Dissector.__init__.__kwdefaults__["streams"] == 4096
     assert (dns.MAX_QUESTIONS, dns.MAX_ANSWERS, dns.MAX_JUMPS, dns.MAX_NAME) == (16, 64, 32, 255)

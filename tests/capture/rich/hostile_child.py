@@ -9,8 +9,8 @@ import socket
 import sys
 import time
 
-from ipwatchd.confine import confine, isolate
 from ipwatchd.capture.rich.child.serve import serve
+from ipwatchd.confine import confine, isolate
 from ipwatchd.records.event import Event, Kerberos, Radius
 
 

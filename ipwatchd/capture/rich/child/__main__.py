@@ -9,8 +9,8 @@ import warnings
 
 def main() -> int:
     """Run the child."""
-    from ipwatchd.confine import confine, isolate
     from ipwatchd.capture.rich.child.serve import serve
+    from ipwatchd.confine import confine, isolate
 
     isolate()
     # What is odd about a packet or a certificate is told by the event, and nobody reads stderr.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ipwatchd.confine import renew_time
 from ipwatchd.capture.rich.frames import Frames, frame
+from ipwatchd.confine import renew_time
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
