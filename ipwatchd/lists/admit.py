@@ -25,14 +25,15 @@ if TYPE_CHECKING:
     from ipwatchd.records.entry import ListEntry
 
 __all__ = [
-    "ENTRIES", "RESPONSES", "FullError", "LockOutError", "Span", "admit", "moment", "spans",
-    "touches", "until",
+    "ENTRIES", "LATEST", "RESPONSES", "FullError", "LockOutError", "Span", "admit", "moment",
+    "spans", "touches", "until",
 ]  # fmt: skip
 
 ENTRIES: Final = 2_000_000
 RESPONSES: Final = 20_000
 TEXT: Final = 500
-_LATEST: Final = 7_258_118_400.0  # 2200-01-01: nanoseconds of it still fit 63 bits
+LATEST: Final = 7_258_118_400.0
+"""2200-01-01, the latest end of an entry: nanoseconds of it still fit 63 bits."""
 
 
 class LockOutError(ValueError):
@@ -103,7 +104,7 @@ def _is_huge(network: str) -> bool:
 
 
 def _admit_times(entry: ListEntry, now: float) -> None:
-    if not math.isfinite(entry.expires) or not 0 <= entry.expires <= _LATEST:
+    if not math.isfinite(entry.expires) or not 0 <= entry.expires <= LATEST:
         raise ValueError(f"{entry.expires} is no time an entry can end at (0 is never)")
     if 0 < entry.expires <= now:
         raise ValueError(

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from ipwatchd.lists.admit import ENTRIES
+from ipwatchd.lists.admit import ENTRIES, LATEST
 from ipwatchd.lists.readers import LINE, NETWORK_NAMES, READERS, guess, text_of
 from ipwatchd.lists.rows import clean
 from ipwatchd.lists.script import script
@@ -255,16 +255,21 @@ def _time(value: object) -> float:
         return 0.0
     text = str(value)[:40]
     try:
-        return float(text)
+        seconds = float(text)
     except ValueError:
         pass
+    else:
+        if seconds <= LATEST:
+            return seconds
+        raise ValueError(f"{text} is no time an entry can end at: write epoch seconds")
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
         raise ValueError(
             f"{text!r} is no time: write epoch seconds, or 2026-12-31T18:00:00+08:00"
         ) from None
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    # "9999-12-31" is how many write for good.
+    return min((moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp(), LATEST)
 
 
 def _duration(value: object, now: float) -> float:
@@ -277,4 +282,4 @@ def _duration(value: object, now: float) -> float:
     parts = _DURATION.findall(text)
     if "".join(number + unit for number, unit in parts) != text:
         raise ValueError(f"{text!r} is no duration: write 4h or 3h59m10s")
-    return now + sum(float(number) * _UNITS[unit] for number, unit in parts)
+    return min(now + sum(float(number) * _UNITS[unit] for number, unit in parts), LATEST)

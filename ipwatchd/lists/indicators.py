@@ -12,6 +12,8 @@ import re
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from ipwatchd.lists.admit import LATEST
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
@@ -52,7 +54,7 @@ def is_tweetfeed(line: str) -> bool:
 
 def stix_rows(bundle: Mapping[str, Any]) -> Iterator[Row]:
     """Yield the addresses of a bundle's indicators (STIX 2.1, 4.7 and 9)."""
-    for one in bundle.get("objects") or ():
+    for one in _listed(bundle, "objects"):
         if not isinstance(one, dict) or one.get("type") != "indicator" or one.get("revoked"):
             continue
         pattern = str(one.get("pattern") or "")
@@ -76,7 +78,8 @@ def _compared(indicator: Mapping[str, Any], pattern: str) -> Iterator[Row]:
 
 def _moment(indicator: Mapping[str, Any]) -> float:
     try:
-        return datetime.fromisoformat(str(indicator["valid_until"])).timestamp()
+        # "9999-12-31" is how a feed says for good.
+        return min(datetime.fromisoformat(str(indicator["valid_until"])).timestamp(), LATEST)
     except (KeyError, ValueError, OverflowError):
         return 0.0
 
@@ -110,6 +113,9 @@ def _attributes(part: Mapping[str, Any], info: str) -> Iterator[Row]:
 def tweetfeed_rows(text: str) -> Iterator[Row]:
     """Yield the addresses of TweetFeed's lines (time, author, type, value, tags, link)."""
     reader = csv.reader(line for line in io.StringIO(text) if len(line) <= 2048)
-    for words in reader:
-        if len(words) == 6 and words[2] == "ip":
-            yield {"network": words[3], "reason": f"{words[4]} {words[5]}".strip()}
+    try:
+        for words in reader:
+            if len(words) == 6 and words[2] == "ip":
+                yield {"network": words[3], "reason": f"{words[4]} {words[5]}".strip()}
+    except csv.Error as error:  # a quote that never ends
+        yield {"problem": f"no CSV: {error}"}

@@ -151,6 +151,8 @@ def _commented(line: str) -> tuple[str, str, str]:
 
 def _csv_rows(text: str) -> Iterator[Row]:
     names, before = _header(text)
+    if not names:  # comments alone: nothing is listed today
+        return
     lines = io.StringIO(text, newline=None)
     head = [next(lines) for _ in range(before + 1)][-1]
     # A line over the bound is blanked, so that the numbers of the others stay right.
@@ -215,8 +217,8 @@ def _elements(text: str) -> list[Any]:
     found = value if isinstance(value, list) else [value]
     # What `cscli decisions list -o json` prints: alerts that hold their decisions.
     if found and isinstance(found[0], dict) and isinstance(found[0].get("decisions"), list):
-        return [one for alert in found if isinstance(alert, dict)
-                for one in alert.get("decisions") or ()]  # fmt: skip
+        held = [alert.get("decisions") for alert in found if isinstance(alert, dict)]
+        return [one for some in held if isinstance(some, list) for one in some]
     return found
 
 

@@ -73,6 +73,52 @@ def test_what_names_no_address_is_refused(data: bytes) -> None:
     assert "\n" not in str(caught.value)
 
 
+FAR = 7_258_118_400.0
+"""2200-01-01: no entry ends later."""
+
+
+@pytest.mark.parametrize(
+    ("row", "ends"),
+    [
+        ({"expires": "9999-12-31T23:59:59Z"}, [FAR]), ({"duration": "999999h" * 9}, [FAR]),
+        ({"expires": "inf"}, []), ({"expires": "nan"}, []), ({"expires": 1.8e12}, []),
+        ({"expires": 10**300}, []), ({"expires": -(10**300)}, []),
+    ],
+)  # fmt: skip
+def test_an_end_beyond_all_time_stops_nothing(row: dict[str, Any], ends: list[float]) -> None:
+    """What is far off ends when the latest may; what is no time at all is left out, the rest stays.
+
+    A number that fits no clock of ours must not end the daemon.
+    """
+    data = json.dumps([{"ip": "203.0.113.7", **row}, {"ip": "203.0.113.8"}]).encode()
+    settings = FeedSettings(file="/x")
+    block = read(data, "x", settings, own=[], before=0, now=1000.0).block
+    assert [one.expires for one in block.entries("feed:x", "deny")] == [*ends, 0.0]
+
+
+def test_an_indicator_that_is_valid_for_good() -> None:
+    """STIX says it as the year 9999."""
+    one = {"type": "indicator", "pattern": "[ipv4-addr:value = '203.0.113.7']",
+           "valid_until": "9999-12-31T23:59:59Z"}  # fmt: skip
+    data = json.dumps({"type": "bundle", "objects": [one]}).encode()
+    assert [item.expires for item in parse(data, now=1000.0).entries] == [FAR]
+
+
+@pytest.mark.parametrize(
+    ("data", "more"),
+    [
+        (b'{"type":"bundle","objects":5}', {}),
+        (b'[{"decisions":[]},{"decisions":5}]', {}),
+        (b"# nothing today\n# come again\n", {"format": "csv"}),
+        (b'2026,a,ip,203.0.113.7,#x,y\n2026,a,ip,203.0.113.8,#x,"' + b"aaaa\n" * 50_000, {}),
+    ],
+    ids=["objects", "decisions", "comments", "quote"],
+)
+def test_what_is_not_what_it_says_gives_what_is_sound(data: bytes, more: dict[str, Any]) -> None:
+    """A number for a list, no header, a quote that never ends: what stands before it is taken."""
+    assert take(data, **more) == ([ONE] if b"203.0.113.7" in data else [])
+
+
 def take(data: bytes, **more: Any) -> list[str]:
     """Read as a feed does; return the networks."""
     settings = FeedSettings(file="/x", **more)
