@@ -48,5 +48,5 @@ async def _told(scene: Scene) -> Story:
     story.central = await central_rows(scene)
     story.refusals, story.commands = desk.refusals, desk.commands
     story.mails, story.hooks = scene.mail.receipts, scene.hook.receipts
-    story.far_mails = scene.far_mail.receipts
+    story.letters, story.far_mails = scene.mail.letters, scene.far_mail.receipts
     return story

@@ -42,6 +42,7 @@ class Story:
     refusals: Sequence[Refusal] = ()
     mails: Sequence[Receipt] = ()
     hooks: Sequence[Receipt] = ()
+    letters: Sequence[Receipt] = ()
     far_mails: Sequence[Receipt] = ()
     cut_off: bool = False
     killed: float = 0.0
@@ -140,7 +141,7 @@ def _pages(story: Story) -> list[Verdict]:
         ]  # fmt: skip
         verdicts.append(Verdict(f"answered by the {way}: nobody else is paged of {name}",
                                 ", ".join(after) or "nobody", not after))  # fmt: skip
-    verdicts += [_climbed(story), _failed(story)]
+    verdicts += [_climbed(story), _failed(story), _notified(story)]
     secret = [one.to for one in story.hooks]
     verdicts.append(Verdict("the web hooks are signed", f"{len(secret)} taken",
                             bool(secret) and not any(secret)))  # fmt: skip
@@ -173,6 +174,18 @@ def _failed(story: Story) -> Verdict:
     arrived = _first(story.hooks, story.ids.get("visitor", "-")) is not None
     return Verdict("the mail server is down: the page goes by the web hook, by itself", seen,
                    bool(failed and instead and arrived))  # fmt: skip
+
+
+def _notified(story: Story) -> Verdict:
+    """Judge the notice to the privacy officer: at the mail server, and delivered by the log."""
+    there = [one for one in story.letters if one.to.startswith("dina@")]
+    held = story.incidents.get("leak", {}).get("letters", [])
+    states = [one.get("state", "") for one in held if one.get("person") == "dina"]
+    return Verdict(
+        "the privacy officer is told of the leak by mail, which asks for no answer",
+        there[0].subject if there else "no mail",
+        [one.incident for one in there] == [story.ids.get("leak")] and states == ["delivered"],
+    )
 
 
 def _guards(story: Story) -> list[Verdict]:
@@ -220,6 +233,11 @@ def _duties(story: Story) -> list[Verdict]:
     verdicts.append(Verdict("the client's update is Spanish, under its marking",
                             update.splitlines()[0] if update else "none",
                             all(one in update for one in _SPANISH)))  # fmt: skip
+    sent = [one for one in story.letters if one.to == "privacy@acme.example"]
+    words = "".join(f"{one.subject}\n{one.body}" for one in sent)
+    both = all(one in words for one in (*_SPANISH, "-- in English --"))
+    verdicts.append(Verdict("it is at the mail server, the English words beneath",
+                            sent[0].subject if sent else "no mail", both))  # fmt: skip
     told = [body["audience"] for body in _bodies(story, "leak", "updated")]
     verdicts.append(Verdict("who was told stands in the timeline", ", ".join(told) or "nobody",
                             told == ["reporter", "client"]))  # fmt: skip

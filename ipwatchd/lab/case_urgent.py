@@ -112,10 +112,7 @@ async def _updates(scene: Scene, identity: str) -> None:
     scene.story.texts["update"] = await desk.do(
         "dina", *on, "update", identity, "client", "--lang", "es"
     )
-    await desk.do(
-        "dina", *on, "update", identity, "client", "--lang", "es", "--way", "mail",
-        "--to", "privacy@acme.example",
-    )  # fmt: skip
+    await desk.do("dina", *on, "update", identity, "client", "--send")
 
 
 async def _hindered(scene: Scene, identity: str) -> None:

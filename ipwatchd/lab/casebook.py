@@ -246,6 +246,21 @@ name = "Ben Cruz"
 language = "es"
 contacts = [{{ channel = "mail", to = "ben@{name}.bpo.example" }}]
 
+[people.dina]
+name = "Dina Mora"
+contacts = [{{ channel = "mail", to = "dina@{name}.bpo.example" }}]
+
+[notify."privacy officer"]
+targets = ["person:dina"]
+match = {{ personal = true }}
+
+[stakeholders.acme]
+audience = "client"
+client = "Acme Insurance"
+language = "es"
+channel = "mail"
+to = ["privacy@acme.example"]
+
 [schedules.duty]
 [[schedules.duty.layer]]
 zone = "Asia/Kolkata"
@@ -285,5 +300,5 @@ Confirmar: {{link}}
 
 
 def plan(name: str, mail: str, hook: str, secret: str) -> str:
-    """Return an escalation plan: two people, a schedule, a P1 policy of two steps, a catch-all."""
+    """Return an escalation plan: who is paged and told, a P1 policy of two steps, a catch-all."""
     return _PLAN.format(name=name, mail=mail, hook=hook, secret=secret)

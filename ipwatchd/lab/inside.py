@@ -89,7 +89,7 @@ async def _cases(stage: Stage, scene: Scene) -> int:
     stage.narrator.line(
         f"played: {len(rows)} cases by {story.commands} commands of ipwatchctl; pages: "
         f"{len(story.mails)} mails and {len(story.hooks)} web hooks of the site, "
-        f"{len(story.far_mails)} mails of the centre"
+        f"{len(story.far_mails)} mails of the centre; letters: {len(story.letters)}"
     )
     _judged(stage, verdicts)
     return 1 if pending(verdicts) else 0

@@ -36,7 +36,7 @@ _SECONDS: Final = 10.0
 
 
 class Receipt(NamedTuple):
-    """A page as it arrived: when, by mail or hook, to whom, and its words."""
+    """A page or letter as it arrived: when, by mail or hook, to whom, and its words."""
 
     time: float
     way: str
@@ -48,10 +48,14 @@ class Receipt(NamedTuple):
 
 
 class MailServer:
-    """An SMTP server on a host; `receipts` are the pages that it took."""
+    """An SMTP server on a host.
+
+    `receipts` are the pages that it took, `letters` what asks for no answer: notices and updates.
+    """
 
     def __init__(self, namespace: Namespace, address: str, lmtp: Path | None = None) -> None:
         self.receipts: list[Receipt] = []
+        self.letters: list[Receipt] = []
         self._namespace = namespace
         self._address = address
         self._lmtp = lmtp
@@ -74,7 +78,7 @@ class MailServer:
             self._server = None
 
     async def handle_DATA(self, server: Any, session: Any, envelope: Any) -> str:  # noqa: N802 - aiosmtpd's name
-        """Keep a page; hand a report on."""
+        """Keep a page or letter; hand a report on."""
         del server, session
         now = time.time()
         to = ", ".join(envelope.rcpt_tos)
@@ -83,7 +87,8 @@ class MailServer:
         mail = email.message_from_bytes(envelope.content, policy=email.policy.default)
         body = mail.get_content() if isinstance(mail, EmailMessage) else ""
         incident, subject = str(mail["X-Ipwatchd-Incident"] or ""), str(mail["Subject"]).strip()
-        self.receipts.append(Receipt(now, "mail", to, incident, subject, body, _link(body)))
+        taken = Receipt(now, "mail", to, incident, subject, body, _link(body))
+        (self.receipts if mail["X-Priority"] else self.letters).append(taken)
         return "250 taken"
 
     def _hand_on(self, sender: str, content: bytes) -> str:

@@ -27,6 +27,12 @@ def _page(time: float, way: str, to: str, name: str, subject: str = "P1") -> Rec
     return Receipt(time, way, to, IDS.get(name, name), subject, "por qué ahora: x")
 
 
+def _update() -> Receipt:
+    body = "está confirmado: datos de contacto, 240 personas\n-- in English --\nit is"
+    subject = "[TLP:AMBER] Incidente"
+    return Receipt(13.0, "mail", "privacy@acme.example", IDS["leak"], subject, body)
+
+
 def _timelines() -> dict[str, list[dict[str, Any]]]:
     report = {"language": "es", "answers": dict(enumerate(ANSWERS)), "original": "ab" * 32}
     urgent = _event("assessed", 10.0, priority="P1")
@@ -57,7 +63,8 @@ def _incidents() -> dict[str, dict[str, Any]]:
         for name in ("cert-in.report", "gdpr.controller", "client-acme.first-call")
     ]
     duties[1]["notices"] = [{"stage": "initial"}, {"stage": "final"}]
-    rows["leak"] |= {"aware": 100.0, "obligations": duties}
+    letters = [{"person": "dina", "state": "delivered"}, {"person": "", "state": "delivered"}]
+    rows["leak"] |= {"aware": 100.0, "obligations": duties, "letters": letters}
     return rows
 
 
@@ -84,6 +91,7 @@ def _story() -> Story:
         mails=[_page(10.1, "mail", "ana@x", "leak"), _page(10.1, "mail", "ana@x", "inside"),
                _page(13.1, "mail", "ben@x", "inside"), _page(10.1, "mail", "ana@x", "card")],
         hooks=[_page(20.0, "hook", "", "visitor")],
+        letters=[_page(12.0, "mail", "dina@x", "leak", "told"), _update()],
         far_mails=[_page(30.0, "mail", "ana@y", "CENTRE-1", "site lab is silent"),
                    _page(40.0, "mail", "ana@y", "CENTRE-2", f"{IDS['card']}: a note"),
                    _page(50.0, "mail", "ana@y", "CENTRE-3", f"{IDS['night']}: a scan")],
@@ -160,6 +168,18 @@ def _no_page(story: Story) -> None:
     story.papers["week.pdf"] = 10
 
 
+def _untold(story: Story) -> None:
+    story.letters = story.letters[1:]
+
+
+def _told_in_vain(story: Story) -> None:
+    story.incidents["leak"]["letters"][0]["state"] = "failed"
+
+
+def _unsent(story: Story) -> None:
+    story.letters = story.letters[:1]
+
+
 def _unasked(story: Story) -> None:
     story.texts["phishing"] = "What did the caller ask for?"
 
@@ -174,7 +194,8 @@ def _unasked(story: Story) -> None:
         (_not_taken_over, "in its place"), (_one_step, "the next step"),
         (_not_handed_over, "handed over"), (_accused, "nothing else"),
         (_broken, "the site's log"), (_no_page, "week.pdf"),
-        (_unasked, "asked in Spanish"),
+        (_unasked, "asked in Spanish"), (_untold, "privacy officer"),
+        (_told_in_vain, "privacy officer"), (_unsent, "the English words beneath"),
     ],
 )  # fmt: skip
 def test_each_fault_is_named(spoil: Callable[[Story], None], named: str) -> None:

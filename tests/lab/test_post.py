@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     from ipwatchd.lab.netns import Namespace
 
 
-def _mail(to: str) -> EmailMessage:
+def _mail(to: str, priority: str = "1") -> EmailMessage:
     mail = EmailMessage()
     mail["From"], mail["To"], mail["Subject"] = "ipwatchd@site.example", to, "[P1] LAB-1"
     mail["X-Ipwatchd-Incident"] = "LAB-1"
+    if priority:
+        mail["X-Priority"] = priority
     mail.set_content("Acknowledge: http://10.0.0.1:8480/ack/abc\n")
     return mail
 
@@ -45,7 +47,7 @@ class _Drop:
 def test_pages_are_kept_and_reports_handed_on(
     namespace: Callable[[str], Namespace], tmp_path: Path
 ) -> None:
-    """A page is a receipt with its link; a report goes by LMTP; a stopped server refuses."""
+    """A page is a receipt with its link, a letter is none; a report goes by LMTP."""
     # before the event loop runs: pyroute2 brings its own
     asyncio.run(_mails(namespace("mail"), tmp_path / "lmtp"))
 
@@ -60,10 +62,12 @@ async def _mails(space: Namespace, path: Path) -> None:
         await server.start(stack)
         await post.send(space, "127.0.0.1", "127.0.0.1", _mail("ana@site.example"))
         await post.send(space, "127.0.0.1", "127.0.0.1", _mail(post.REPORTS))
+        await post.send(space, "127.0.0.1", "127.0.0.1", _mail("dina@site.example", priority=""))
         (page,) = server.receipts
         assert (page.to, page.incident, page.subject) == ("ana@site.example", "LAB-1", "[P1] LAB-1")
         assert page.link == "http://10.0.0.1:8480/ack/abc"
         assert len(drop.taken) == 1
+        assert [one.to for one in server.letters] == ["dina@site.example"]
         server.stop()
         with pytest.raises(OSError, match="refused"):
             await post.send(space, "127.0.0.1", "127.0.0.1", _mail("ana@site.example"))
