@@ -66,10 +66,14 @@ class FeedKeeper:
         self.trouble = ""
         """Why the lists could not be written; empty where they could."""
         self._session: aiohttp.ClientSession | None = None
+        self._feeds: dict[str, FeedSettings] = {}
         self.adopt(feeds, own)
 
     def adopt(self, feeds: Mapping[str, FeedSettings], own: Sequence[str]) -> None:
-        """Take other settings (reload): new feeds are due at once, feeds that went go."""
+        """Take other settings (reload): new and changed feeds are due at once, others go."""
+        for name, settings in feeds.items():
+            if name in self._states and settings != self._feeds.get(name, settings):
+                self._states[name].next = 0.0
         self._feeds = dict(feeds)
         self._own = tuple(own)
 
@@ -102,11 +106,14 @@ class FeedKeeper:
         changed = False
         for name in [name for name in self._states if name not in self._feeds]:
             changed |= await self._drop(name, now)
-        for name, settings in self._feeds.items():
+        for name in [*self._feeds]:
+            settings = self._feeds.get(name)
+            if settings is None:
+                continue  # gone by a reload, while an earlier one was looked at
             state = self._states.get(name) or FeedState(name=name)
             # A clock set back far must not silence a feed until it has caught up.
             if now >= state.next or now < state.tried - settings.every:
-                changed |= await self.refresh(name, now)
+                changed |= await self._look(name, settings, now)
             changed |= await self._let_go(name, settings, now)
         # Entries of a feed also end by themselves (CrowdSec's durations).
         sizes = {name: self._lists.size(f"feed:{name}") for name in self._feeds}
@@ -116,18 +123,25 @@ class FeedKeeper:
 
     async def refresh(self, name: str, now: float, *, force: bool = False) -> bool:
         """Look at one feed now; `force` takes it whatever its size. KeyError for no such feed."""
-        settings = self._feeds[name]
+        return await self._look(name, self._feeds[name], now, force=force)
+
+    async def _look(
+        self, name: str, settings: FeedSettings, now: float, *, force: bool = False
+    ) -> bool:
         async with self._busy:
             state = self._states.setdefault(name, FeedState(name=name))
-            if state.entries and not self._lists.size(f"feed:{name}"):
-                # The lists are other than when this was noted (a new lists.db, a backup).
+            if state.entries and not self._lists.size(f"feed:{name}", settings.list):
+                # The lists are other than when this was noted (a new lists.db, a backup), or the
+                # feed is for another list now.
                 state.checksum = state.etag = state.modified = ""
             state.tried = now
             try:
                 changed = await self._take(state, settings, now, force=force)
-            except (ValueError, OSError, sqlite3.Error) as error:
+            # A stranger's bytes: what no reader foresaw costs the feed, not the daemon.
+            except Exception as error:  # noqa: BLE001 (see above)
+                known = isinstance(error, ValueError | OSError | sqlite3.Error)
                 state.failures += 1
-                state.error = str(error)
+                state.error = str(error) if known else f"it broke its reader: {error!r}"
                 state.next = now + retry_in(state.failures, settings.every)
                 changed = False
             else:

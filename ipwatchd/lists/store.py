@@ -319,10 +319,10 @@ class Lists:
             raise ValueError(f"there is no service {name[:40]!r}: known are {known}")
         return self._service(self._services[name], nanoseconds(now))
 
-    def size(self, source: str) -> int:
-        """Return how many entries a feed (feed:NAME) has on the lists."""
+    def size(self, source: str, list: str = "") -> int:
+        """Return how many entries a feed (feed:NAME) has on the lists, or on one of them alone."""
         feed = self._memory.feeds.get(source)
-        return len(feed.block) if feed else 0
+        return len(feed.block) if feed and list in {"", feed.list} else 0
 
     def selectors(self) -> set[str]:
         """Return what entries choose addresses by, such as country:RU or name:vpn.example.com."""

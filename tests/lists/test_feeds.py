@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -14,6 +16,7 @@ from ipwatchd.lists import FeedKeeper, Lists, ban_seconds
 from ipwatchd.lists.block import Block
 from ipwatchd.lists.feeds import FeedRefusedError, judge, retry_in
 from ipwatchd.lists.formats import parse
+from ipwatchd.lists.readers import READERS
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -165,6 +168,59 @@ async def test_entries_that_end_by_themselves_are_news(tmp_path: Path) -> None:
     assert [one.network for one in lists.entries(now=15_401.0)] == ["203.0.113.8/32"]
     assert await keeper.step(15_402.0)
     assert not await keeper.step(15_403.0)
+    await lists.close()
+
+
+async def test_a_reload_in_the_middle_of_a_look(tmp_path: Path) -> None:
+    """A feed that a reload takes away while another is being read goes; nothing else does."""
+    (tmp_path / "list").write_bytes(lines(0, 3))
+    lists = await Lists.open(tmp_path)
+    one = FeedSettings(file=str(tmp_path / "list"))
+    keeper = FeedKeeper({"first": one, "second": one, "third": one}, lists, tmp_path)
+    looking = asyncio.ensure_future(keeper.step(1000.0))
+    await asyncio.sleep(0)  # it waits for the first file
+    keeper.adopt({"first": one, "third": one}, ())
+    assert await looking
+    assert [state.name for state in keeper.status() if state.entries == 3] == ["first", "third"]
+    assert lists.size("feed:second") == 0
+    await lists.close()
+
+
+async def test_what_breaks_a_reader_costs_the_feed_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that nobody foresaw is told of the feed; the others are read, and it is tried again.
+
+    All known ones are ValueErrors; so a reader with a fault stands in for the next one.
+    """
+    monkeypatch.setitem(READERS, "plain", lambda text: iter({}[text[:5]]))
+    (tmp_path / "bad").write_bytes(lines(0, 3))
+    (tmp_path / "good").write_bytes(b'["203.0.113.7"]')
+    lists = await Lists.open(tmp_path)
+    feeds = {name: FeedSettings(file=str(tmp_path / name)) for name in ("bad", "good")}
+    keeper = FeedKeeper(feeds, lists, tmp_path)
+    assert await keeper.step(1000.0)
+    bad, good = keeper.status()
+    assert bad.error == "it broke its reader: KeyError('203.0')"
+    assert (bad.failures, bad.next, good.entries) == (1, 1060.0, 1)
+    await lists.close()
+
+
+async def test_a_feed_that_is_for_the_other_list_now_moves_at_once(tmp_path: Path) -> None:
+    """Also where the file is the same as ever; after a restart as after a reload."""
+    (tmp_path / "list").write_bytes(lines(0, 3))
+    lists = await Lists.open(tmp_path)
+    deny = FeedSettings(file=str(tmp_path / "list"), every=60.0)
+    allow = msgspec.structs.replace(deny, list="allow")
+    keeper = FeedKeeper({"one": deny}, lists, tmp_path)
+    await keeper.step(1000.0)
+    keeper.adopt({"one": allow}, ())
+    assert await keeper.step(1001.0)
+    assert {entry.list for entry in lists.entries(now=1002.0)} == {"allow"}
+    again = FeedKeeper({"one": deny}, lists, tmp_path)
+    assert await again.step(1061.0)
+    assert {entry.list for entry in lists.entries(now=1062.0)} == {"deny"}
+    assert lists.size("feed:one", "deny") == lists.size("feed:one") == 3
     await lists.close()
 
 
