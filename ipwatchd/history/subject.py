@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from itertools import pairwise
+from functools import lru_cache
+from itertools import pairwise, takewhile
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from ipwatchd.history.rollup import pack, unpack
 from ipwatchd.records.address import network_range, split
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from mmap import mmap
 
     from ipwatchd.records.address import IPNetwork
@@ -33,6 +34,11 @@ _V6: Final = re.compile(_BEFORE_V6 + rb"(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,
 # Of an IPv4 address as a number, mapped: ffff0a140005.
 _DIGITS: Final = 12
 _HEX: Final = re.compile(r"[0-9a-f]{1,32}")
+# A regular expression lets no other thread run before it ends: at some 10 MB a second a database
+# would hold up the daemon for minutes. Between two windows others have their turn.
+_WINDOW: Final = 1 << 18
+# What an address may take in words, and the bytes after it that tell it from another.
+_AROUND: Final = 64
 
 
 class Subject(NamedTuple):
@@ -67,12 +73,28 @@ class Subject(NamedTuple):
 
         10.0.0.5 is not found in 10.0.0.50, maria not in mariadb.
         """
-        found = sum(1 for _ in self._pattern().finditer(data))
+        pattern, clues = _sought(self)
+        around = len(self.text.encode()) + _AROUND
+        found = sum(1 for _ in _matches(pattern, data, around, clues))
         if self.kind == "network" and ":" in self.text:
-            found += sum(1 for match in _V6.finditer(data) if self._covers(match[0].decode()))
+            texts = _matches(_V6, data, around, ())
+            found += sum(1 for text in texts if self._covers(text.decode()))
         return found
 
-    def _pattern(self) -> re.Pattern[bytes]:
+    def clues(self) -> list[bytes]:
+        """Return bytes in lower case of which every hit of the pattern holds one; none: any."""
+        if not self.key:
+            return [self.text.encode().lower()]
+        if self.kind == "network":
+            texts = [self.clue()] if ":" not in self.text else [self.text]
+        else:
+            texts = [self.text, ipaddress.ip_address(self.text).exploded]
+        ends = zip(self.key, self.last, strict=True)
+        same = bytes(one for one, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
+        return [*(text.lower().encode() for text in texts), same.lower(), same[8:][::-1].lower()]
+
+    def pattern(self) -> re.Pattern[bytes]:
+        """Return what finds the subject; addresses of an IPv6 network in words are found apart."""
         before, after = self._bounds()
         words = [before + b"(?i:" + text + b")" + after for text in self._spellings()]
         if self.key:
@@ -151,6 +173,28 @@ class Subject(NamedTuple):
         if not self.key or not _HEX.fullmatch(word):
             return False
         return self.key <= int(word, 16).to_bytes(16) <= self.last
+
+
+@lru_cache(maxsize=16)
+def _sought(who: Subject) -> tuple[re.Pattern[bytes], Sequence[bytes]]:
+    return who.pattern(), who.clues()
+
+
+def _matches(
+    pattern: re.Pattern[bytes], data: bytes | mmap, around: int, clues: Sequence[bytes]
+) -> Iterator[bytes]:
+    """Yield what a pattern finds, which is shorter than `around`, a window at a time."""
+    at = 0
+    while at < len(data):
+        end = until = at + _WINDOW
+        window = data[at : until + around].lower() if clues else b""
+        if not clues or any(clue in window for clue in clues):
+            for match in pattern.finditer(data, at, until + around):
+                if match.start() >= until:
+                    break
+                end = max(end, match.end())
+                yield match[0]
+        at = end
 
 
 def _byte(span: tuple[int, int]) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipwatchd.history import subject as subjects
 from ipwatchd.history.rollup import pack
 from ipwatchd.history.subject import subject_of
 from ipwatchd.history.traces import search
@@ -207,6 +208,32 @@ def test_a_network_is_found_as_its_addresses_are(
 def test_a_subject_is_found_as_a_word(subject: str, text: str, named: bool) -> None:
     """Longer addresses and names that begin alike are others."""
     assert subject_of(subject).named_in(text) is named
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["10.0.0.5", "10.0.0.0/28", "2001:db8::5", "2001:db8::/64", "José", "maria"]),
+    st.lists(
+        st.sampled_from([
+            b"10.0.0.5", b"::ffff:10.0.0.5", b"10.0.0.50", b"2001:DB8::5", b"2001:db8::51",
+            b"2001:0db8:0000:0000:0000:0000:0000:0005", "José".encode(), "josé".encode(),
+            "JOSÉ".encode(), b"maria", b"Maria", b"mariadb", pack(*split("10.0.0.5")),
+            pack(*split("10.0.0.5"))[::-1], pack(*split("2001:db8::5")), b" ", b".", b"\0", b"A",
+        ]),
+        max_size=12,
+    ),
+    st.integers(1, 100),
+)  # fmt: skip
+def test_a_search_in_windows_finds_what_a_search_of_all_finds(
+    text: str, parts: list[bytes], window: int
+) -> None:
+    """Wherever a window ends: what lies across its end is found once, what is another's is not."""
+    who, data = subject_of(text), b"".join(parts)
+    whole = who.hits(data)
+    assert whole == sum(1 for _ in who.pattern().finditer(data)) or who.kind == "network"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(subjects, "_WINDOW", window)
+        assert who.hits(data) == whole
 
 
 async def test_streams_give_every_row_once(open_history: Open) -> None:
