@@ -407,7 +407,8 @@ class History(Streams):
             raise OSError(f"{self.state_dir} is opened for reading: drop it through the daemon")
         async with self._writing:
             done, key = await asyncio.to_thread(self._keyring.drop, day, now, by)
-            left = await asyncio.to_thread(search_bytes, self.state_dir, key)
+        # Beside the flushes: it reads all there is.
+        left = await asyncio.to_thread(search_bytes, self.state_dir, key)
         rows = await self._rows(
             "SELECT count(*), coalesce(sum(rows), 0) FROM segment WHERE name LIKE ?",
             (f"date={day}/%",),

@@ -7,7 +7,7 @@ for the 16-byte key; segments, which are compressed, by their address columns.
 from __future__ import annotations
 
 import mmap
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, Final, NamedTuple, cast
 
 from ipwatchd.history.rollup import pack
 from ipwatchd.history.shadows import shadow_networks
@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from ipwatchd.records.address import IPNetwork
 
 __all__ = ["Search", "ends_under", "search", "search_bytes"]
+
+
+# A database may be larger than the memory.
+_PART: Final = 1 << 20
 
 
 class Search(NamedTuple):
@@ -69,15 +73,31 @@ def search_bytes(state_dir: Path, secret: bytes) -> Search:
     found: dict[str, int] = {}
     unreadable: list[str] = []
     for path in _files(state_dir):
+        name = str(path.relative_to(state_dir))
         try:
-            data = path.read_bytes()
-        except OSError:
-            unreadable.append(str(path.relative_to(state_dir)))
+            count, many = _count(path, secret)
+        except FileNotFoundError:  # a segment that was merged or a log that was cut meanwhile
             continue
-        files, size = files + 1, size + len(data)
-        if count := data.count(secret):
-            found[str(path.relative_to(state_dir))] = count
+        except OSError:
+            unreadable.append(name)
+            continue
+        files, size = files + 1, size + many
+        if count:
+            found[name] = count
     return Search(files, size, found, unreadable, [])
+
+
+def _count(path: Path, secret: bytes) -> tuple[int, int]:
+    """Return how often a file holds bytes, and its size; no more than a part is in memory."""
+    count = size = 0
+    tail = b""
+    with path.open("rb") as file:
+        while part := file.read(_PART):
+            size += len(part)
+            data = tail + part
+            count += data.count(secret)
+            tail = data[1 - len(secret) :]
+    return count, size
 
 
 def _files(state_dir: Path) -> Iterator[Path]:

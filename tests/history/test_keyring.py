@@ -12,6 +12,7 @@ import pytest
 
 from ipwatchd.backup import backup
 from ipwatchd.config import HistorySettings
+from ipwatchd.history import traces
 from ipwatchd.history.keyring import FOLDER, Keyring
 from ipwatchd.history.subject import subject_of
 from ipwatchd.history.traces import search
@@ -144,6 +145,18 @@ def lost_target(rows: list[dict[str, Any]]) -> str:
     """Return the responder that two of the flows have in common."""
     targets = [row["resp"] for row in rows]
     return max(targets, key=targets.count)
+
+
+def test_a_key_is_found_in_a_file_of_any_size(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts at a time: also where it lies across the end of one, each once."""
+    monkeypatch.setattr(traces, "_PART", 50)
+    key = bytes(range(32))
+    (tmp_path / "big").write_bytes(b"x" * 30 + key + b"y" * 200 + key)
+    (tmp_path / "empty").touch()
+    found = traces.search_bytes(tmp_path, key)
+    assert found == traces.Search(2, 294, {"big": 2}, [], [])
 
 
 async def test_keys_go_when_their_time_is_over(open_history: Open) -> None:
