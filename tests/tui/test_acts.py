@@ -77,6 +77,29 @@ async def test_a_list_is_written_and_nothing_lost_by_it(
     assert file.read_text() == "network\n"
 
 
+async def test_a_path_that_can_not_be_is_said(daemon: Any, make_app: MakeApp, until: Until) -> None:
+    """A user who is none, a name that is too long, none at all: a sentence, and the app goes on."""
+    async with make_app().run_test(notifications=True, size=(100, 30)) as pilot:
+        await until(pilot, "10.20.1.31")
+        await pilot.press("3")
+        await until(pilot, "Deny list, 3")
+        await pilot.press("e")
+        await until(pilot, "Export the deny list")
+        await pilot.press("ctrl+u")
+        await typed(pilot, "~nobody-of-ours/x", "enter")
+        await until(pilot, "there is no such user here")
+        await pilot.press("ctrl+u")
+        await typed(pilot, "n" * 300, "enter")
+        await until(pilot, "File name too long")
+        await pilot.press("ctrl+u")
+        await typed(pilot, "/", "tab", "down")
+        await until(pilot, "json")
+        await pilot.press("escape", "i")
+        await until(pilot, "Import into the deny list")
+        await typed(pilot, "~nobody-of-ours/x", "enter")
+        await until(pilot, "there is no such user here")
+
+
 @pytest.mark.parametrize("size", SIZES)
 async def test_a_mode_is_tried_and_kept(
     size: str, daemon: Any, script: Any, make_app: MakeApp, until: Until,

@@ -124,11 +124,19 @@ class ImportList(Dialog[str]):
             self.dismiss(f"{verb} {answer['added']:,} networks of {Path(self._values()[0]).name}")
 
 
-def _read(name: str) -> str:
-    """Return a file's text; one sentence where that can't be."""
+def _path(name: str) -> Path:
+    """Return the file that was named; ValueError, one sentence, where none was."""
     if not name:
         raise ValueError("name the file")
-    path = Path(name).expanduser()
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:  # what expanduser raises
+        raise ValueError(f"{name}: there is no such user here: write the whole path") from None
+
+
+def _read(name: str) -> str:
+    """Return a file's text; one sentence where that can't be."""
+    path = _path(name)
     try:
         with path.open("rb") as file:
             data = file.read(_MOST + 1)
@@ -174,7 +182,9 @@ class ExportList(Dialog[str]):
         if event.input.id == "format" and event.value in _FORMATS:
             file = self.query_one("#file", Input)
             ending = {"plain": "txt"}.get(event.value, event.value)
-            file.value = str(Path(file.value or self.list_name).with_suffix(f".{ending}"))
+            path = Path(file.value or self.list_name)
+            if path.name:  # "/" and "." have none
+                file.value = str(path.with_suffix(f".{ending}"))
         self.query_one("#trouble", Sentence).say("")
 
     def on_input_submitted(self) -> None:
@@ -184,11 +194,16 @@ class ExportList(Dialog[str]):
         if kind not in _FORMATS:
             self._say(f"{kind!r} is none of {', '.join(_FORMATS)}")
             return
-        if not name:
-            self._say("name the file")
+        try:
+            path = _path(name)
+            there = path.exists()
+        except ValueError as error:
+            self._say(str(error))
             return
-        path = Path(name).expanduser()
-        if path.exists() and self._over != str(path):
+        except OSError as error:  # a folder that this user may not look into
+            self._say(f"{name} can't be written: {error.strerror}")
+            return
+        if there and self._over != str(path):
             self._over = str(path)
             self._say(f"{path} is there: Enter again writes over it")
             return
