@@ -52,7 +52,7 @@ class Keyring:
 
     def days(self) -> dict[str, Pseudonyms | None]:
         """Return each keyed day and what reads it, None where its key is gone."""
-        return {one.day: self._names(one.day) for one in self.listed()}
+        return {one.day: None if one.dropped else self._names(one.day) for one in self.listed()}
 
     def writer(self, day: str, *, begun: bool, now: float) -> Pseudonyms | None:
         """Return what a day's new segments are written under, None for a day in clear.
@@ -67,27 +67,27 @@ class Keyring:
         return self._make(day, now)
 
     def due(self, now: float) -> list[str]:
-        """Return the days whose key's time is over."""
+        """Return the days whose key's time is over, and those whose drop a crash cut short."""
+        listed = self.listed()
+        cut = [one.day for one in listed if one.dropped and self._key(one.day).exists()]
         if not self._days:
-            return []
-        return [
-            one.day for one in self.listed()
-            if not one.dropped and _ends(one.day) + self._days * _DAY <= now
-        ]  # fmt: skip
+            return cut
+        over = [one for one in listed if _ends(one.day) + self._days * _DAY <= now]
+        return cut + [one.day for one in over if not one.dropped]
 
     def drop(self, day: str, now: float, by: str) -> tuple[KeyedDay, bytes]:
         """Destroy a day's key; return what is known of the day, and the key, to search for it.
 
         Raises LookupError where there is none. What was begun before a crash is finished again.
         """
-        path = self._folder / f"{day}.key"
+        path = self._key(day)
         try:
             one, key = self._read(day), path.read_bytes()
         except FileNotFoundError:
             raise LookupError(
                 f"there is no key of {day}: `archive-keys` lists those there are"
             ) from None
-        done = msgspec.structs.replace(one, dropped=now, by=by)
+        done = one if one.dropped else msgspec.structs.replace(one, dropped=now, by=by)
         self._write(self._marker(day), msgspec.json.encode(done), 0o640)
         with path.open("r+b") as file:
             file.write(bytes(len(key)))
@@ -101,6 +101,9 @@ class Keyring:
     def _marker(self, day: str) -> Path:
         return self._folder / f"{day}.json"
 
+    def _key(self, day: str) -> Path:
+        return self._folder / f"{day}.key"
+
     def _read(self, day: str) -> KeyedDay:
         path = self._marker(day)
         try:
@@ -109,7 +112,7 @@ class Keyring:
             raise ValueError(f"{path} is damaged ({error}): put it back from a backup") from None
 
     def _names(self, day: str) -> Pseudonyms | None:
-        path = self._folder / f"{day}.key"
+        path = self._key(day)
         if not path.exists():  # dropped, perhaps by another process
             self._known.pop(day, None)
             return None
@@ -124,7 +127,7 @@ class Keyring:
         """Make a key, then say that the day is keyed, then let segments be written."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         key = secrets.token_bytes(KEY_BYTES)
-        self._write(self._folder / f"{day}.key", key, 0o600)
+        self._write(self._key(day), key, 0o600)
         made = KeyedDay(day, hashlib.sha256(key).hexdigest(), now)
         self._write(self._marker(day), msgspec.json.encode(made), 0o640)
         self._known[day] = Pseudonyms(key)

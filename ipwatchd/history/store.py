@@ -116,6 +116,8 @@ class History(Streams):
         self._pending = Pending(sessions.no_sessions(), 1)
         self._dimensions = Dimensions()
         self._retaining = False
+        self._doubtful = False
+        """The clock leapt, or nobody could look whether it did."""
         self._ledger: Ledger | None = None
         self._now = 0.0
         self._sealed = 0.0
@@ -382,7 +384,7 @@ class History(Streams):
         """
         if self.read_only:
             return
-        self._retaining = True
+        self._retaining = self._doubtful = True
         try:
             removed = await retain(self._db, self._archive, self.settings, now, self._writing)
         except (OSError, sqlite3.Error) as error:
@@ -391,6 +393,7 @@ class History(Streams):
         finally:
             self._retaining = False
             self._dimensions.forget()
+        self._doubtful = "doubted" in removed
         for what, count in removed.items():
             self.removed[what] = self.removed.get(what, 0) + count
         if self._merging is None or self._merging.done():
@@ -420,8 +423,8 @@ class History(Streams):
         return self._keyring.listed()
 
     async def drop_due_keys(self, now: float) -> list[DroppedKey]:
-        """Drop the keys whose time is over."""
-        due = [] if self.read_only else self._keyring.due(now)
+        """Drop the keys whose time is over; none while retention doubts the clock."""
+        due = [] if self.read_only or self._doubtful else self._keyring.due(now)
         return [await self.drop_key(day, now, "key_days") for day in due]
 
     async def _compact(self, now: float) -> None:

@@ -173,6 +173,36 @@ async def test_keys_go_when_their_time_is_over(open_history: Open) -> None:
         assert await history.flows(parse("addr:10.20.0.5 since:2026-05-29", NOW), 10)
 
 
+async def test_a_clock_that_leaps_ahead_drops_no_key(open_history: Open) -> None:
+    """Two months at once: only after a day at the new time is it believed, as in retention."""
+    leap = T0 + 60 * DAY
+    async with open_history(KEYED) as history:
+        await fill(history)
+        await history.retain(NOW)
+        for hours in (0, 12, 23):
+            await history.retain(leap + hours * 3600)
+            assert await history.drop_due_keys(leap + hours * 3600) == []
+        await history.retain(leap + DAY)
+        assert len(await history.drop_due_keys(leap + DAY)) == len(history.archive_keys()) > 0
+
+
+async def test_a_drop_that_a_crash_cut_short_is_finished(
+    open_history: Open, tmp_path: Path
+) -> None:
+    """Told as dropped, the key still there: the day answers no address, the next look ends it."""
+    async with open_history(KEYED) as history:
+        await fill(history)
+        key = key_of(tmp_path)
+        await history.drop_key(FIRST, NOW, "ana")
+        (tmp_path / FOLDER / f"{FIRST}.key").write_bytes(key)
+    async with open_history(HistorySettings(free_bytes=1)) as history:
+        rows = await history.flows(parse("addr:10.20.0.5", NOW), 100)
+        assert min(row["start"] for row in rows) > T0 + DAY - 1
+        (gone,) = await history.drop_due_keys(NOW + 60)
+        assert (gone.day.day, gone.day.dropped, gone.day.by) == (FIRST, NOW, "ana")
+        assert not holds(tmp_path, key)
+
+
 async def test_erasure_reaches_under_keys(open_history: Open, tmp_path: Path) -> None:
     """An address goes from keyed days; a day without its key is named, nobody can tell who is in it."""  # noqa: E501 - one line says it
     who = subject_of("10.20.0.5")
