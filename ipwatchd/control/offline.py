@@ -7,7 +7,8 @@ import errno
 import getpass
 import threading
 import time
-from typing import TYPE_CHECKING, TypeVar
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ipwatchd.control.call import Peer
 from ipwatchd.control.house import House
@@ -22,6 +23,8 @@ __all__ = ["StateTransport"]
 
 T = TypeVar("T")
 
+_CLOSED: Final = "the state folder was closed"
+
 
 class StateTransport:
     """Answers calls from the folder itself; whoever may read the files may ask.
@@ -32,6 +35,9 @@ class StateTransport:
     """
 
     def __init__(self, state_dir: Path) -> None:
+        self._calls: set[asyncio.Task[Any] | None] = set()
+        self._closing = threading.Lock()
+        self._closed = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -62,21 +68,45 @@ class StateTransport:
         return min(newest, time.time()) if newest else time.time()
 
     def call(self, method: str, target: str, body: bytes | None) -> tuple[int, bytes]:
-        """Answer one call."""
-        wall = time.time()
-        now = self._now if method == "GET" else wall
-        work = dispatch(self._house, self._peer, method, target, body or b"", now, wall)
-        answer = asyncio.run_coroutine_threadsafe(work, self._loop)
+        """Answer one call; OSError once closed, also of another thread that still waits."""
+        with self._closing:
+            if self._closed:
+                raise OSError(_CLOSED)
+            work = self._answer(method, target, body or b"")
+            answer = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return answer.result()
+        except CancelledError:
+            raise OSError(_CLOSED) from None
         except BaseException:  # Ctrl-C: nobody waits for the answer any more
             answer.cancel()
             raise
 
+    async def _answer(self, method: str, target: str, body: bytes) -> tuple[int, bytes]:
+        """Answer one call, as one of those that `close` ends."""
+        wall = time.time()
+        now = self._now if method == "GET" else wall
+        task = asyncio.current_task()
+        self._calls.add(task)
+        try:
+            return await dispatch(self._house, self._peer, method, target, body, now, wall)
+        finally:
+            self._calls.discard(task)
+
     def close(self) -> None:
-        """Close the stores."""
-        self._run(self._house.stores.close(time.time()))
+        """End the calls of other threads, then close the stores: no call opens one again."""
+        with self._closing:
+            self._closed = True
+        self._run(self._finish())
         self._end()
+
+    async def _finish(self) -> None:
+        calls = [task for task in self._calls if task]
+        for task in calls:
+            task.cancel()
+        if calls:
+            await asyncio.wait(calls)
+        await self._house.stores.close(time.time())
 
     def _end(self) -> None:
         self._loop.call_soon_threadsafe(self._loop.stop)
