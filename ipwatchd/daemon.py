@@ -462,6 +462,7 @@ class Daemon:
         if self.live.logs:
             counts |= self.live.logs.shed()
         counts |= self.pipeline.shed()
+        counts |= self._desk.shed()
         counts |= {f"history.{name}": value for name, value in self.stores.history.shed().items()}
         return {name: value for name, value in counts.items() if value}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ipwatchd.desk.lmtpdrop import LmtpDrop
+from ipwatchd.desk.lmtpdrop import SHED, LmtpDrop
 from ipwatchd.desk.maildrop import MailDrop
 from ipwatchd.desk.snippets import Snippets
 from ipwatchd.desk.watching import Watching
@@ -53,6 +53,13 @@ class Desk:
         taken = self.snippets.note if self.snippets else ""
         notes = (*self._doors, mail, taken, self.watching.note)
         return "; ".join(part for part in notes if part)
+
+    def shed(self) -> dict[str, int]:
+        """Return what was put off or left out because too much came at once, by name."""
+        counts = {"intake.evidence": self._casework.shed}
+        if self.lmtp:
+            counts |= {f"intake.{name}": self.lmtp.counters[name] for name in SHED}
+        return counts
 
     async def start(self) -> None:
         """Listen; where that can't be, the daemon goes on and `note` says so."""

@@ -10,6 +10,8 @@ import asyncio
 import stat
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -17,16 +19,22 @@ if TYPE_CHECKING:
     from aiosmtpd.lmtp import LMTP
     from aiosmtpd.smtp import Envelope, Session
 
+    from ipwatchd.desk.lmtp_door import Room
     from ipwatchd.desk.maildrop import MailDrop
 
-__all__ = ["LmtpDrop"]
+__all__ = ["SHED", "LmtpDrop"]
 
 LARGEST: Final = 40_000_000
 """Bytes of one mail (30 MB and what base64 adds to it): a larger one is refused before its end."""
-CONNECTIONS: Final = 20
-"""At once: a sender who opens more is told to come back."""
+MOST: Final = 4 * LARGEST
+"""Bytes of all mails that are being read or kept: who would make it more is told to come back."""
+CONNECTIONS: Final = 40
+"""At once: a sender who opens more is told to come back. Mail servers open 20, and keep some."""
 SILENCE: Final = 60.0
 """Seconds without a command after which a connection is ended: none is held for ever."""
+SHED: Final = ("lmtp_shed", "lmtp_refused")
+"""Counters of what was told to come back: large mails, connections."""
+_LOG: Final = structlog.get_logger("desk")
 
 
 class LmtpDrop:
@@ -37,8 +45,13 @@ class LmtpDrop:
         self._mails = mails
         self._clock = clock
         self._server: asyncio.Server | None = None
-        self._open = 0
-        self.counters = {"lmtp_mails": 0, "lmtp_deferred": 0, "lmtp_refused": 0}
+        self._room: Room | None = None
+        self._counters = {"lmtp_mails": 0, "lmtp_deferred": 0}
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """Return how many mails were taken, put off and shed, and connections refused."""
+        return self._counters | (self._room.counters if self._room else dict.fromkeys(SHED, 0))
 
     async def start(self) -> None:
         """Listen; OSError where the path can't be had."""
@@ -57,12 +70,12 @@ class LmtpDrop:
             self._path.unlink(missing_ok=True)
 
     def _protocol(self) -> LMTP:
-        from ipwatchd.desk.lmtp_door import Door
+        from ipwatchd.desk.lmtp_door import Door, Room
 
-        made: type[Door] = type("SizedDoor", (Door,), {"line_length_limit": LARGEST})
-        return made(
-            self, data_size_limit=LARGEST, timeout=SILENCE, enable_SMTPUTF8=True, ident="ipwatchd",
-            hostname="localhost", loop=asyncio.get_running_loop(),
+        self._room = self._room or Room(MOST, CONNECTIONS)
+        return Door(
+            self, room=self._room, data_size_limit=LARGEST, timeout=SILENCE, enable_SMTPUTF8=True,
+            ident="ipwatchd", hostname="localhost", loop=asyncio.get_running_loop(),
         )  # fmt: skip
 
     async def handle_RCPT(  # noqa: N802 - aiosmtpd's name
@@ -81,19 +94,19 @@ class LmtpDrop:
     ) -> str:
         """Keep the mail, open or follow its incident, then answer."""
         del server, session
-        if self._open >= CONNECTIONS:
-            self.counters["lmtp_refused"] += 1
-            return "451 4.3.2 too many mails at once: try again"
-        self._open += 1
         try:
             content = envelope.content or b""
             data = content if isinstance(content, bytes) else content.encode()
             taken = await self._mails.take(data, self._clock())
         except OSError as error:
-            self.counters["lmtp_deferred"] += 1
+            self._counters["lmtp_deferred"] += 1
             words = " ".join(str(error).split()).encode("ascii", "replace").decode()[:200]
             return f"451 4.3.0 can't keep it now: {words}"
-        finally:
-            self._open -= 1
-        self.counters["lmtp_mails"] += 1
+        self._counters["lmtp_mails"] += 1
         return f"250 2.0.0 kept as {taken.id}"
+
+    async def handle_exception(self, error: Exception) -> str:
+        """Put off what went wrong here: aiosmtpd's 500 would have the mail server return it."""
+        self._counters["lmtp_deferred"] += 1
+        _LOG.error("a mail could not be taken by LMTP", exc_info=error)
+        return f"451 4.3.0 it can't be taken now: {type(error).__name__}"

@@ -418,6 +418,20 @@ async def test_a_mail_that_cant_be_kept_is_put_off(
     assert desk.lmtp.counters["lmtp_deferred"] == 1
 
 
+async def test_what_goes_wrong_inside_puts_a_mail_off(
+    stores: Stores, lmtp: tuple[Desk, Path]
+) -> None:
+    """A log that can't be written, or anything else: the mail server keeps the mail."""
+    desk, path = lmtp
+    await stores.incidents.close()
+    mail = b"From: ana@client.example\r\nSubject: odd\r\n\r\nhello\r\n"
+    (_, said) = await asyncio.to_thread(hand_over, path, mail)
+    assert said.startswith(b"451 4.3.0")
+    assert desk.lmtp is not None
+    assert desk.lmtp.counters["lmtp_deferred"] == 1
+    assert desk.shed() == {"intake.evidence": 0, "intake.lmtp_shed": 0, "intake.lmtp_refused": 0}
+
+
 async def test_a_mail_without_end_is_refused(
     stores: Stores, lmtp: tuple[Desk, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
