@@ -117,16 +117,26 @@ async def _put(db: aiosqlite.Connection, archive: Archive, group: Group, part: P
     return segment
 
 
-async def recover(db: aiosqlite.Connection, archive: Archive) -> None:
-    """Finish or forget the merges that a crash cut short."""
+async def recover(db: aiosqlite.Connection, archive: Archive) -> int:
+    """Finish or forget the merges that a crash cut short; return how many damaged were set aside."""  # noqa: E501 - one line says it
     async with db.execute("SELECT name, by FROM replaced") as rows:
         found: dict[str, list[str]] = {}
         async for name, by in rows:
             found.setdefault(str(by), []).append(str(name))
-    made = {by: names for by, names in found.items() if by in archive.names()}
-    await _finish(db, archive, made, [archive.inspect(by) for by in made])
+    on_disk = archive.names()
+    made: dict[str, list[str]] = {}
+    new: list[Segment] = []
+    for by in found.keys() & on_disk:
+        try:
+            new.append(archive.inspect(by))
+        except (OSError, ValueError):  # damaged since: its parts stay, as far as they are there
+            archive.set_aside(by)
+        else:
+            made[by] = found[by]
+    await _finish(db, archive, made, new)
     async with transaction(db):
         await db.execute("DELETE FROM replaced")
+    return len(found.keys() & on_disk) - len(made)
 
 
 async def _finish(

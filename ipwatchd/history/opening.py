@@ -27,13 +27,12 @@ async def register(db: aiosqlite.Connection, archive: Archive, taken: int) -> di
     `segments_gone` were deleted by hand. Of the flows `taken`, `flows_lost` were in no segment and
     `flows_untallied` in no table when the last run died.
     """
-    await recover(db, archive)
+    bad = await recover(db, archive)
     found = {"segments_unfinished": archive.clean()}
     async with db.execute("SELECT name FROM segment") as rows:
         known = {str(row[0]) async for row in rows}
     on_disk = archive.names()
     fresh: list[Segment] = []
-    bad = 0
     for name in sorted(on_disk - known):
         try:
             fresh.append(archive.inspect(name))

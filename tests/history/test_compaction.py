@@ -100,6 +100,31 @@ async def test_a_crash_during_a_merge_loses_and_doubles_nothing(
         assert await history.flows(EVERYTHING, 100) == before
 
 
+async def test_a_merged_segment_that_is_damaged_at_the_start(
+    open_history: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A crash before its parts went, and a disk that lost it: history opens, with the parts."""
+    async with open_history(EACH) as history:
+        await fill(history, 6)
+        before = await history.flows(EVERYTHING, 100)
+    parts = set(segments(tmp_path))
+
+    def fail(*_: object) -> None:
+        raise OSError("the power went")
+
+    async with open_history(EACH) as history:
+        with monkeypatch.context() as patched:
+            patched.setattr(archives.Archive, "inspect", fail)
+            await history.retain(DAY0 + 86_400 + 1000)
+    (merged,) = set(segments(tmp_path)) - parts
+    (path,) = found_in(tmp_path, merged)
+    path.write_bytes(b"PAR1" + bytes(400))
+    async with open_history(EACH) as history:
+        assert await history.flows(EVERYTHING, 100) == before
+        assert segments(tmp_path) == sorted(parts)
+        assert history.shed() == {"segments_bad": 1}
+
+
 async def test_a_flush_waits_for_no_merge(
     open_history: Open, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
