@@ -299,7 +299,8 @@ class Archive:
             "group": SMALL_GROUP,
         }  # fmt: skip
         with subprocess.Popen(
-            [sys.executable, "-m", "ipwatchd.history.merging"], stdin=subprocess.PIPE,
+            # -P: no module out of the folder that root may stand in (replay).
+            [sys.executable, "-P", "-m", "ipwatchd.history.merging"], stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
         ) as child:  # fmt: skip
             self._child = child
