@@ -484,8 +484,8 @@ class History(Streams):
             removed = await erasure.erase_rows(self._db, who, told)
             keyed = self._keyring.days()
             if who.key:
+                self._forget(who)  # first: should the disk refuse, its numbers are known no more
                 removed |= await self._erase_flows(who, keyed)
-                self._forget(who)
             await erasure.scrub(self._db)
             left = await asyncio.to_thread(search, self.state_dir, who, keyed)
             if any(name.startswith("history.db") for name in left.found):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipwatchd.history import subject as subjects
+from ipwatchd.history.archive import Archive
 from ipwatchd.history.rollup import pack
 from ipwatchd.history.subject import subject_of
 from ipwatchd.history.traces import search
@@ -116,6 +117,27 @@ async def test_an_agents_name_goes_and_the_traffic_stays(
         assert (await history.address(WHO) or {})["agents"] == []
         assert len(await history.flows(EVERYTHING, 10)) == 4
     assert search(tmp_path, subject_of("maria"), {}).found == {}
+
+
+async def test_what_comes_after_an_erasure_that_the_disk_refused(
+    open_history: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The rows went, a segment could not be written: new traffic of the address is recorded."""
+
+    def fail(*_: object) -> None:
+        raise OSError("no space left")
+
+    async with open_history() as history:
+        await fill(history)
+        with monkeypatch.context() as patched:
+            patched.setattr(Archive, "without", fail)
+            with pytest.raises(OSError, match="no space left"):
+                await history.erase(subject_of(WHO), T0 + 200)
+        history.add_flows(flow(orig=WHO, start=T0 + 300), T0 + 300)
+        await history.flush(T0 + 300)
+        about = await history.address(WHO)
+        assert about is not None
+        assert (about["flows"], len(about["hours"]), len(about["sessions"])) == (1, 1, 1)
 
 
 async def test_a_damaged_segment_is_named(open_history: Open, tmp_path: Path) -> None:
