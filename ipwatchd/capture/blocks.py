@@ -23,13 +23,15 @@ if TYPE_CHECKING:
     from io import BufferedReader
     from pathlib import Path
 
-__all__ = ["BlockReader"]
+__all__ = ["BlockReader", "Interfaces"]
 
 _BUFFER: Final = 1 << 20
 """Read at once: as much as stays in the processor's cache until it is looked at."""
 _BUFFER_PCAPNG: Final = 2 * pcapng.MAX_BLOCK
 _PACKETS: Final = 8192
-_COMPRESSED: Final = 256 << 10
+_COMPRESSED: Final = 16 << 10
+_INFLATED: Final = 4096
+"""Inflated at once: of what comes before damage no more than this is lost."""
 _NAMES: Final = 4096
 """Names of interfaces that are told: a hostile file could give one in every 32 bytes."""
 _MEND: Final = "give a pcap or pcapng file (tcpdump -w, dumpcap, tshark -w)"
@@ -72,6 +74,22 @@ class _Inflated:
         return 0
 
 
+class Interfaces(list[str]):
+    """The names of interfaces by their number, "" first; it grows."""
+
+    def __init__(self) -> None:
+        super().__init__([""])
+        self._places = {"": 0}
+
+    def place(self, name: str) -> int:
+        """Return where a name stands; nameless ones, and one too many, are 0."""
+        place = self._places.get(name, -1)
+        if place < 0 and len(self) < _NAMES:
+            place = self._places[name] = len(self)
+            self.append(name)
+        return max(place, 0)
+
+
 def _decompressed(file: IO[bytes], head: bytes) -> Any:
     """Return what `readinto` is called on: the file itself, or what inflates it."""
     if head[:2] == b"\x1f\x8b":
@@ -93,9 +111,10 @@ class BlockReader:
     read) and `warning` tell what was left out, and why.
     """
 
-    def __init__(self, path: Path, interfaces: list[str] | None = None) -> None:
+    def __init__(self, path: Path, interfaces: Interfaces | None = None) -> None:
         self.path = path
-        self.interfaces = [""] if interfaces is None else interfaces
+        self.interfaces = Interfaces() if interfaces is None else interfaces
+        self._places = np.zeros(_NAMES, np.uint16)
         self.bytes_read = 0
         self.truncated = self.damaged = self.unsupported = 0
         self.warning = ""
@@ -104,6 +123,7 @@ class BlockReader:
         self._at = self._end = 0
         self._finished = False
         self._source: Any = None
+        self._at_once = 0
 
     def _allocate(self, size: int) -> None:
         self._buffer = np.zeros(size, np.uint8)
@@ -130,10 +150,11 @@ class BlockReader:
         except OSError as error:
             raise CaptureFileError(f"{self.path}: {error.strerror or error}: {_MEND}") from error
         self._source = _decompressed(file, first)
+        self._at_once = _BUFFER_PCAPNG if self._source is file else _INFLATED
         self._fill()
         head = self._bytes(0, 32)
         if not head:
-            raise CaptureFileError(f"{self.path} is empty: {_MEND}")
+            raise CaptureFileError(f"{self.warning or f'{self.path} is empty'}: {_MEND}")
         if head[:4] == b"\x0a\x0d\x0d\x0a":
             yield from self._pcapng()
         else:
@@ -149,7 +170,7 @@ class BlockReader:
         self._at, self._end = 0, left
         while not self._finished and self._end < len(self._buffer):
             try:
-                size = self._source.readinto(self._view[self._end :])
+                size = self._source.readinto(self._view[self._end : self._end + self._at_once])
             except (OSError, EOFError, zlib.error) as error:
                 self._warn("damaged", f"can't be read on after {self.bytes_read} bytes: {error}")
                 size = 0
@@ -209,7 +230,7 @@ class BlockReader:
                     section.count, self._packets,
                 )  # fmt: skip
             if count and section is not None:
-                yield self._supported(section, count)
+                yield self._supported(count)
             if status == pcapng.BLOCK:
                 section = self._special(section)
                 if section is None:
@@ -221,18 +242,9 @@ class BlockReader:
                 self._stop(self._end - self._at)
                 return
 
-    def _place(self, name: str) -> int:
-        """Return where an interface's name stands; nameless ones, and one too many, are 0."""
-        if name not in self.interfaces:
-            if len(self.interfaces) >= _NAMES:
-                return 0
-            self.interfaces.append(name)
-        return self.interfaces.index(name)
-
-    def _supported(self, section: pcapng.Section, count: int) -> Batch:
+    def _supported(self, count: int) -> Batch:
         packets = self._packets[:count]
-        places = np.array([self._place(name) for name in section.names], np.uint16)
-        packets["iface"] = places[packets["iface"]]
+        packets["iface"] = self._places[packets["iface"]]
         links = packets["link"]
         if (links == links[0]).all() and int(links[0]) in LINK_TYPES:
             return Batch(self._buffer, packets)
@@ -271,4 +283,5 @@ class BlockReader:
         if section is None or not section.add(block):
             self._warn("damaged", "describes an interface that can't be: the rest is left out")
             return None
+        self._places[section.count - 1] = self.interfaces.place(section.names[-1])
         return section

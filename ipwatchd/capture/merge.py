@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from ipwatchd.capture.blocks import BlockReader
+from ipwatchd.capture.blocks import BlockReader, Interfaces
 from ipwatchd.capture.packet import PACKET, Batch
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ read by the order of their first packets."""
 class _Source:
     """A file and where in its current batch we are. `clock` never goes back."""
 
-    def __init__(self, path: Path, interfaces: list[str]) -> None:
+    def __init__(self, path: Path, interfaces: Interfaces) -> None:
         self.reader = BlockReader(path, interfaces)
         self._batches = self.reader.batches()
         self._data = np.zeros(0, np.uint8)
@@ -83,7 +83,7 @@ class Merge:
     """
 
     def __init__(self, paths: Sequence[Path], closed: Callable[[BlockReader], None]) -> None:
-        self.interfaces = [""]
+        self.interfaces = Interfaces()
         self._closed = closed
         self._done = 0
         self._open: list[_Source] = []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import random
 import struct
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from scapy.layers.inet import IP, UDP
 from scapy.layers.l2 import Ether
 
 from ipwatchd.capture import CaptureFileError, read_files
+from ipwatchd.capture.blocks import Interfaces
 from ipwatchd.config import CaptureSettings
 
 SETTINGS = CaptureSettings(flows=1024)
@@ -66,6 +68,23 @@ def test_cut_off_gzip(wire: Any) -> None:
     packets, warnings = _packets(path)
     assert packets > 0
     assert len(warnings) == 1
+
+
+@pytest.mark.parametrize("packed", ["gz", "zst"])
+def test_damaged_in_the_middle(wire: Any, packed: str) -> None:
+    """Of compressed data that are damaged, what comes before is read, and the damage is told."""
+    for number in range(300):
+        wire.udp(number + 0.25, data=random.Random(number).randbytes(1000))
+    path = wire.folder / f"x.{packed}"
+    codec = {"gz": "gzip", "zst": "zstd"}[packed]
+    whole = pa.compress(wire.bytes(), codec, asbytes=True)
+    path.write_bytes(whole[: len(whole) * 3 // 4])
+    packets, [warning] = _packets(path)
+    assert 100 < packets < 300
+    assert "can't be read on after" in warning
+    path.write_bytes(whole[:10] + b"\xff" * 40)
+    with pytest.raises(CaptureFileError, match="can't be read on after 0 bytes"):
+        _packets(path)
 
 
 def test_cut_off_anywhere(wire: Any) -> None:
@@ -176,6 +195,27 @@ def test_interfaces_by_name(wire: Any) -> None:
     flows = np.concatenate([one.flows for one in source])
     named = {int(flow["resp_port"]): source.interfaces[int(flow["iface"])] for flow in flows}
     assert named == {1004: "eth0", 1000: "", 1010: "wan,uplink", 1002: "lo"}
+
+
+def test_interfaces_between_packets(wire: Any) -> None:
+    """An interface may be described before each packet; the names that are told are bounded."""
+    _fill(wire, 1)
+    [(_, data)] = wire.packets
+    out = [_block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))]
+    for number in range(300):
+        option = struct.pack("<HH", 2, 8) + b"eth%05d" % number
+        out.append(_block(1, struct.pack("<HHI", 1, 0, 0) + option))
+        head = struct.pack("<IIIII", number, number << 4, 0, len(data), len(data))
+        out.append(_block(6, head + data))
+    path = wire.folder / "many.pcapng"
+    path.write_bytes(b"".join(out))
+    source = read_files([path], SETTINGS, dissect=False)
+    flows = np.concatenate([one.flows for one in source])
+    named = [source.interfaces[place] for place in sorted(flows["iface"].tolist())]
+    assert named == [f"eth{number:05d}" for number in range(300)]
+    names = Interfaces()
+    assert [names.place(f"eth{number}") for number in range(4096)] == [*range(1, 4096), 0]
+    assert (names.place("eth7"), names.place(""), len(names)) == (8, 0, 4096)
 
 
 def test_folder(tmp_path: Path) -> None:
