@@ -32,8 +32,7 @@ _SUPERSEDED: Final = (
 # An address whose number another row still holds.
 _UNUSED: Final = (
     "NOT EXISTS (SELECT 1 FROM session s WHERE s.address = address.id) AND "
-    "NOT EXISTS (SELECT 1 FROM incoming i WHERE i.source = address.id) AND "
-    "id NOT IN (SELECT target FROM incoming)"  # read once: no index begins with it
+    "NOT EXISTS (SELECT 1 FROM incoming i WHERE i.source = address.id)"
 )
 _ROLLUPS: Final = (
     ("rollup_day", "day, address, traffic", "day", "1"),

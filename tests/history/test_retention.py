@@ -14,7 +14,6 @@ import numpy as np
 
 from ipwatchd.config import HistorySettings
 from ipwatchd.history.buffer import Buffer
-from ipwatchd.records.event import Blocked
 from ipwatchd.records.filter import parse
 from tests.history.made import SMALL, T0, flow
 
@@ -74,20 +73,6 @@ async def test_old_hours_go_and_their_days_stay(open_history: Open) -> None:
         assert sum(row["flows"] for row in about["hours"]) == 12
         assert (about["services"][0]["flows"], about["peers"][0]["flows"]) == (12, 12)
         assert (await history.top(DAY0, DAY0 + 7 * DAY, 1))[0]["flows"] == 12
-
-
-async def test_who_is_denied_for_years_stays_known(open_history: Open) -> None:
-    """Packets that never became a flow: the row keeps both its addresses as long as it grows."""
-    blocked = Blocked(ts=DAY0, orig="203.0.113.9", resp="10.20.0.77", proto="tcp", resp_port=22,
-                      action="drop")  # fmt: skip
-    async with open_history(msgspec.structs.replace(SMALL, rollup_days=10)) as history:
-        for day in range(30):
-            at = DAY0 + day * DAY
-            history.add_events([msgspec.structs.replace(blocked, ts=at)], at)
-            await history.flush(at)
-            await history.retain(at)
-        (row,) = await history.records("incoming", parse("", at), 10)
-        assert (row["target"], row["denied"]) == ("10.20.0.77", 30)
 
 
 async def test_a_clock_that_leapt_ahead_and_back_counts_nothing_twice(open_history: Open) -> None:
