@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import sqlite3
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -21,9 +22,10 @@ from ipwatchd.firewall import CommitWatch, Tally, who
 from ipwatchd.lists.compile import network_ranges
 from ipwatchd.pace import Pace
 from ipwatchd.records.entry import MODES
+from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Sequence
     from pathlib import Path
 
     from ipwatchd.bindings import Bindings
@@ -33,7 +35,9 @@ if TYPE_CHECKING:
     from ipwatchd.lists import Lists
     from ipwatchd.records.policy import Policy
 
-__all__ = ["Choice", "Enforcement", "NothingToConfirmError", "decide", "read_choice"]
+__all__ = [
+    "Choice", "Enforcement", "NothingToConfirmError", "decide", "policy_of", "read_choice",
+]  # fmt: skip
 
 
 _FILE: Final = "firewall.json"
@@ -68,6 +72,16 @@ def decide(choice: Choice | None, configured: str, now: float) -> Choice:
     return choice
 
 
+def policy_of(choice: Choice, lists: Lists, management: Sequence[str], now: float) -> Policy:
+    """Return what the kernel shall hold; what waits to be confirmed it ends by itself."""
+    waits = choice.confirm_by
+    if waits and choice.previous == "enforce" and choice.mode != "enforce":
+        policy = lists.policy("enforce", management, now=now)
+        return policy._replace(enforce_from=waits)
+    until = waits if choice.previous != "enforce" else 0.0
+    return lists.policy(choice.mode, management, now=now, enforce_until=until)
+
+
 class Enforcement:
     """Joins lists and firewall. One task at a time: every change goes through the same lock."""
 
@@ -85,6 +99,8 @@ class Enforcement:
         self._choice = read_choice(state_dir)
         self.note = ""
         """Why the kernel does not hold what the lists say; empty where it does."""
+        self.unbound = ""
+        """Why it can't be told whom names and agents stand for now; empty where it can."""
         self.unkept = ""
         """Why the mode in force is not on the disk; empty where it is."""
         self.changed_by = ""
@@ -109,7 +125,7 @@ class Enforcement:
     async def sync(self, now: float) -> None:
         """Make the kernel hold what the lists say; a failure is kept in `note` and tried again."""
         if self.bindings:
-            await self.bindings.refresh(now)
+            await self._bound(self.bindings.refresh(now))
         async with self._busy:
             choice = self.choice(now)
             if choice != self._choice:
@@ -145,11 +161,21 @@ class Enforcement:
         """Roll back what nobody confirmed, repair what somebody broke; True where it was broken."""
         if self._busy.locked():
             return False  # a large change is on its way down
-        moved = self.bindings is not None and await self.bindings.tick(now)
+        moved = self.bindings is not None and await self._bound(self.bindings.tick(now))
         if moved or self.choice(now) != self._choice or self.note:
             await self.sync(now)
             return False
         return await self.look(now)
+
+    async def _bound(self, news: Awaitable[bool]) -> bool:
+        """Tell whether selectors stand for others now; where that can't be read, for the same."""
+        try:
+            moved = await news
+        except (OSError, sqlite3.Error) as error:
+            self.unbound = f"names and agents stand for whom they stood for: {sentence(error)}"
+            return False
+        self.unbound = ""
+        return moved
 
     async def look(self, now: float) -> bool:
         """Put the rules back where somebody changed them; True where that was so."""
@@ -252,7 +278,7 @@ class Enforcement:
         """Return what is wrong now, a sentence a part."""
         found = {
             "firewall": self.note, "firewall mode": self.unkept, "firewall fight": self.fight(),
-            "firewall by-pass": self.bypass,
+            "firewall by-pass": self.bypass, "firewall names": self.unbound,
         }  # fmt: skip
         return {part: note for part, note in found.items() if note}
 
@@ -267,13 +293,7 @@ class Enforcement:
             return await asyncio.to_thread(self._firewall.diff, policy, now)
 
     def _policy(self, choice: Choice, now: float) -> Policy:
-        """Return what the kernel shall hold; what waits to be confirmed it ends by itself."""
-        waits, management = choice.confirm_by, self.settings.management
-        if waits and choice.previous == "enforce" and choice.mode != "enforce":
-            policy = self._lists.policy("enforce", management, now=now)
-            return policy._replace(enforce_from=waits)
-        until = waits if choice.previous != "enforce" else 0.0
-        return self._lists.policy(choice.mode, management, now=now, enforce_until=until)
+        return policy_of(choice, self._lists, self.settings.management, now)
 
     async def set_mode(self, mode: str, confirm_seconds: float, now: float) -> Choice:
         """Switch modes; rolls back after `confirm_seconds` unless that is 0 or it is confirmed."""

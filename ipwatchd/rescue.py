@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from ipwatchd.enforcement import decide, read_choice
+from ipwatchd.enforcement import decide, policy_of, read_choice
 from ipwatchd.enrich import Enricher
 from ipwatchd.firewall import Firewall
 from ipwatchd.lists import Lists
@@ -23,6 +23,8 @@ from ipwatchd.services import services
 
 if TYPE_CHECKING:
     from ipwatchd.config import Config
+    from ipwatchd.enforcement import Choice
+    from ipwatchd.records.policy import Policy
 
 __all__ = ["hold_rules"]
 
@@ -35,8 +37,8 @@ async def hold_rules(config: Config, state_dir: Path, now: float) -> str:
     "" where there is nothing to do: no lists, mode off, or rules that stand already. Raises OSError
     where lists or kernel refuse.
     """
-    mode = decide(read_choice(state_dir), config.firewall.mode, now).mode
-    if mode == "off" or not (state_dir / "lists.db").exists():
+    choice = decide(read_choice(state_dir), config.firewall.mode, now)
+    if _is_off(choice) or not (state_dir / "lists.db").exists():
         return ""
     with Firewall(config.firewall) as firewall:
         if firewall.status().present:
@@ -46,26 +48,34 @@ async def hold_rules(config: Config, state_dir: Path, now: float) -> str:
             for name in ("lists.db", "lists.db-wal"):
                 if (state_dir / name).exists():
                     shutil.copyfile(state_dir / name, Path(folder, name))
-            return await _put(config, Path(folder), firewall, mode, now)
+            policy = await _policy(config, Path(folder), state_dir / "geo", choice, now)
+        firewall.put(policy, now)
+        denied = firewall.status().deny
+    return f"the {denied} entries denied stand in the kernel all the same ({policy.mode})"
 
 
-async def _put(config: Config, folder: Path, firewall: Firewall, mode: str, now: float) -> str:
-    lists = await Lists.open(folder, management=config.firewall.management)
+def _is_off(choice: Choice) -> bool:
+    """Tell whether there shall be no rules; off that nobody has confirmed yet is but a pause."""
+    return choice.mode == "off" and not (choice.confirm_by and choice.previous == "enforce")
+
+
+async def _policy(config: Config, folder: Path, geo: Path, choice: Choice, now: float) -> Policy:
+    management = config.firewall.management
+    lists = await Lists.open(folder, management=management)
     try:
         lists.serve(services(config))
-        await _bind(lists, config)
-        firewall.put(lists.policy(mode, config.firewall.management, now=now), now)
+        await _bind(lists, config, geo)
+        return policy_of(choice, lists, management, now)
     finally:
         await lists.close()
-    return f"the {firewall.status().deny} entries denied stand in the kernel all the same ({mode})"
 
 
-async def _bind(lists: Lists, config: Config) -> None:
+async def _bind(lists: Lists, config: Config, geo: Path) -> None:
     """Bind countries and operators; names and agents move, and history knows where to."""
     fixed = [one for one in lists.selectors() if one.startswith(("country:", "asn:"))]
     if not fixed:
         return
-    enricher = Enricher(config.named_zones(), config.geo)
+    enricher = Enricher(config.named_zones(), config.geo, geo)
     found = {}
     for selector in fixed:
         key, _, word = selector.partition(":")

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from ipwatchd.bindings import Bindings
 from ipwatchd.config import Config
 from ipwatchd.enforcement import Enforcement
 from ipwatchd.firewall import Firewall
@@ -73,3 +74,35 @@ def test_the_kernel_denies_while_nothing_can_be_written(site: Any, tmp_path: Pat
 
     with site.gateway.inside():
         asyncio.run(respond())
+
+
+def test_a_history_that_refuses_leaves_names_as_they_were(site: Any, tmp_path: Path) -> None:
+    """Whom a name stands for can't be read: it is said, other entries still come, then well."""
+
+    async def refuse() -> None:
+        now = time.time()
+        stores = await Stores.open(CONFIG, tmp_path / "state")
+        firewall = Firewall(CONFIG.firewall)
+        firewall.open()
+        enforcement = Enforcement(CONFIG.firewall, stores.lists, firewall, tmp_path)
+        enforcement.bindings = Bindings(stores)
+        other = sqlite3.connect(stores.state_dir / "history.db", isolation_level=None)
+        try:
+            for network in ("name:bad.example.com", SCANNER):
+                await stores.lists.add("deny", network, reason="x", author="m", now=now)
+            other.execute("ALTER TABLE event RENAME TO gone")
+            await enforcement.sync(now)
+            assert await asyncio.to_thread(site.elements, "deny4") == {SCANNER}
+            assert not await enforcement.tick(now + 1)
+            said = enforcement.notes()["firewall names"]
+            assert said == "names and agents stand for whom they stood for: no such table: event"
+            other.execute("ALTER TABLE gone RENAME TO event")
+            assert not await enforcement.tick(now + 2)
+            assert enforcement.notes() == {}
+        finally:
+            other.close()
+            firewall.close()
+            await stores.close(now)
+
+    with site.gateway.inside():
+        asyncio.run(refuse())
