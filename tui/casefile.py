@@ -44,9 +44,18 @@ def casefile(incident: Mapping[str, Any], cells: int, context: Context) -> list[
 def _judged(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:
     answers = incident.get("facts") or {}
     if isinstance(answers, dict) and answers:
-        yield from facts(answers, cells, context)
         because = " and ".join(said(one) for one in incident.get("because", ()))
-        yield from facts({"priority": f"because {because}" if because else ""}, cells, context)
+        known = {name: _answer(one) for name, one in answers.items()}
+        known["priority"] = f"because {because}" if because else ""
+        yield from facts(known, cells, context)
+
+
+def _answer(fact: Any) -> Any:
+    """Return a range as a person writes it, any other answer as it is."""
+    if not isinstance(fact, dict):
+        return fact
+    low, high = (f"{quantity.number(fact.get(end)):,.0f}" for end in ("min", "max"))
+    return low if low == high else f"{low} to {high}"
 
 
 def _steps(incident: Mapping[str, Any], cells: int, context: Context) -> Iterator[Line]:

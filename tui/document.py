@@ -14,7 +14,7 @@ __all__ = ["document", "facts", "heading", "table"]
 
 _TIMES: Final = frozenset({
     "ts", "time", "start", "end", "created", "expires", "opened", "received", "since", "until",
-    "now", "changed", "built", "closed", "updated",
+    "now", "changed", "built", "closed", "updated", "aware",
 })  # fmt: skip
 _SIZES: Final = frozenset({"bytes", "orig_bytes", "resp_bytes", "memory_bytes"})
 _COUNTS: Final = frozenset({"flows", "packets", "orig_packets", "resp_packets"})

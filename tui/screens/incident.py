@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from textual.binding import Binding
 
-from tui import quantity
 from tui.casefile import casefile
 from tui.document import document, facts, heading
 from tui.fields import PRIORITY_MEANING, is_address, said
@@ -16,7 +15,8 @@ from tui.screens.assess import Assess
 from tui.screens.page import Page
 from tui.screens.respond import Respond
 from tui.screens.steps import Steps
-from tui.text import Piece, clean, fit, wrap
+from tui.text import Piece, clean, wrap
+from tui.timeline import timeline
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from ipwatchd.control.messages import IncidentDetail
     from tui.widgets.lines import Line
 
-__all__ = ["ACTIONS", "IncidentPage", "timeline"]
+__all__ = ["ACTIONS", "IncidentPage"]
 
 ACTIONS: Final[Mapping[str, frozenset[str]]] = {
     "take": frozenset({"NEW"}),
@@ -229,45 +229,3 @@ def _head(incident: Mapping[str, Any], cells: int) -> list[Line]:
     ]
     title = wrap(said(incident.get("title")), max(cells - 2, 10))[:4]
     return [line, *([Piece(f" {part}", "strong")] for part in title)]
-
-
-def timeline(event: Mapping[str, Any], cells: int, zone: Any) -> list[Line]:
-    """Return one event: when, who, what, and what was said of it."""
-    body = event.get("body")
-    body = body if isinstance(body, dict) else {}
-    time = quantity.moment(event.get("time"), zone)
-    what = said(event.get("kind"))
-    if body.get("action"):
-        what = f"{said(body['action'])}: {said(body.get('before'))} → {said(body.get('after'))}"
-    lines: list[Line] = [
-        [Piece(f" {fit(time, 19)}  ", "quiet"), Piece(f"{what}  ", "strong"),
-         Piece(said(event.get("actor")), "quiet")]
-    ]  # fmt: skip
-    for text in _words(body):
-        wrapped = wrap(text, max(cells - 23, 10))[:6]
-        lines += [[Piece(f"{' ' * 22}{part}")] for part in wrapped]
-    return lines
-
-
-def _words(body: Mapping[str, Any]) -> list[str]:
-    said_of = [
-        said(body[key]) for key in ("reason", "resolution", "text", "title") if body.get(key)
-    ]
-    if body.get("count"):
-        said_of.append(f"seen {quantity.count(body['count'])} times")
-    if body.get("classification"):
-        said_of.append(f"class {said(body['classification'])}")
-    report = body.get("report")
-    if isinstance(report, dict):
-        said_of += _reported(report)
-    return list(dict.fromkeys(said_of))
-
-
-def _reported(report: Mapping[str, Any]) -> list[str]:
-    """Return what somebody told us: the words, the answers to the script, the files."""
-    answers = report.get("answers") or {}
-    told = set(answers.values())
-    words = " ".join(one for one in str(report.get("text", "")).splitlines() if one not in told)
-    files = [f"attached {said(one.get('name'))}, {quantity.count(one.get('bytes', 0))} bytes"
-             for one in report.get("attachments", ())]  # fmt: skip
-    return [said(words), *(f"{said(name)}: {said(one)}" for name, one in answers.items()), *files]
