@@ -81,9 +81,14 @@ def renew_time(seconds: int = SECONDS) -> None:
 
 
 def _die_with_parent() -> None:
+    """Be killed when the parent dies.
+
+    A parent that is process 1 is a daemon in a container; one that died before this is told by the
+    end of standard input.
+    """
     parent = os.getppid()
     _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent or parent == 1:
+    if os.getppid() != parent:
         os._exit(0)
 
 

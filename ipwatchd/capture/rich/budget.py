@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["Budget"]
+
+_STEP_BACK: Final = 60.0
+"""Seconds back that mean a clock that was set: without it none would be gained until it is back
+where it was. What comes a little out of order is no such step."""
 
 
 class Budget:
@@ -19,6 +25,8 @@ class Budget:
         if now > self._last:
             gained = min((now - self._last) * self._rate, self._most)
             self._left = min(self._left + gained, self._most)
+            self._last = now
+        elif now < self._last - _STEP_BACK:
             self._last = now
         if self._left < 1:
             return False

@@ -188,3 +188,18 @@ def test_it_dies_with_its_parent() -> None:
         time.sleep(0.05)
     else:
         assert not Path(f"/proc/{child}").exists()
+
+
+def test_the_parent_may_be_process_one() -> None:
+    """In a container the daemon is process 1: the child answers there as anywhere."""
+    ask = (
+        "import os; from ipwatchd.capture.rich.door import Rich; rich = Rich(9, wait=True);"
+        "rich.submit('radius', bytes.fromhex('0101001e' + 32 * '0' + '01046162') + "
+        "bytes.fromhex('08060a000001'), None, 0.0);"
+        "print(os.getpid(), [event.user for _, event in rich.collect()]); rich.close()"
+    )
+    done = subprocess.run(
+        ["unshare", "--pid", "--fork", "--kill-child", sys.executable, "-c", ask],
+        capture_output=True, check=True, text=True, cwd=ROOT,
+    )  # fmt: skip
+    assert done.stdout == "1 ['ab']\n"
