@@ -11,6 +11,8 @@ __all__ = ["ROLES", "Call", "ForbiddenError", "NotFoundError", "Peer", "Unavaila
 ROLES: Final = ("none", "viewer", "operator", "admin")
 _MOST_ROWS: Final = 10_000
 """Rows of one answer: a caller who asks for all must not make the daemon hold all."""
+_MOST_NUMBER: Final = 1 << 53
+"""Beyond this, what SQLite takes for an integer is not far."""
 
 
 class Peer(NamedTuple):
@@ -62,7 +64,7 @@ class Call(NamedTuple):
         text = self.query.get(name, str(default))
         if not text.isdecimal():
             raise ValueError(f"{name}={text!r} is no number: write {name}={default}")
-        return min(int(text), _MOST_ROWS) if name == "limit" else int(text)
+        return min(int(text), _MOST_ROWS if name == "limit" else _MOST_NUMBER)
 
     def need_role(self, role: str) -> None:
         """Refuse where what is asked needs more than the route does."""

@@ -5,7 +5,9 @@ http.client brings the whole of e-mail parsing along: a third of what `ipwatchct
 
 from __future__ import annotations
 
+import contextlib
 import socket
+import time
 from typing import Final, NamedTuple
 
 __all__ = ["Answer", "exchange", "read_answer"]
@@ -13,6 +15,8 @@ __all__ = ["Answer", "exchange", "read_answer"]
 _READ: Final = 1 << 16
 _HEAD: Final = 1 << 16
 """Most bytes of a status line and fields: whoever sits on the socket must not fill the memory."""
+_AGAIN: Final = 0.02
+"""Seconds between two knocks at a door that is full."""
 
 
 class Answer(NamedTuple):
@@ -33,14 +37,43 @@ def exchange(
     size = f"Content-Length: {len(body)}\r\n" if body is not None else ""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.settimeout(timeout)
-        sock.connect(path)
-        sock.sendall(f"{head}{size}\r\n".encode("ascii") + (body or b""))
-        parts, room = [], _HEAD + most + 1
-        while room > 0 and (part := sock.recv(min(_READ, room))):
-            parts.append(part)
-            room -= len(part)
-    answer = read_answer(b"".join(parts), whole=room > 0)
+        _connect(sock, path, timeout)
+        # Who refuses need not hear all of it: the answer lies there already.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            sock.sendall(f"{head}{size}\r\n".encode("ascii") + (body or b""))
+        data = _received(sock, _HEAD + most + 1)
+    answer = read_answer(data, whole=len(data) <= _HEAD + most)
     return answer._replace(body=answer.body[: most + 1])
+
+
+def _connect(sock: socket.socket, path: str, timeout: float) -> None:
+    """Connect; where the backlog is full (EAGAIN, connect(2)) stand in line."""
+    end = time.monotonic() + timeout
+    while True:
+        try:
+            return sock.connect(path)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise TimeoutError("too many wait for an answer there") from None
+            time.sleep(_AGAIN)
+
+
+def _received(sock: socket.socket, most: int) -> bytes:
+    """Return what comes until the other end closes, at most so many bytes."""
+    parts: list[bytes] = []
+    room = most
+    while room > 0:
+        try:
+            part = sock.recv(min(_READ, room))
+        except ConnectionResetError:
+            if not parts:
+                raise
+            break
+        if not part:
+            break
+        parts.append(part)
+        room -= len(part)
+    return b"".join(parts)
 
 
 def read_answer(data: bytes, *, whole: bool = True) -> Answer:

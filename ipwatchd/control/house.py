@@ -56,3 +56,5 @@ class House:
         self.stores = stores
         self.live = live
         self.exports = Exports()
+        self.turned_away = 0
+        """connections to the control socket that were one too many of their user"""

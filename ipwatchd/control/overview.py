@@ -55,11 +55,13 @@ async def status(house: House, call: Call) -> Status:
     if live is None:
         return msgspec.convert({**common, "live": False}, Status, from_attributes=True)
     return msgspec.convert(
-        {**common, "live": True, **_live_parts(live)}, Status, from_attributes=True
+        {**common, "live": True, **_live_parts(live, house.turned_away)},
+        Status,
+        from_attributes=True,
     )
 
 
-def _live_parts(live: Live) -> dict[str, object]:
+def _live_parts(live: Live, turned_away: int) -> dict[str, object]:
     counters = live.ring.counters() if live.ring else None
     interfaces = tuple(
         InterfaceState(
@@ -80,7 +82,7 @@ def _live_parts(live: Live) -> dict[str, object]:
         "rates": live.rates,
         "interfaces": interfaces,
         "uplink": _uplink(live),
-        "shed": live.shed,
+        "shed": live.shed | {"control.connections": turned_away},
     }
 
 
@@ -158,7 +160,9 @@ async def zones(house: House, call: Call) -> list[Zone]:
             for name, networks in house.live.zones.items()
             if (whys := dict.fromkeys(networks.values()))
         ]
-    source = "configuration" if config.zones else "default"
+    # What a folder was last run under does not say whether the kernel or a person named them.
+    named = "configuration" if house.live else "as last run (configuration, else the kernel)"
+    source = named if config.zones else "default"
     return [
         Zone(name=name, networks=tuple(networks), source=source)
         for name, networks in config.named_zones().items()

@@ -212,8 +212,12 @@ async def drop_key(house: House, call: Call) -> dict[str, Any]:
     reason = str(call.body.get("reason") or "").strip()
     if not reason:
         raise ValueError("dropping a key can't be undone and needs a reason: --reason TEXT")
+    day = call.names["day"]
+    if day not in {one.day for one in house.stores.history.archive_keys()}:
+        # It becomes a file's name.
+        raise NotFoundError(f"there is no key of {day[:40]}: `archive-keys` lists those there are")
     await house.exports.close()
-    done = await house.stores.history.drop_key(call.names["day"], call.now, call.peer.name)
+    done = await house.stores.history.drop_key(day, call.now, call.peer.name)
     return {
         "day": done.day.day, "key": done.day.key, "segments": done.segments, "flows": done.flows,
         "searched": {"files": done.left.files, "bytes": done.left.bytes},

@@ -170,7 +170,7 @@ async def dispatch(
     except CorruptStoreError as error:
         return _problem(500, str(error), 1)
     except (OSError, sqlite3.Error) as error:
-        _LOG.warning("%s %s: %s", method, target.partition("?")[0], error)
+        _LOG.warning("%s %s: %s", method, target.partition("?")[0][:200], error)
         mend = f"; {_ONLY_READ}" if house.stores.read_only else ""
         return _problem(500, f"can't do that now: {sentence(error)}{mend}", 1)
     return 200, msgspec.json.encode(answer)
@@ -209,7 +209,10 @@ def _unnoted(method: str, error: Exception) -> str:
 
 
 def _decode(body: bytes) -> dict[str, Any]:
-    return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any]) if body else {}
+    except RecursionError:
+        raise ValueError("the request's JSON is nested too deep: nothing here needs that") from None
 
 
 async def _note(house: House, route: Route, call: Call, wall: float) -> None:

@@ -9,9 +9,12 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 from aiohttp import web
 
 from ipwatchd.control.call import Peer
+from ipwatchd.control.door import BACKLOG, Door, quiet_log
+from ipwatchd.control.messages import Problem
 from ipwatchd.control.peer import credentials, peer_of
 from ipwatchd.control.routes import dispatch
 
@@ -25,6 +28,8 @@ __all__ = ["ControlServer"]
 
 _BODY: Final = 8 << 20
 """Bytes of one request (an imported list): more could fill the daemon's memory."""
+_SENT_WITHIN: Final = 30.0
+"""Seconds until a request has come whole: one that never ends would hold its place for good."""
 
 
 class ControlServer:
@@ -39,8 +44,10 @@ class ControlServer:
         application.router.add_route("*", "/{path:.*}", self._handle)
         # A caller who hangs up (Ctrl-C) ends the question that nobody waits for any more.
         self._runner = web.AppRunner(
-            application, access_log=None, shutdown_timeout=1.0, handler_cancellation=True
-        )
+            application, access_log=None, logger=quiet_log(), shutdown_timeout=1.0,
+            keepalive_timeout=_SENT_WITHIN, handler_cancellation=True,
+        )  # fmt: skip
+        self._listening: asyncio.Server | None = None
         self._changes: set[asyncio.Task[tuple[int, bytes]]] = set()
 
     async def start(self) -> None:
@@ -48,15 +55,25 @@ class ControlServer:
         self._clear()
         await self._runner.setup()
         try:
-            await web.UnixSite(self._runner, str(self._path)).start()
+            await self._listen()
             # Everyone may knock: the peer's credentials decide what is answered.
             os.chmod(self._path, 0o666)  # noqa: PTH101, S103 - see the comment
         except OSError as error:
+            if self._listening:
+                self._listening.close()
             await self._runner.cleanup()
             raise OSError(
                 f"can't listen on {self._path} ({error.strerror or error}): make its folder "
                 "writable or set [control] socket"
             ) from error
+
+    async def _listen(self) -> None:
+        server = self._runner.server
+        if server is None:
+            raise RuntimeError("the runner makes its server in setup")
+        self._listening = await asyncio.get_running_loop().create_unix_server(
+            Door(server, self._settings, self._house), str(self._path), backlog=BACKLOG
+        )
 
     def _clear(self) -> None:
         """Remove the socket that a killed daemon left; leave one that answers."""
@@ -75,9 +92,15 @@ class ControlServer:
         peer = Peer("?", "none")
         if connection is not None:
             peer = peer_of(*credentials(connection), self._settings)
-        answer = dispatch(
-            self._house, peer, request.method, request.path_qs, await request.read(), self._clock()
-        )
+        try:
+            async with asyncio.timeout(_SENT_WITHIN):
+                # What a stranger sends is not taken into memory.
+                data = b"" if peer.role == "none" else await request.read()
+        except TimeoutError:
+            return _refused(408, f"the request did not come whole in {_SENT_WITHIN:.0f} seconds")
+        except web.HTTPRequestEntityTooLarge:
+            return _refused(413, f"a request may have {_BODY >> 20} MiB: send it in parts")
+        answer = dispatch(self._house, peer, request.method, request.path_qs, data, self._clock())
         status, body = await (answer if request.method == "GET" else self._to_its_end(answer))
         return web.Response(body=body, status=status, content_type="application/json")
 
@@ -92,8 +115,15 @@ class ControlServer:
 
     async def stop(self) -> None:
         """Finish what is being answered and remove the socket."""
+        if self._listening:
+            self._listening.close()
         await self._runner.cleanup()
         if self._changes:
             await asyncio.wait(self._changes)
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
+
+
+def _refused(status: int, text: str) -> web.Response:
+    body = msgspec.json.encode(Problem(error=text))
+    return web.Response(body=body, status=status, content_type="application/json")
