@@ -16,13 +16,16 @@ from ipwatchd.records.event import Api, Auth
 if TYPE_CHECKING:
     from datetime import tzinfo
 
-__all__ = ["TAGS", "from_combined", "from_squid"]
+__all__ = ["COMBINED", "SQUID", "TAGS", "from_combined", "from_squid"]
 
 TAGS: Final = frozenset({
     "access", "apache", "apache2", "caddy", "haproxy", "httpd", "lighttpd", "nginx", "squid",
     "squid-1", "traefik",
 })  # fmt: skip
 """Programs whose syslog messages may be lines of an access log."""
+COMBINED: Final = '] "'
+SQUID: Final = "NONE/- "
+"""What each line of the format holds: looked for before a pattern is tried."""
 
 # A user may hold anything but a bare quote: it ends at the stamp that a request follows. In a field
 # nginx writes a quote as \x22 and Apache as \", so that neither user nor request can end early.

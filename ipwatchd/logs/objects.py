@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,25 @@ if TYPE_CHECKING:
 __all__ = ["Objects"]
 
 Path = tuple[str, ...]
+Places = dict[str, dict[str, Any]]
 _REQUEST: Final = "request"
+_KINDS: Final = 1024
+"""Sets of names whose fits are kept: who writes new ones without end only pushes out others."""
+_NAMES: Final = 96
+"""Most names of a set that is kept, so that objects full of names fill no memory."""
+_decode: Final = msgspec.json.Decoder().decode
 _NONE: Final = frozenset({"", "-", "::", "0.0.0.0"})  # noqa: S104 - what Windows logs for nobody
+
+
+class _Fit(NamedTuple):
+    """A shape, and where objects with certain names may have each of its facts, best first.
+
+    A place is the name of the object within that holds it, "" the whole, and the path there.
+    """
+
+    shape: Shape
+    by: tuple[tuple[str, Path], ...]
+    facts: tuple[tuple[str, tuple[tuple[str, Path], ...]], ...]
 
 
 class Objects:
@@ -31,26 +48,55 @@ class Objects:
             fact: tuple(tuple(one.split(".")) for one in paths) for fact, paths in fields.items()
         }
         self._shapes = [(one, _marks(one)) for one in (_widened(shape, own) for shape in shapes)]
+        self._inside = frozenset(name for shape in shapes for name in shape.inside)
+        self._fits: dict[tuple[str | None, ...], list[_Fit]] = {}
 
     def read(self, line: str, *, now: float, source: str) -> Auth | Api | None:
         """Return what an object reports by the first shape that fits it, or None."""
         try:
-            record = msgspec.json.decode(line)
+            record = _decode(line)
         except (msgspec.DecodeError, RecursionError, UnicodeError):
             return None
         if not isinstance(record, dict):
             return None
-        for shape, names in self._shapes:
-            if names.isdisjoint(record):
-                continue
-            places = [
-                record, *(one for name in shape.inside if isinstance(one := record.get(name), dict))
-            ]  # fmt: skip
+        places: Places = {"": record}
+        names: tuple[str | None, ...] = tuple(record)
+        for name in self._inside.intersection(record):
+            if isinstance(inner := record[name], dict):
+                places[name] = inner
+                names = (*names, None, name, *inner)
+        # Objects of one program have the same names over and over.
+        fits = self._fits.get(names)
+        for fit in self._fitted(places, names) if fits is None else fits:
+            shape = fit.shape
             read = _request if shape.by == _REQUEST else _worded if shape.lines else _login
-            event = read(places, shape, now, source)
+            event = read(places, fit, now, source)
             if event is not None:
                 return event
         return None
+
+    def _fitted(self, places: Places, names: tuple[str | None, ...]) -> list[_Fit]:
+        fits = [
+            _fit(shape, places) for shape, marks in self._shapes if not marks.isdisjoint(places[""])
+        ]
+        if len(names) <= _NAMES:
+            self._fits[names] = fits
+            if len(self._fits) > _KINDS:
+                del self._fits[next(iter(self._fits))]
+        return fits
+
+
+def _fit(shape: Shape, places: Places) -> _Fit:
+    """Return a shape with those of its paths that begin with a name which is there."""
+    inside = [name for name in ("", *shape.inside) if name in places]
+    facts = {
+        fact: tuple(
+            (name, path) for path in paths for name in inside
+            if path[0] in places[name] or ".".join(path) in places[name]
+        )
+        for fact, paths in shape.facts.items()
+    }  # fmt: skip
+    return _Fit(shape, facts.get(shape.by, ()), tuple(one for one in facts.items() if one[1]))
 
 
 def _widened(shape: Shape, own: Mapping[str, tuple[Path, ...]]) -> Shape:
@@ -70,16 +116,20 @@ def _marks(shape: Shape) -> frozenset[str]:
     )
 
 
-def _fact(places: Sequence[dict[str, Any]], shape: Shape, fact: str) -> object:
-    """Return the first value of a fact's paths that is neither empty nor an object."""
-    for path in shape.facts.get(fact, ()):
-        for place in places:
-            value = place.get(path[0])
-            if len(path) > 1:
-                value = _within(place, value, path)
-            if value is not None and value != "" and not isinstance(value, (dict, list)):
-                return value
+def _fact(places: Places, ways: tuple[tuple[str, Path], ...]) -> Any:
+    """Return the first value of a fact that is neither empty nor an object."""
+    for name, path in ways:
+        place = places[name]
+        value = place.get(path[0])
+        if len(path) > 1:
+            value = _within(place, value, path)
+        if value is not None and value != "" and not isinstance(value, (dict, list)):
+            return value
     return None
+
+
+def _facts(places: Places, fit: _Fit) -> dict[str, Any]:
+    return {fact: _fact(places, ways) for fact, ways in fit.facts}
 
 
 def _within(place: dict[str, Any], value: object, path: Path) -> object:
@@ -99,66 +149,62 @@ def _text(value: object) -> str:
     return "" if value in _NONE else str(value)
 
 
-def _login(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Auth | None:
+def _login(places: Places, fit: _Fit, now: float, source: str) -> Auth | None:
     """Return the login of an object whose `by` fact is one of the shape's cases."""
-    case = shape.cases.get(_text(_fact(places, shape, shape.by)))
+    shape = fit.shape
+    case = shape.cases.get(_text(_fact(places, fit.by)))
     if case is None or case.result == "nothing":
         return None
-    user = _text(_fact(places, shape, "user"))
+    fact = _facts(places, fit).get
+    user = _text(fact("user"))
     if shape.skip_user and user.endswith(shape.skip_user):
         return None
     result = case.result
-    if case.good and (status := _text(_fact(places, shape, "status")).lower()):
+    if case.good and (status := _text(fact("status")).lower()):
         result = "success" if status == case.good else "failure"
-    address, port, host = client(_text(_fact(places, shape, "client")))
-    ts = epoch(_fact(places, shape, "time"))
-    own_port = _text(_fact(places, shape, "port"))
+    address, port, host = client(_text(fact("client")))
+    ts = epoch(fact("time"))
+    own_port = _text(fact("port"))
     return Auth(
         ts=now if ts is None else ts, orig=address, source=source, user=shown(user),
         orig_port=int(own_port) if own_port.isdecimal() and len(own_port) <= 5 else port,
         result=result, service=shape.service,
-        method=case.method or shown(_text(_fact(places, shape, "method")), 64).lower(),
-        host=host or shown(_text(_fact(places, shape, "host"))),
+        method=case.method or shown(_text(fact("method")), 64).lower(),
+        host=host or shown(_text(fact("host"))),
     )  # fmt: skip
 
 
-def _worded(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Auth | None:
+def _worded(places: Places, fit: _Fit, now: float, source: str) -> Auth | None:
     """Return the login that an object tells of in words."""
-    text = _text(_fact(places, shape, shape.by))
-    for line in shape.lines:
+    text = _text(_fact(places, fit.by))
+    for line in fit.shape.lines:
         facts = line.match(text)
         if facts is not None and line.result in {"success", "failure", "aborted"}:
-            who = facts.get("from") or _text(_fact(places, shape, "client"))
-            address, port, host = client(who)
-            ts = epoch(_fact(places, shape, "time"))
+            fact = _facts(places, fit).get
+            address, port, host = client(facts.get("from") or _text(fact("client")))
+            ts = epoch(fact("time"))
             return Auth(
                 ts=now if ts is None else ts, orig=address, orig_port=port, host=host,
                 source=source, user=shown(facts.get("user") or ""), result=line.result,
-                service=shape.service, method=line.method or facts.get("method", "").lower(),
+                service=fit.shape.service, method=line.method or facts.get("method", "").lower(),
             )  # fmt: skip
     return None
 
 
-def _request(places: Sequence[dict[str, Any]], shape: Shape, now: float, source: str) -> Api | None:
+def _request(places: Places, fit: _Fit, now: float, source: str) -> Api | None:
     """Return the request of an object that has a method and a status."""
-    method = _fact(places, shape, "method")
-    status = _status(_fact(places, shape, "status"))
+    fact = _facts(places, fit).get
+    method, status = fact("method"), _status(fact("status"))
     if not isinstance(method, str) or status < 0:
         return None
     # Of a list of hops the last was written by the nearest proxy, the others by anybody.
-    hop = _text(_fact(places, shape, "client")).rpartition(",")[2]
-    address, port, _ = client(hop.strip())
-    ts = epoch(_fact(places, shape, "time"))
+    address, port, _ = client(_text(fact("client")).rpartition(",")[2].strip())
+    ts = epoch(fact("time"))
     return Api(
-        ts=now if ts is None else ts,
-        orig=address,
-        orig_port=port,
-        source=source,
-        name=shown(_text(_fact(places, shape, "name"))),
-        method=shown(method, 24).upper(),
-        status=status,
-        key=_key(places, shape),
-    )
+        ts=now if ts is None else ts, orig=address, orig_port=port, source=source,
+        name=shown(_text(fact("name"))), method=shown(method, 24).upper(), status=status,
+        key=_key(_text(fact("key")), _text(fact("secret"))),
+    )  # fmt: skip
 
 
 def _status(value: object) -> int:
@@ -169,10 +215,8 @@ def _status(value: object) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else -1
 
 
-def _key(places: Sequence[dict[str, Any]], shape: Shape) -> str:
+def _key(known: str, secret: str) -> str:
     """Return who called. A secret is named by its digest: a history must not hold credentials."""
-    known = _text(_fact(places, shape, "key"))
     if known:
         return shown(known)
-    secret = _text(_fact(places, shape, "secret"))
     return f"sha256:{hashlib.sha256(secret.encode()).hexdigest()[:16]}" if secret else ""

@@ -14,7 +14,8 @@ from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.container import WRAPPED, unwrapped
 from ipwatchd.logs.memory import Memory
-from ipwatchd.logs.ruleset import load_rules
+from ipwatchd.logs.program import held
+from ipwatchd.logs.ruleset import ANY, load_rules
 from ipwatchd.logs.told import Told
 from ipwatchd.logs.torn import Torn
 from ipwatchd.logs.when import stamp
@@ -24,7 +25,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import tzinfo
 
-    from ipwatchd.logs.ruleset import Line, Program, Ruleset
+    from ipwatchd.logs.program import Line, Program
+    from ipwatchd.logs.ruleset import Ruleset
+    from ipwatchd.logs.template import Template
 
 __all__ = ["ANY", "MAX_LINE", "LogEvent", "Reader", "parse_line"]
 
@@ -32,9 +35,7 @@ MAX_LINE: Final = 16 * 1024
 """Characters of a line that is looked at; a longer one gives nothing. Stops a line without end, and
 a forger who places words so that the cut makes them the end of the line."""
 
-ANY: Final = "*"
-"""The program whose lines any program may write: those of PAM, which it loads."""
-
+_LOGINS: Final = frozenset({"success", "failure", "aborted"})
 LogEvent = Auth | Api | Logout | Vpn
 
 
@@ -100,7 +101,7 @@ class Reader:
         for tagged in self._rules.tagged.get(head.program, ()):
             if self._torn and self._torn.covers(source, tagged.program, len(head.text)):
                 return None
-            found = tagged.template.split(head.text)
+            found = tagged.split(head.text)
             if found is not None:
                 inner = head._replace(program=tagged.program, text=found[1])
                 event = self._said(inner, found[0], source)
@@ -113,15 +114,23 @@ class Reader:
 
     def _request(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of an access log reports."""
-        return access.from_combined(
-            line, now=now, source=source, zone=self._zone
-        ) or access.from_squid(line, source=source)
+        if access.COMBINED in line:
+            event = access.from_combined(line, now=now, source=source, zone=self._zone)
+            if event is not None:
+                return event
+        return access.from_squid(line, source=source) if access.SQUID in line else None
 
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of a program's own file reports: of the first head that tells."""
         hour = int(now // 3600)
-        for head in self._rules.heads_of(line):
-            found = head.template.split(line)
+        opened: dict[Template, tuple[dict[str, str], str] | None] = {}
+        for literal, words, head in self._rules.heads_of(line):
+            if literal not in line or not held(words, line):
+                continue
+            if head.opening not in opened:
+                opened[head.opening] = head.opening.split(line)
+            begun = opened[head.opening]
+            found = head.follow(*begun) if begun is not None else None
             if found is not None:
                 facts, text = found
                 ts = stamp(head.time, facts.pop("time", ""), hour, self._zone)
@@ -135,15 +144,10 @@ class Reader:
     def _said(self, head: syslog.Head, facts: dict[str, str], source: str) -> LogEvent | None:
         """Return what a program's own lines report, else what PAM says in its name."""
         for program in (self._program(head.program), self._rules.programs.get(ANY)):
-            if program is None:
-                continue
-            text, more = head.text, facts
-            if program.before is not None and (found := program.before.split(text)) is not None:
-                more, text = facts | {key: one for key, one in found[0].items() if one}, found[1]
-            for line in program.lines(text):
-                told = line.match(text)
-                if told is not None:
-                    return self._event(head, program, line, more | told if more else told, source)
+            found = program.read(head.text) if program is not None else None
+            if found is not None and program is not None:
+                line, told = found
+                return self._event(head, program, line, facts | told if facts else told, source)
         return None
 
     def _program(self, tag: str) -> Program | None:
@@ -208,7 +212,14 @@ def _event_of(
     address, own_port, host = client(facts.get("from", ""))
     port = min(int(facts.get("port") or 0), 65535) or own_port
     user = shown(facts.get("user", ""))
-    method = shown(facts.get("method", ""), 64)
+    if line.result in _LOGINS:
+        if not (address or host or user):
+            return None
+        return Auth(
+            ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
+            service=shown(service, 64), host=host,
+            method=line.method or shown(facts.get("method", ""), 64).lower(),
+        )  # fmt: skip
     if line.result in {"assigned", "released"}:
         inner = client(facts.get("address", ""))[0]
         return Vpn(
@@ -217,22 +228,15 @@ def _event_of(
         )  # fmt: skip
     if line.result == "request":
         status = line.status or min(int(facts.get("status") or 0), 999)
+        method = shown(facts.get("method", ""), 24)
         return Api(
-            ts=ts, orig=address, orig_port=port, source=source, method=method[:24], status=status,
+            ts=ts, orig=address, orig_port=port, source=source, method=method, status=status,
             name=shown(facts.get("name", "").lower()), key=shown(facts.get("key", "")),
         )  # fmt: skip
-    if line.result == "logout":
-        # Without its client it ends nothing that can be named.
-        return Logout(
-            ts=ts, orig=address, orig_port=port, source=source, user=user,
-            service=shown(service, 64),
-        ) if address else None  # fmt: skip
-    if not (address or host or user):
-        return None
-    return Auth(
-        ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
-        service=shown(service, 64), host=host, method=line.method or method.lower(),
-    )  # fmt: skip
+    # A logout without its client ends nothing that can be named.
+    return Logout(
+        ts=ts, orig=address, orig_port=port, source=source, user=user, service=shown(service, 64),
+    ) if address else None  # fmt: skip
 
 
 @cache

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from functools import lru_cache
 from pathlib import Path
+from string import ascii_uppercase, digits, hexdigits
 from typing import Annotated, Any, Final
 
 import msgspec
 from msgspec import Meta
 
 from ipwatchd.logs.names import SPELLINGS
+from ipwatchd.logs.program import Head, Line, Program
 from ipwatchd.logs.template import Template, TemplateError
 
-__all__ = ["Head", "Line", "Program", "RulesError", "Ruleset", "Shape", "load_rules", "parse_rules"]
+__all__ = ["ANY", "RulesError", "Ruleset", "Shape", "load_rules", "parse_rules"]
 
 MAX_FILE: Final = 1 << 20
 """Bytes read of one file: a log named by mistake can't fill the memory."""
@@ -24,11 +26,14 @@ RESULTS: Final = (
     "success", "failure", "aborted", "logout", "assigned", "released", "request", "remember",
     "nothing", "torn",
 )  # fmt: skip
+ANY: Final = "*"
+"""The program whose lines any program may write: those of PAM, which it loads."""
 _FIRSTS: Final = 256
 """First characters whose heads are kept: a stranger's lines may start with any of Unicode's."""
 _OPENINGS: Final = (
-    ("{time:iso}", "0123456789"), ("{:number}", "0123456789"), ("{time:day}", "0123456789"),
-    ("{time:mysql}", "0123456789"), ("{time:clf}", "0123456789"),
+    ("{time:iso}", digits), ("{:number}", digits), ("{time:day}", digits), ("{time:mysql}", digits),
+    ("{time:clf}", digits), ("{time:ctime}", ascii_uppercase), ("{time:classic}", ascii_uppercase),
+    ("{time:tai}", "@"), ("{from:ip}", hexdigits + ".:"), ("{from:endpoint}", hexdigits + ".:"),
 )  # fmt: skip
 """What heads open with → the characters that it may start with."""
 _TIMES: Final = ("ctime", "classic", "iso", "clf", "tai", "mysql", "day")
@@ -88,66 +93,6 @@ class _File(_Table, frozen=True, kw_only=True):
     json: tuple[_JsonTable, ...] = ()
 
 
-class Line(msgspec.Struct, frozen=True):
-    """One thing that a program says: what it means, and the method where the line has none.
-
-    `other` is another reading of the same text: where it names another client, none is named. An
-    `echo` is told by another line too, the server's own.
-    """
-
-    template: Template
-    result: str
-    method: str
-    other: Template | None = None
-    status: int = 0
-    echo: bool = False
-
-    def match(self, text: str) -> dict[str, str] | None:
-        """Return what the line tells, or None."""
-        facts = self.template.match(text)
-        other = self.other.match(text) if facts and self.other else None
-        if facts and other and other.get("from") != facts.get("from"):
-            facts |= {"from": "", "port": ""}
-        return facts
-
-
-class Program:
-    """What a program says. `before` is what may stand at the start of all its lines.
-
-    `remembers` tells that a process (or `{session}`) serves one client: lines that name none mean
-    the one of its earlier lines. `user` is how it spells names (`names`), "" as they are.
-    """
-
-    def __init__(
-        self, service: str, before: Template | None, lines: list[Line], user: str = ""
-    ) -> None:
-        self.service = service
-        self.before = before
-        self.spelled = SPELLINGS.get(user)
-        self.remembers = any(line.result == "remember" for line in lines)
-        self._open = [line for line in lines if not line.template.first]
-        self._lines = {
-            first: [line for line in lines if line.template.first in {first, ""}]
-            for first in {line.template.first for line in lines} - {""}
-        }
-
-    def lines(self, text: str) -> list[Line]:
-        """Return the lines that may say this, in the order of the file."""
-        return self._lines.get(text.partition(" ")[0], self._open)
-
-
-class Head(msgspec.Struct, frozen=True):
-    """How the lines of a program's own file start; `time` names the kind of stamp.
-
-    `starts` are the characters that the first of them may be, "" where that is open.
-    """
-
-    program: str
-    template: Template
-    time: str
-    starts: str = ""
-
-
 class Shape(msgspec.Struct, frozen=True):
     """What a program's JSON objects look like: fact → paths, best first. `by` tells its cases.
 
@@ -171,17 +116,31 @@ class Ruleset(msgspec.Struct):
     heads: list[Head] = []
     tagged: dict[str, list[Head]] = {}
     shapes: list[Shape] = []
-    starting: dict[str, list[Head]] = {}
+    starting: dict[str, list[tuple[str, frozenset[str], Head]]] = {}
 
-    def heads_of(self, line: str) -> list[Head]:
-        """Return the heads that may stand at the start of a line, in the order of the files."""
+    def heads_of(self, line: str) -> list[tuple[str, frozenset[str], Head]]:
+        """Return the heads that may start a line, in the order of the files.
+
+        Before each stand what such a line holds, and texts one of which it holds if it says
+        anything.
+        """
         first = line[:1]
         if first not in self.starting:
-            fits = [head for head in self.heads if not head.starts or first in head.starts]
+            fits = [
+                (head.template.holds, self._literals(head), head)
+                for head in self.heads
+                if not head.starts or first in head.starts
+            ]
             if len(self.starting) >= _FIRSTS:
                 return fits
             self.starting[first] = fits
         return self.starting[first]
+
+    def _literals(self, head: Head) -> frozenset[str]:
+        if "/" in head.program or "program" in head.template.names | head.opening.names:
+            return frozenset({""})
+        programs = (self.programs.get(name) for name in (head.program, ANY))
+        return frozenset().union(*(one.literals for one in programs if one is not None))
 
 
 @lru_cache(maxsize=4)
@@ -249,13 +208,26 @@ def _shape(table: _JsonTable) -> Shape:
 
 
 def _head(table: _HeadTable) -> Head:
-    template = Template(table.line, whole=False)
     time = next((kind for kind in _TIMES if f"{{time:{kind}}}" in table.line), "")
     if not time:
+        Template(table.line)
         raise TemplateError(f"{table.line!r} has no {{time:…}} of {', '.join(_TIMES)}")
-    opening = next((chars for hole, chars in _OPENINGS if table.line.startswith(hole)), "")
-    starts = opening if table.line.startswith("{") else table.line[:1]
-    return Head(table.program, template, time, starts)
+    place = table.line.index(f"{{time:{time}}}") + len(f"{{time:{time}}}")
+    opening, template = _opening(table.line[:place]), Template(table.line[place:], whole=False)
+    if opening.free:
+        # What may be tried again at another length goes with what has to be found behind it.
+        opening, template = _opening(table.line), _opening("")
+    if twice := opening.names & template.names:
+        raise TemplateError(f"{table.line!r} names twice: {', '.join(twice)}")
+    chars = next((chars for hole, chars in _OPENINGS if table.line.startswith(hole)), "")
+    starts = chars if table.line.startswith("{") else table.line[:1]
+    return Head(table.program, opening, template, time, starts)
+
+
+@lru_cache(maxsize=256)
+def _opening(source: str) -> Template:
+    """Return the template of what many heads open with: it is tried once for a line."""
+    return Template(source, whole=False)
 
 
 def _line(says: _Says, service: str) -> Line:

@@ -51,16 +51,14 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
 
     `zone` is that of a stamp that names none.
     """
-    hour = int(now // 3600)
-    found = _RFC5424.match(line)
-    if found:
-        place = _structured(line, found.end())
-        if place < 0:
-            return None
-        pid = found[3] if found[3].isdecimal() else ""
-        # rsyslog puts the blank behind RFC 3164's colon before the text, others a byte order mark.
-        text = line[place:].lstrip(" \ufeff")
-        return Head(stamp("iso", found[1], hour, zone) or now, found[2].strip("()"), text, pid)
+    first = line[:1]
+    if first == "<":
+        found = _RFC5424.match(line)
+        if found is not None:
+            return _of_rfc5424(line, found, now, zone)
+    elif not ("A" <= first <= "Z" or line[4:5] == "-"):
+        # No stamp starts so.
+        return None
     found = _HEAD.match(line)
     if found is None:
         twice = _TWICE.match(line)
@@ -70,13 +68,23 @@ def split(line: str, now: float, zone: tzinfo = UTC) -> Head | None:
         found = _HEAD.match(line)
         if found is None:
             return None
-    kind = "classic" if found[1] else "iso"
-    ts = stamp(kind, found[1] or found[2], hour, zone)
+    classic, iso, bracketed, tag, pid = found.groups()
+    ts = stamp("classic" if classic else "iso", classic or iso, int(now // 3600), zone)
     text = line[found.end() :]
-    extra = _SOLARIS.match(text)
-    program = found[3] or found[4]
+    extra = _SOLARIS.match(text) if text.startswith("[ID ") else None
     text = (text[extra.end() :] if extra else text).lstrip(" ")
-    return Head(now if ts is None else ts, program, text, found[5] or "")
+    return Head(now if ts is None else ts, bracketed or tag, text, pid or "")
+
+
+def _of_rfc5424(line: str, found: re.Match[str], now: float, zone: tzinfo) -> Head | None:
+    place = _structured(line, found.end())
+    if place < 0:
+        return None
+    when, program, pid = found.groups()
+    # rsyslog puts the blank behind RFC 3164's colon before the text, others a byte order mark.
+    text = line[place:].lstrip(" \ufeff")
+    ts = stamp("iso", when, int(now // 3600), zone) or now
+    return Head(ts, program.strip("()"), text, pid if pid.isdecimal() else "")
 
 
 def _structured(line: str, place: int) -> int:

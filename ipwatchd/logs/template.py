@@ -85,7 +85,11 @@ class _Part(NamedTuple):
 
 
 class Template:
-    """A compiled template. `first` is the literal word it starts with, "" where that is open."""
+    """A compiled template. `first` is the literal word it starts with, "" where that is open.
+
+    `holds` is the longest of its literals: a text without it can't match, seen at once. `free`
+    tells that it has a hole of `some` or `text`.
+    """
 
     def __init__(self, source: str, *, whole: bool = True) -> None:
         self.source = source
@@ -93,6 +97,7 @@ class Template:
         self._names: set[str] = set()
         parts = self._sequence(closing="")
         _check(source, parts)
+        self.free = any(part.kind in _FREE for part in parts)
         if parts and parts[-1].kind in {"text", "rest"} and "(?P" not in parts[-1].pattern:
             parts[-1] = _Part("", "", parts[-1].kind)
             whole = False
@@ -105,9 +110,8 @@ class Template:
         between = "".join(part.pattern for part in parts[free + 1 : -1])
         self._clients = re.compile(between) if twice and "(?P<from>" in between else None
         self.names = frozenset(self._names)
-        # The longest literal and the last: what does not hold them can't match, seen at once.
         literals = [part.literal for part in parts if part.literal] or [""]
-        self._holds, self._ends = max(literals, key=len), literals[-1]
+        self.holds, self._ends = max(literals, key=len), literals[-1]
         start = parts[0].literal if parts else ""
         self.first = start.partition(" ")[0] if " " in start else ""
 
@@ -116,7 +120,7 @@ class Template:
 
         The words of a stranger may look like the rest of the template: nobody is accused for them.
         """
-        if self._ends not in text or self._holds not in text:
+        if self._ends not in text or self.holds not in text:
             return None
         found = self._pattern.match(text)
         if found is None:
@@ -131,7 +135,7 @@ class Template:
 
     def split(self, text: str) -> tuple[dict[str, str], str] | None:
         """Return what the holes at the text's start hold and what is behind them, or None."""
-        if self._ends not in text or self._holds not in text:
+        if self._ends not in text or self.holds not in text:
             return None
         found = self._pattern.match(text)
         if found is None:

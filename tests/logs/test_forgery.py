@@ -76,11 +76,10 @@ def cases() -> list[tuple[str, str, str]]:
 
 def sources(program: Program) -> set[str]:
     """Return the templates of a program that name a user and a client."""
-    groups = (program._open, *program._lines.values())
     known = program.before.names if program.before else frozenset()
     return {
         line.template.source
-        for group in groups for line in group
+        for line in program.lines
         if "user" in line.template.names
         and {"from", "address"} & (line.template.names | known)
     }  # fmt: skip

@@ -83,12 +83,7 @@ def test_rules_name_their_fault(tmp_path: Path) -> None:
 def hostile() -> list[tuple[str, str]]:
     """Return for each shipped line the worst texts: its own pieces repeated, never its end."""
     programs = {id(one): one for one in load_rules().programs.values()}.values()
-    sources = {
-        line.template.source
-        for program in programs
-        for group in (program._open, *program._lines.values())
-        for line in group
-    }
+    sources = {line.template.source for program in programs for line in program.lines}
     found = []
     for source in sorted(sources):
         literal = [one.split("{")[0] for one in source.split("}")]
