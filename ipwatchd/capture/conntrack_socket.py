@@ -173,11 +173,11 @@ class DumpSocket:
 
         `broken` has grown where it is not whole.
         """
-        self._forget()
         self._sequence = (self._sequence + 1) & 0x7FFF_FFFF or 1
         self._counts[:] = 0
         counts = self._counts[0]
         try:
+            self._forget()
             self._socket.sendto(dump_request(self._sequence), (0, 0))
             while not counts["done"]:
                 size, sender = self._socket.recvfrom_into(self._buffer)

@@ -108,7 +108,12 @@ class Switches:
         self.refused = [f"nf_conntrack_{name}" for name in off if not self._write(name, 1)]
 
     def restore(self) -> None:
-        """Put back what was; a switch that somebody else has put to another value stays."""
+        """Put back what was; a switch that somebody else has put to another value stays.
+
+        Where nothing was switched on, what an earlier run has noted is left for the next.
+        """
+        if not self._before:
+            return
         for name, value in self._before.items():
             if self.read(name) == _WANTED[name] and value != _WANTED[name]:
                 self._write(name, value)

@@ -344,6 +344,21 @@ def test_a_crash_does_not_change_the_memory(router: Router) -> None:
     assert router.switch("acct") == 0
 
 
+def test_a_start_that_fails_keeps_what_a_crash_left(router: Router) -> None:
+    """A run that could not even begin does not forget how the box was set up."""
+    router.router.sysctl("net.netfilter.nf_conntrack_acct", "0")
+    with router.router.inside():
+        crashed = Switches(router.state)
+        crashed.on()
+        crashed.close()
+        failed = Switches(router.state)
+        failed.restore()
+        failed.close()
+    with router.watched():
+        assert router.switch("acct") == 1
+    assert router.switch("acct") == 0
+
+
 def test_switches_that_were_on_stay_on(router: Router) -> None:
     """What another program needs counted stays counted."""
     router.router.sysctl("net.netfilter.nf_conntrack_acct", "1")
