@@ -12,6 +12,7 @@ import msgspec
 
 from ipwatchd.detect import (
     Batch,
+    Crowd,
     Silenced,
     build,
     load_baselines,
@@ -74,6 +75,7 @@ class Pipeline:
         self.detectors = self._build()
         self.presence = stores.presence = Presence(self._roster)
         self.silenced = Silenced(stores.config.detect.expected)
+        self._crowd = Crowd(stores.config.detect.quiet)
         self._baselines = stores.state_dir / "baselines.bin"
         self.unlearned = load_baselines(self._baselines, self.detectors)
         """Why detectors began anew; empty when they did not."""
@@ -184,9 +186,8 @@ class Pipeline:
             return await self._settle(found, now)
 
     async def _settle(self, found: Sequence[Finding], now: float) -> Outcome:
-        for finding in self.silenced.raised(found):
-            if finding.subject in _NOBODY:
-                continue
+        meant = [one for one in self.silenced.raised(found) if one.subject not in _NOBODY]
+        for finding in self._crowd.passed(meant):
             if self._is_an_echo(finding, now):
                 self.echoes += 1
                 continue
@@ -368,7 +369,8 @@ class Pipeline:
     def shed(self) -> dict[str, int]:
         """Return what detectors and this pipeline had to let go, by name."""
         counts = {
-            "findings": self.findings_shed, "responses": self.responses_shed,
+            "findings": self.findings_shed, "findings_summed": self._crowd.summed,
+            "responses": self.responses_shed,
             "evidence": self.stores.casework.shed, "presence": self.presence.shed,
         }  # fmt: skip
         for detector in self.detectors:

@@ -15,6 +15,7 @@ from ipwatchd.detect.baselines import load_baselines, save_baselines
 from ipwatchd.detect.beaconing import Beaconing
 from ipwatchd.detect.bypass import Bypass
 from ipwatchd.detect.certificate import CertificateWatch
+from ipwatchd.detect.crowd import Crowd
 from ipwatchd.detect.denied_contact import DeniedContact
 from ipwatchd.detect.detector import Detector
 from ipwatchd.detect.distributed_scan import DistributedScan
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from ipwatchd.records.place import Place
 
 __all__ = [
-    "RULES", "Batch", "Detector", "Silenced", "build", "load_baselines", "save_baselines",
+    "RULES", "Batch", "Crowd", "Detector", "Silenced", "build", "load_baselines", "save_baselines",
     "with_event_examples", "with_flow_examples",
 ]  # fmt: skip
 

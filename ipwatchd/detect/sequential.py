@@ -12,12 +12,13 @@ that are gone, only of many ports of one host.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
 from ipwatchd.detect.contact import TCP
-from ipwatchd.detect.shape import Shape, proto_of, shape
+from ipwatchd.detect.shape import Shape, host_of, proto_of, shape
 
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
@@ -30,8 +31,10 @@ _BENIGN, _SCANNER = 0.8, 0.2  # shares of first contacts that succeed (their the
 _FOUND: Final = 0.99
 _A_TARGET: Final = 4  # flows to one target in the mean; who waits for somebody asks again and again
 _MOST: Final = 64
-"""Sources told of within `_SPELL` by this line. The attack that it stops: forged sources that each
-knock ten times, to bury what is true; distributed-scan and flood tell of those."""
+"""Sources told of at one victim within `_SPELL` by this line, eight times as many of all victims.
+The attack that it stops: forged sources that each knock ten times, whose judging takes the time;
+what is told of them is summed by `crowd`."""
+_VICTIMS: Final = 8
 _SPELL: Final = 300_000_000_000
 _BITS: Final = 20
 _SHIFT: Final = np.uint64(64 - _BITS)
@@ -82,7 +85,8 @@ class Few:
         self.answering = Answering()
         self.shed = 0
         """Sources that were not looked at, because many were told of just before."""
-        self._since = self._told = 0
+        self._since = 0
+        self._told: Counter[int] = Counter()
 
     def shape(
         self, failed: AbstractSet[int], talked: AbstractSet[int], named: AbstractSet[int],
@@ -91,7 +95,8 @@ class Few:
         """Return the scan that a few failed targets make at a time (epoch ns), or None."""
         if not self.line or len(failed) < self.line or direction not in {"incoming", "internal"}:
             return None
-        if flows > _A_TARGET * len(failed) or not self._room(time):
+        victim = host_of(next(iter(failed)))
+        if flows > _A_TARGET * len(failed) or not self._room(victim, time):
             return None
         tried = {one for one in failed if proto_of(one) == TCP} - talked
         if len(tried) < self.line:
@@ -103,12 +108,13 @@ class Few:
             return None
         if direction == "internal" and found.kind != "vertical":
             return None
-        self._told += 1
+        self._told[victim] += 1
         return found
 
-    def _room(self, time: int) -> bool:
+    def _room(self, victim: int, time: int) -> bool:
         if time - self._since >= _SPELL:
-            self._since, self._told = time, 0
-        full = self._told >= _MOST
+            self._since = time
+            self._told.clear()
+        full = self._told[victim] >= _MOST or self._told.total() >= _MOST * _VICTIMS
         self.shed += full
         return not full
