@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Final
 import msgspec
 
 from ipwatchd import __version__
+from ipwatchd.sqlite import uri
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,7 +96,7 @@ def _need_empty(folder: Path) -> None:
 
 def _copy_database(source: Path, target: Path) -> None:
     with (
-        closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as live,
+        closing(sqlite3.connect(uri(source, read_only=True), uri=True)) as live,
         closing(sqlite3.connect(target)) as copy,
     ):
         live.backup(copy, pages=_PAGES)
@@ -114,7 +115,14 @@ def _plain_files(state_dir: Path) -> Iterator[Path]:
 
 
 def _all_files(folder: Path) -> list[Path]:
-    return [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    found = sorted(folder.rglob("*"))
+    # Where one points to would be left out, or be a file that root alone may read.
+    if link := next((path for path in found if path.is_symlink()), None):
+        raise OSError(
+            f"{link} is a link, which no backup follows: put there what it points to (a folder of "
+            "another disk by mount --bind)"
+        )
+    return [path for path in found if path.is_file()]
 
 
 def _copy(source: Path, target: Path, *, link: bool = True) -> None:

@@ -55,6 +55,15 @@ def test_a_backup_is_taken_while_the_database_is_written(state: Path, tmp_path: 
         assert copy.execute("SELECT count(*) > 0 FROM address").fetchone() == (1,)
 
 
+@pytest.mark.parametrize("what", ["archive", "baselines.bin"])
+def test_a_link_is_not_followed(state: Path, tmp_path: Path, what: str) -> None:
+    """Behind it lies what would be left out, or what root alone may read: named, with the mend."""
+    (state / what).rename(tmp_path / "elsewhere")
+    (state / what).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OSError, match=rf"{what} is a link"):
+        backup(state, tmp_path / "backup", site="site", now=1.0)
+
+
 @pytest.mark.parametrize("damage", ["changed", "missing", "manifest", "none", "outside"])
 def test_a_damaged_backup_is_refused(state: Path, tmp_path: Path, damage: str) -> None:
     """Nothing is written to the new folder where the backup is not as it was written."""

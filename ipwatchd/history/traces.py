@@ -52,6 +52,9 @@ def search(state_dir: Path, who: Subject, keyed: Mapping[str, Pseudonyms | None]
     lost = sorted(day for day, names in keyed.items() if names is None) if who.key else []
     for path in _files(state_dir):
         name = str(path.relative_to(state_dir))
+        if path.is_symlink():  # not followed: where it points to may hold anything
+            unreadable.append(name)
+            continue
         try:
             columns = path.suffix in {".parquet", ".idx"}
             count = _in_segment(path, who, keyed) if columns else _in_bytes(path, who)
@@ -74,6 +77,9 @@ def search_bytes(state_dir: Path, secret: bytes) -> Search:
     unreadable: list[str] = []
     for path in _files(state_dir):
         name = str(path.relative_to(state_dir))
+        if path.is_symlink():
+            unreadable.append(name)
+            continue
         try:
             count, many = _count(path, secret)
         except FileNotFoundError:  # a segment that was merged or a log that was cut meanwhile
@@ -102,8 +108,8 @@ def _count(path: Path, secret: bytes) -> tuple[int, int]:
 
 def _files(state_dir: Path) -> Iterator[Path]:
     for path in sorted(state_dir.rglob("*")):
-        # A socket or a pipe holds nothing.
-        if path.is_file() and not path.is_symlink():
+        # A socket or a pipe holds nothing. A folder that lies elsewhere is to be named.
+        if path.is_dir() if path.is_symlink() else path.is_file():
             yield path
 
 

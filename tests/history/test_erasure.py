@@ -119,6 +119,18 @@ async def test_an_agents_name_goes_and_the_traffic_stays(
     assert search(tmp_path, subject_of("maria"), {}).found == {}
 
 
+async def test_a_folder_that_lies_elsewhere_is_named(open_history: Open, tmp_path: Path) -> None:
+    """An archive moved to another disk behind a link: erased from, and told as not searched."""
+    async with open_history() as history:
+        await fill(history)
+        elsewhere = tmp_path.with_name("elsewhere")
+        (tmp_path / "archive").rename(elsewhere)
+        (tmp_path / "archive").symlink_to(elsewhere)
+        erased = await history.erase(subject_of(WHO), T0 + 200)
+        assert erased.removed["flows"] == 2
+        assert erased.left.unreadable == ["archive"]
+
+
 async def test_what_comes_after_an_erasure_that_the_disk_refused(
     open_history: Open, monkeypatch: pytest.MonkeyPatch
 ) -> None:
