@@ -136,7 +136,7 @@ class Audit:
 
         Raises ValueError where `noted` is no head.
         """
-        heads = [_head(text) for text in (noted, self._kept_head()) if text]
+        heads = [*([_head(noted)] if noted else []), *self._kept_head()]
         previous, expected = _GENESIS, 1
         async with self._db.execute("SELECT * FROM audit ORDER BY seq") as rows:
             async for row in rows:
@@ -149,11 +149,18 @@ class Audit:
         missing = max([seq - expected + 1 for seq, _ in heads], default=0)
         return Chain(expected - 1, 0, max(missing, 0), f"{expected - 1}:{previous}")
 
-    def _kept_head(self) -> str:
+    def _kept_head(self) -> list[tuple[int, str]]:
         try:
-            return self._head.read_text(encoding="ascii").strip()
-        except (FileNotFoundError, UnicodeDecodeError):
-            return ""
+            text = self._head.read_text(encoding="ascii", errors="replace").strip()
+        except FileNotFoundError:
+            return []
+        try:
+            return [_head(text)] if text else []
+        except ValueError:
+            raise ValueError(
+                f"{self._head} was changed by another hand, the log's end can't be held against "
+                "it: keep a copy, remove it, and verify with a --head that was noted elsewhere"
+            ) from None
 
     async def close(self) -> None:
         """Close the file."""

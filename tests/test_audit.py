@@ -88,6 +88,17 @@ async def test_a_cut_tail_is_found(tmp_path: Path) -> None:
     await audit.close()
 
 
+@pytest.mark.parametrize("text", ["xx", "5:ü", "5:short"])
+async def test_a_head_that_was_changed_is_named(tmp_path: Path, text: str) -> None:
+    """Another hand wrote audit.head: the answer says so, which file, and what to do."""
+    await _filled(tmp_path)
+    (tmp_path / "audit.head").write_text(text, encoding="utf-8")
+    audit = await Audit.open(tmp_path)
+    with pytest.raises(ValueError, match=r"audit\.head was changed by another hand.* --head"):
+        await audit.verify()
+    await audit.close()
+
+
 async def test_a_screen_that_polls_is_one_look(tmp_path: Path) -> None:
     """The same look in ten minutes is one line; another person, question or hour is another."""
     audit = await Audit.open(tmp_path)
