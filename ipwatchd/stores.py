@@ -128,9 +128,13 @@ def _lock(folder: Path) -> int:
             f"{folder} is in use by process {holder or '?'}: stop it first (systemctl stop "
             "ipwatchd), or give this one a state folder of its own"
         ) from None
-    os.ftruncate(handle, 0)
-    with _named(folder):
-        os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    try:
+        with _named(folder):
+            os.ftruncate(handle, 0)
+            os.pwrite(handle, f"{os.getpid()}\n".encode(), 0)
+    except OSError:
+        os.close(handle)  # else who tries again in this process finds it in use
+        raise
     return handle
 
 
