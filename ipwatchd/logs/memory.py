@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
+
+import msgspec
 
 __all__ = ["Known", "Memory"]
 
@@ -12,7 +14,7 @@ SECONDS: Final = 600.0
 """Process ids and SA numbers come back: what is older says nothing of who has one now."""
 
 
-class Known(NamedTuple):
+class Known(msgspec.Struct, frozen=True, gc=False):
     """What a session is known to be: client as the log wrote it, port, user."""
 
     client: str

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["Objects"]
 
 Path = tuple[str, ...]
+Way = tuple[str, str, Path]
 Places = dict[str, dict[str, Any]]
 _REQUEST: Final = "request"
+_OBJECTS: Final = (dict, list)
 _KINDS: Final = 1024
 """Sets of names whose fits are kept: who writes new ones without end only pushes out others."""
 _NAMES: Final = 96
@@ -32,12 +34,13 @@ _NONE: Final = frozenset({"", "-", "::", "0.0.0.0"})  # noqa: S104 - what Window
 class _Fit(NamedTuple):
     """A shape, and where objects with certain names may have each of its facts, best first.
 
-    A place is the name of the object within that holds it, "" the whole, and the path there.
+    A way is the name of the object within that holds it, "" the whole, the first name of the path
+    there, and the path where it has more.
     """
 
     shape: Shape
-    by: tuple[tuple[str, Path], ...]
-    facts: tuple[tuple[str, tuple[tuple[str, Path], ...]], ...]
+    by: tuple[Way, ...]
+    facts: tuple[tuple[str, tuple[Way, ...]], ...]
 
 
 class Objects:
@@ -91,7 +94,7 @@ def _fit(shape: Shape, places: Places) -> _Fit:
     inside = [name for name in ("", *shape.inside) if name in places]
     facts = {
         fact: tuple(
-            (name, path) for path in paths for name in inside
+            (name, path[0], path[1:] and path) for path in paths for name in inside
             if path[0] in places[name] or ".".join(path) in places[name]
         )
         for fact, paths in shape.facts.items()
@@ -116,14 +119,14 @@ def _marks(shape: Shape) -> frozenset[str]:
     )
 
 
-def _fact(places: Places, ways: tuple[tuple[str, Path], ...]) -> Any:
+def _fact(places: Places, ways: tuple[Way, ...]) -> Any:
     """Return the first value of a fact that is neither empty nor an object."""
-    for name, path in ways:
+    for name, first, path in ways:
         place = places[name]
-        value = place.get(path[0])
-        if len(path) > 1:
+        value = place.get(first)
+        if path:
             value = _within(place, value, path)
-        if value is not None and value != "" and not isinstance(value, (dict, list)):
+        if value is not None and value != "" and value.__class__ not in _OBJECTS:
             return value
     return None
 
@@ -142,11 +145,11 @@ def _within(place: dict[str, Any], value: object, path: Path) -> object:
 
 
 def _text(value: object) -> str:
+    if isinstance(value, str):
+        return "" if value in _NONE else value
     if isinstance(value, bool):
         return "true" if value else "false"
-    if not isinstance(value, (str, int)):
-        return ""
-    return "" if value in _NONE else str(value)
+    return str(value) if isinstance(value, int) else ""
 
 
 def _login(places: Places, fit: _Fit, now: float, source: str) -> Auth | None:
@@ -209,10 +212,11 @@ def _request(places: Places, fit: _Fit, now: float, source: str) -> Api | None:
 
 def _status(value: object) -> int:
     """Return a status code, or -1; 0 is a connection that ended before an answer."""
-    if isinstance(value, bool) or not isinstance(value, (str, int)):
+    if isinstance(value, str):
+        return int(value) if value.isascii() and value.isdigit() and len(value) <= 3 else -1
+    if isinstance(value, bool) or not isinstance(value, int):
         return -1
-    text = str(value)
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 3 else -1
+    return value if 0 <= value <= 999 else -1
 
 
 def _key(known: str, secret: str) -> str:

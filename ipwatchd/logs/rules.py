@@ -103,7 +103,7 @@ class Reader:
                 return None
             found = tagged.split(head.text)
             if found is not None:
-                inner = head._replace(program=tagged.program, text=found[1])
+                inner = syslog.Head(head.ts, tagged.program, found[1], head.pid)
                 event = self._said(inner, found[0], source)
                 if event is not None:
                     return event

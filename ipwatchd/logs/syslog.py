@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Final
+
+import msgspec
 
 from ipwatchd.logs.when import stamp
 
@@ -37,7 +39,7 @@ _PARAMETER: Final = re.compile(r" [^ =\]\"]{1,64}=\"((?:[^\"\\]|\\.)*)\"")
 _SOLARIS: Final = re.compile(r"\[ID [0-9]{1,10} [a-z0-9.]{1,32}\] ")
 
 
-class Head(NamedTuple):
+class Head(msgspec.Struct, frozen=True, gc=False):
     """`program` as it names itself, `pid` its process or "", `text` what it said."""
 
     ts: float
