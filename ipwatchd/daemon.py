@@ -13,7 +13,6 @@ import os
 import signal
 import sqlite3
 import time
-from collections import deque
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -24,7 +23,6 @@ from ipwatchd.capture import open_source
 from ipwatchd.capture.choice import SecondThoughts, choose
 from ipwatchd.config.load import ConfigError, load
 from ipwatchd.control.house import House, Live
-from ipwatchd.control.messages import Rates
 from ipwatchd.control.server import ControlServer
 from ipwatchd.desk.desk import Desk
 from ipwatchd.enforcement import Enforcement
@@ -44,6 +42,7 @@ from ipwatchd.rescue import hold_rules
 from ipwatchd.stores import StateInUseError, Stores
 from ipwatchd.trouble import sentence
 from ipwatchd.uplink import Lease, Uplink
+from ipwatchd.vitals import Vitals
 from ipwatchd.whereabouts import Ground, in_force
 
 if TYPE_CHECKING:
@@ -60,8 +59,6 @@ __all__ = ["Daemon", "run"]
 _LOG: Final = structlog.get_logger("ipwatchd")
 _RETAIN_SECONDS: Final = 3600.0
 _LOOK_SECONDS: Final = 10.0
-_RATE_SAMPLES: Final = 6
-"""Seconds over which rates are taken, and one: connection tracking counts each two seconds."""
 
 
 class Daemon:
@@ -87,10 +84,9 @@ class Daemon:
         self._acks: AckDrop | None = None
         self._lease: Lease | None = None
         self._stopping = asyncio.Event()
-        self._samples: deque[tuple[int, int, int, float]] = deque(maxlen=_RATE_SAMPLES)
         self._retained = 0.0
         self._looked = 0.0
-        self._said: dict[str, str] = {}
+        self._vitals = Vitals(self.live, stores.history, self._inbox, self._desk, self._papers)
         self._thoughts = SecondThoughts()
 
     async def _start_firewall(self, now: float) -> None:
@@ -141,7 +137,7 @@ class Daemon:
             return
         await asyncio.to_thread(self.live.ring.stop)
         self._start_capture()
-        self._samples.clear()
+        self._vitals.begin_anew()
         _LOG.info("another source", **(self.live.choice._asdict() if self.live.choice else {}))
 
     def _start_uplink(self) -> None:
@@ -339,8 +335,8 @@ class Daemon:
             self._retained = now
             await self.stores.history.retain(now, beside=True)
             await self._drop_keys(now)
-        self._measure()
-        self._narrate()
+        self._vitals.measure()
+        self._vitals.narrate()
 
     async def _look_around(self, now: float) -> None:
         """Take the kernel's networks that changed, and now and then geo files that did."""
@@ -434,71 +430,10 @@ class Daemon:
             self._policy_changed = True
             _LOG.info("denied", network=network)
 
-    def _measure(self) -> None:
-        """Compute the rates of the last seconds and gather what was shed."""
-        counters = self.live.ring.counters() if self.live.ring else None
-        if counters:
-            now = (counters.packets, counters.bytes, counters.flows, time.monotonic())
-            self._samples.append(now)
-            packets, octets, flows, span = (
-                new - old for new, old in zip(now, self._samples[0], strict=True)
-            )
-            span = max(span, 1e-3)
-            self.live.rates = Rates(
-                packets=packets / span, bits=octets * 8 / span, flows=flows / span
-            )
-        self.live.shed = self._shed()
-
-    def _shed(self) -> dict[str, int]:
-        counts = {"inbox.flows": self._inbox.flows_shed, "inbox.events": self._inbox.events_shed}
-        if self.live.ring:
-            counters = msgspec.structs.asdict(self.live.ring.counters())
-            for name in ("kernel_drops", "flows_shed", "events_shed", "deliveries_shed"):
-                counts[f"capture.{name}"] = counters[name]
-            tracked = counters["conntrack"]
-            counts["capture.openings_shed"] = tracked.openings_shed if tracked else 0
-        if self.live.blocked:
-            counts["nflog.events"] = self.live.blocked.counters.shed
-        if self.live.logs:
-            counts |= self.live.logs.shed()
-        counts |= self.pipeline.shed()
-        counts |= self._desk.shed()
-        counts |= {f"history.{name}": value for name, value in self.stores.history.shed().items()}
-        return {name: value for name, value in counts.items() if value}
-
-    def _narrate(self) -> None:
-        """Write one line when a part gets into trouble and one when it is out of it."""
-        notes = dict(self.live.notes)
-        notes |= self.live.enforcement.notes() if self.live.enforcement else {}
-        for feed in self.live.feeds.status() if self.live.feeds else ():
-            if feed.error:
-                notes[f"feed {feed.name}"] = f"kept the last good one: {feed.error}"
-        if self.pipeline.trouble:
-            notes["incidents"] = self.pipeline.trouble
-        if degraded := self.stores.history.degraded():
-            notes["history"] = degraded
-        said = {"intake": self._desk.note, "escalation": self._paging_note(),
-                "reports": self._papers.note}  # fmt: skip
-        notes |= {name: note for name, note in said.items() if note}
-        if self.pipeline.roster_fault:
-            notes["roster"] = self.pipeline.roster_fault
-        if self.live.logs:
-            notes |= {f"logs {name}": note for name, note in self.live.logs.problems().items()}
-        for name, note in notes.items():
-            if name not in self._said:
-                _LOG.warning(note, part=name)
-        for name in self._said.keys() - notes.keys():
-            _LOG.info("well again", part=name)
-        self._said = notes
-
     def _say_refused(self) -> None:
         """Say who is named for reports and will get none."""
         for why in self._papers.refusals():
             _LOG.warning(why)
-
-    def _paging_note(self) -> str:
-        pager = self.live.pager
-        return pager.note or pager.post.note if pager else ""
 
     def reload(self) -> None:
         """Read the file again; a bad one is named and the last good one kept."""
