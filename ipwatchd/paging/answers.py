@@ -36,6 +36,8 @@ __all__ = ["Answers"]
 
 NOTES: Final = 20
 """Notes on one incident about answers that do not count: a mail loop can't make it megabytes."""
+QUOTED: Final = 500
+"""Characters that a note quotes of an answer that does not count."""
 INCIDENTS: Final = 10_000
 LOOKED: Final = 1_000
 """Open incidents looked at for who an automatic answer may be of."""
@@ -62,7 +64,7 @@ class Answers:
 
     async def take(self, mail: Mail, report: Report, now: float) -> Incident | None:
         """Take a mail that answers pages or came back; None where it is neither: a report."""
-        if mail.bounced:
+        if mail.bounced or mail.unreached:
             return await self._bounced(mail, now)
         found = await self._named([*mail.references, mail.text])
         if mail.automatic:
@@ -74,7 +76,9 @@ class Answers:
         theirs = [one for one in found if _is_theirs(one, mail.sender)]
         if not theirs:
             self.counters["acks_forged"] += 1
-            text = f"{mail.sender} answered a page that did not go to them: it does not count"
+            said = " ".join(mail.text.split())[:QUOTED]
+            text = (f"{mail.sender or 'somebody'} answered a page that did not go to them: it does "
+                    f"not count; it says: {said}")  # fmt: skip
             return await self._note(found[0].incident, text, now)
         return await self._answered(theirs, mail, report, now)
 
@@ -84,10 +88,11 @@ class Answers:
         return await self._note(held, text, now)
 
     async def _paged_last(self, sender: str) -> Incident | None:
-        """Return the newest open incident that somebody was paged of at an address."""
-        for one in await self._incidents.list(limit=LOOKED):
+        """Return the newest open incident that somebody was paged or told of at an address."""
+        for one in await self._incidents.list(limit=LOOKED) if sender else ():
             pages = one.paging.pages if one.paging else ()
-            if any(_bare(page.to) == sender for page in pages if page.to):
+            sent: tuple[Page | Letter, ...] = (*pages, *one.letters)
+            if any(_bare(page.to) == sender for page in sent if page.to):
                 return one
         return None
 
@@ -123,19 +128,27 @@ class Answers:
         return after
 
     async def _bounced(self, mail: Mail, now: float) -> Incident | None:
-        """Take a failed delivery that a mail server told of later: the next way is taken."""
+        """Take a failed delivery that a mail server told of later: the next way is taken.
+
+        One that names no mail of ours proves nothing and is noted where we wrote to that address:
+        an incident of it would page the same address again, and so for ever.
+        """
         after = None
         why = f"came back: {mail.subject or 'undeliverable'}"[:300]
         for one in await self._named([mail.bounced]):
             self.counters["bounces"] += 1
             after = one.incident
-            if one.page:
+            if one.page and one.page.state != "failed":
                 body = Delivered(page=one.page.number, ok=False, why=why)
                 after = await self._incidents.append(
                     after.id, "delivered", body, actor=ACTOR, now=now
                 )
             elif one.letter:
                 await self._pager.post.bounced(one.incident, one.letter.number, why)
+        if after is None and (held := await self._paged_last(mail.unreached)):
+            self.counters["bounces"] += 1
+            text = f"a mail to {mail.unreached} {why}; it does not say which one"
+            return await self._note(held, text, now)
         return after
 
     async def _named(self, texts: Iterable[str]) -> list[_Named]:

@@ -16,6 +16,7 @@ import pytest
 from ipwatchd.config import Config
 from ipwatchd.config.settings import IntakeSettings, SiteSettings
 from ipwatchd.desk.desk import Desk
+from ipwatchd.incidents.intake.mail import parse_mail
 from ipwatchd.incidents.paging.replies import acknowledges, ref_of, refs_in
 from ipwatchd.paging.answers import Answers
 from ipwatchd.paging.pager import Pager
@@ -152,8 +153,9 @@ async def test_a_forged_answer_does_not_count(tmp_path: Path, box: Box) -> None:
     async with house(tmp_path, box) as one:
         page = await page_of(one, box)
         await one.hand(reply(page, "ack", From="mallory@evil.example"))
-        assert "mallory@evil.example answered a page that did not go to them" in (
-            await one.newest()).body["text"]  # fmt: skip
+        said = (await one.newest()).body["text"]
+        assert "mallory@evil.example answered a page that did not go to them" in said
+        assert "it says: ack On Monday" in said
         left = str(page["Message-ID"]).strip("<>").partition("@")[0]
         tag = left.rpartition(".")[2]
         for guess in (
@@ -211,20 +213,26 @@ async def test_one_answer_to_a_joined_page_answers_all(tmp_path: Path, box: Box)
         assert all(row.paging and row.paging.acks == ("ana",) for row in rows)
 
 
+def returned(page: Any, action: str = "failed") -> MIMEMultipart:
+    """Return what a mail server says of a page that it had taken; of None: of no page."""
+    back = MIMEMultipart("report", **{"report-type": "delivery-status"})
+    back["From"], back["Subject"] = "MAILER-DAEMON@mx.example", "Undelivered Mail"
+    back["Auto-Submitted"] = "auto-replied"
+    back.attach(MIMEText("It could not be delivered."))
+    status = EmailMessage()
+    status["Final-Recipient"], status["Action"] = "rfc822; ana@example.net", action
+    notice = MIMEMessage(status)
+    notice.replace_header("Content-Type", "message/delivery-status")
+    back.attach(notice)
+    if page is not None:
+        back.attach(MIMEMessage(page))
+    return back
+
+
 async def test_a_mail_that_comes_back_is_a_failed_delivery(tmp_path: Path, box: Box) -> None:
     """The mail server took the page and bounced it later: the person's next channel is taken."""
     async with house(tmp_path, box) as one:
-        page = await page_of(one, box)
-        back = MIMEMultipart("report", **{"report-type": "delivery-status"})
-        back["From"], back["Subject"] = "MAILER-DAEMON@mx.example", "Undelivered Mail"
-        back["Auto-Submitted"] = "auto-replied"
-        back.attach(MIMEText("It could not be delivered."))
-        status = EmailMessage()
-        status["Final-Recipient"], status["Action"] = "rfc822; ana@example.net", "failed"
-        notice = MIMEMessage(status)
-        notice.replace_header("Content-Type", "message/delivery-status")
-        back.attach(notice)
-        back.attach(MIMEMessage(page))
+        back = returned(await page_of(one, box))
         await one.hand(back)
         assert one.answers.counters["bounces"] == 1
         await until(lambda: one.pager.outbox.counters["failed"])
@@ -232,6 +240,42 @@ async def test_a_mail_that_comes_back_is_a_failed_delivery(tmp_path: Path, box: 
         assert held is not None
         assert held.pages[0].why == "came back: Undelivered Mail"
         assert held.pages[1].channel == "hook"
+        await one.hand(back)
+        shown = await one.stores.incidents.show(FIRST)
+        assert shown is not None
+        said = [event.body.get("why") for event in shown[1] if event.kind == "delivered"]
+        assert said.count("came back: Undelivered Mail") == 1
+
+
+def test_a_joined_page_that_comes_back_names_every_page() -> None:
+    """Pages of a storm left as one mail, which came back: each of them is named, not the first."""
+    named = [ref_of(b"k" * 32, "MANILA-000001", number, "a@b") for number in (1, 2, 3)]
+    page = EmailMessage()
+    page["Message-ID"] = f"<{named[0]}@x>"
+    page["References"] = f"<manila-000001@x> <{named[1]}@x> <{named[2]}@x>"
+    found = parse_mail(returned(page).as_bytes())
+    assert [one.page for one in refs_in([found.bounced])] == ["1", "2", "3"]
+    assert found.unreached == "ana@example.net"
+    late = parse_mail(returned(page, "delayed").as_bytes())
+    assert (late.bounced, late.unreached) == ("", "")
+    assert len(refs_in(late.references)) == 3
+
+
+@pytest.mark.parametrize("named", [True, False])
+async def test_what_a_mail_server_says_of_a_page_opens_nothing(
+    tmp_path: Path, box: Box, *, named: bool
+) -> None:
+    """A page that is late, or a failed one without its mail, is noted: no incident pages anew."""
+    async with house(tmp_path, box) as one:
+        page = await page_of(one, box)
+        await one.hand(returned(page, "delayed") if named else returned(None))
+        event = await one.newest()
+        said = "automatic answer of mailer-daemon" if named else "does not say which one"
+        assert (event.kind, said in event.body["text"]) == ("note", True)
+        assert len(await one.stores.incidents.list()) == 1
+        held = (await one.case()).paging
+        assert held is not None
+        assert held.pages[0].state == "delivered"
 
 
 async def test_an_answer_to_an_earlier_run_does_not_answer_this_one(

@@ -63,7 +63,9 @@ class Mail(NamedTuple):
     automatic: str = ""
     """Which header says that no person wrote it (RFC 3834), "" where none does."""
     bounced: str = ""
-    """What names the mail that a failed delivery is about (RFC 3464), "" where it is none."""
+    """What names the mails that a failed delivery is about (RFC 3464), "" where it is none."""
+    unreached: str = ""
+    """Whom a failed delivery did not reach, "" where it is none or says nobody."""
 
 
 def parse_mail(data: bytes) -> Mail:
@@ -83,8 +85,11 @@ def parse_mail(data: bytes) -> Mail:
     text, files = _parts(message, notes)
     name, sender = email.utils.parseaddr(_line(message, "From"))
     ids = _ID.findall(_line(message, "Message-ID", 2000))
+    back = _returned(message)
+    # A delivery that is late, or was made after all, is about a mail as an answer is.
+    about = "" if back.failed else back.names
     references = _ID.findall(
-        f"{_line(message, 'In-Reply-To', 2000)} {_line(message, 'References', 16_000)}"
+        f"{_line(message, 'In-Reply-To', 2000)} {_line(message, 'References', 16_000)} {about}"
     )
     return Mail(
         sender=sender.lower()[:LINE], name=name[:LINE], subject=_line(message, "Subject"),
@@ -92,7 +97,7 @@ def parse_mail(data: bytes) -> Mail:
         references=tuple(dict.fromkeys(references))[-REFERENCES:],
         language=_line(message, "Content-Language", 20).partition(",")[0].strip(),
         text=text[:TEXT], files=tuple(files), notes=tuple(notes), automatic=_automatic(message),
-        bounced=_bounced(message),
+        bounced=back.names if back.failed else "", unreached=back.unreached,
     )  # fmt: skip
 
 
@@ -109,27 +114,38 @@ def _automatic(message: Message) -> str:
     return next((name for name in _REPLIERS if message.get(name) is not None), "")
 
 
-def _bounced(message: Message) -> str:
-    """Return what names the mail that could not be delivered; only final failures count."""
+class _Returned(NamedTuple):
+    """What a report of a delivery says (RFC 3464): only `failed` ones are final."""
+
+    failed: bool = False
+    names: str = ""
+    """What names the mails it is about: one that joined several names the others too."""
+    unreached: str = ""
+
+
+def _returned(message: Message) -> _Returned:
+    """Return what a mail server says of a mail that it had taken; nothing where it says nothing."""
     report = str(message.get_param("report-type") or "").lower()
     if message.get_content_type() != "multipart/report" or report != "delivery-status":
-        return ""
-    failed, head = False, ""
+        return _Returned()
+    failed, unreached, names = False, "", ""
     for number, part in enumerate(message.walk()):
-        if number >= PARTS:
+        if number >= PARTS or names:
             break
         kind, held = part.get_content_type(), part.get_payload()
         inner = [one for one in held[:PARTS] if not isinstance(one, str)] if (
             isinstance(held, list)) else []  # fmt: skip
         if kind == "message/delivery-status":
-            failed |= any(_line(one, "Action").lower().startswith("failed") for one in inner)
+            gone = [one for one in inner if _line(one, "Action").lower().startswith("failed")]
+            failed |= bool(gone)
+            for one in gone[:1]:
+                to = _line(one, "Original-Recipient") or _line(one, "Final-Recipient")
+                unreached = unreached or to.rpartition(";")[2].strip().lower()
         elif kind == "message/rfc822" and inner:
-            head = _line(inner[0], "Message-ID", 2000)
+            names = f"{_line(inner[0], 'Message-ID', 2000)} {_line(inner[0], 'References', 16_000)}"
         elif kind == "text/rfc822-headers":
-            head = str(held)[:HEAD]
-        if head:
-            break
-    return head if failed else ""
+            names = str(held)[:HEAD]
+    return _Returned(failed, names.strip(), unreached)
 
 
 def _line(message: Message, name: str, most: int = LINE) -> str:
