@@ -172,9 +172,11 @@ class FileCapture:
 
 def _bytes_of(paths: Sequence[Path]) -> int:
     """Return the size of all files; what can't be read is said when it is opened."""
-    names = [str(path) for path in paths]
-    if "-" in names:
-        if len(names) > 1:
+    if any(str(path) == "-" for path in paths):
+        if len(paths) > 1:
             raise CaptureFileError("- is standard input: read it alone, it can't be merged")
         return 0
+    pipe = next((path for path in paths if path.is_fifo()), None)
+    if pipe and len(paths) > 1:
+        raise CaptureFileError(f"{pipe} is a pipe: read it alone, it can't be merged")
     return sum(path.stat().st_size for path in paths if path.exists())

@@ -32,6 +32,8 @@ _QUEUE: Final = 64
 """Drains that may wait for the deliverer, each of at most 8,192 rows and 4 MiB of payload: a
 pipeline that hangs can't make us hold more than this."""
 _EVERY: Final = 0.5
+_LAG: Final = 5.0
+"""Seconds that a payload may take from the wire to us: what is older has come if nothing comes."""
 
 
 class Ring:
@@ -167,6 +169,7 @@ class Ring:
         """Collect what the workers hand over for a while; a quiet wire gives an empty delivery."""
         flows = [empty_flows()]
         events = []
+        quiet = True
         until = time.monotonic() + _EVERY
         for _ in range(_QUEUE):
             left = until - time.monotonic()
@@ -179,8 +182,9 @@ class Ring:
             if len(gathered.rows):
                 flows.append(gathered.flows())
             if len(gathered.taps.index):
+                quiet = False
                 events.extend(self._dissector.feed(gathered.taps))
-        events.extend(self._dissector.answers())
+        events.extend(self._dissector.answers(time.time() - _LAG if quiet else None))
         self._dissected = self._dissector.counters
         return Capture(np.concatenate(flows), events, time.time())
 

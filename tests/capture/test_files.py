@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import random
 import struct
 import subprocess
@@ -242,6 +243,10 @@ def test_standard_input(wire: Any, packed: bool) -> None:
     assert done.stdout.split()[1] == b"5"
     with pytest.raises(CaptureFileError, match="alone"):
         list(read_files([Path("-"), wire.write()], SETTINGS))
+    pipe = wire.folder / "pipe"
+    os.mkfifo(pipe)
+    with pytest.raises(CaptureFileError, match="is a pipe: read it alone"):
+        list(read_files([wire.write(), pipe], SETTINGS))
 
 
 def test_files_in_time_order(wire: Any) -> None:

@@ -227,6 +227,23 @@ def test_metadata_from_the_ring(namespace: Callable[[str], Namespace]) -> None:
     assert names == ["shop.example"]
 
 
+def test_what_falls_silent_is_told(
+    namespace: Callable[[str], Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a request that nothing follows is told when its time is over, with no other packet."""
+    monkeypatch.setattr("ipwatchd.capture.dissect.stream.IDLE", 0.5)
+    monkeypatch.setattr("ipwatchd.capture.ring._LAG", 0.5)
+    wires = Wires(namespace, 1)
+    wires.box.run(["ip", "link", "set", "w0", "arp", "off"])
+    ring = wires.ring("w0")
+    head = b"GET / HTTP/1.1\r\nHost: shop.example\r\n"
+    ip = IP(src="10.9.0.2", dst="10.9.0.77")
+    segment = TCP(sport=4000, dport=80, flags="PA") / head
+    wires.frames(0, [bytes(Ether(dst="ff:ff:ff:ff:ff:ff") / ip / segment)])
+    until(lambda: kinds(wires.got) == {"http"})
+    ring.stop()
+
+
 def test_rich_protocols_live(namespace: Callable[[str], Namespace], shared: Path) -> None:
     """Kerberos, LDAP, NTLM and RADIUS off the wire, through the child; with the filter as well."""
     whole = Wires(namespace, 1)

@@ -140,9 +140,15 @@ class Dissector:
         self._collect(events)
         return events
 
-    def answers(self) -> list[AnyEvent]:
-        """Return what the child has made of messages since; nothing is waited for."""
+    def answers(self, silent: float | None = None) -> list[AnyEvent]:
+        """Return what the child has made of messages since; nothing is waited for.
+
+        `silent` is a time (epoch s) up to which nothing more can come: a wire without any other
+        tap tells what fell silent as well.
+        """
         events: list[AnyEvent] = []
+        if silent is not None:
+            self._expire(silent, events)
         self._collect(events)
         return events
 

@@ -168,6 +168,17 @@ def test_unfinished_hello_is_told_at_the_end(
     assert dissector.counters.streams_live == 0
 
 
+def test_what_fell_silent_is_told_without_another_tap(
+    taps: Any, packet: Any, hello: Callable[..., bytes], records: Callable[..., bytes]
+) -> None:
+    """On a wire that carries nothing else the clock says when a hello's time is over."""
+    data = records(hello(more=[(51, bytes(2600))]))
+    dissector = Dissector()
+    assert dissector.feed(taps([packet(Kind.TLS, data[:1200], port=443)])) == []
+    assert dissector.answers() == dissector.answers(1_700_000_000.0 + IDLE - 1) == []
+    assert [type(event) for event in dissector.answers(1_700_000_000.0 + IDLE)] == [Tls]
+
+
 def test_one_byte_segments_are_given_up(taps: Any, packet: Any) -> None:
     """A sender of one byte a segment costs a bounded number of looks and is counted."""
     dissector = Dissector()
