@@ -11,7 +11,7 @@ it brings an offline copy of its hub. fail2ban: Debian's package fail2ban. Suric
 package suricata (here, or with --suricata-root the tree of another release, see
 capture_files.py); its rules are brought by --rules, e.g. ET Open's emerging-scan.rules, and by
 --more-rules those that the set ships disabled. Slips is not run: what it publishes is held against.
---captures is a folder of attacks.py --keep, --logs one of further logs of real programs.
+--captures is a folder of attacks --keep, --logs one of further logs of real programs.
 """
 
 from __future__ import annotations

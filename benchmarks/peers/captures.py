@@ -7,8 +7,8 @@ import subprocess
 from collections import Counter
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from attacks_cases import cases
-from attacks_flowlogs import findings
+from attacks.cases import cases
+from attacks.flowlogs import findings
 from detect import KINDS, captures, replay
 from peers.progress import tell
 from peers.slips import PUBLISHED
@@ -114,7 +114,7 @@ def _labelled(data: Path) -> Iterator[Case]:
 
 
 def _kept(folder: Path) -> Iterator[Case]:
-    """Yield the captures that attacks.py kept."""
+    """Yield the captures that attacks kept."""
     for case in cases():
         path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
         if path.exists():

@@ -104,9 +104,26 @@ class Stage:
         return path.read_text("utf-8", "replace")[-600:] if path.exists() else ""
 
     def close(self) -> None:
-        """End what was started."""
+        """End what was started, and what that left in our namespaces (postfix's master)."""
         for process in reversed(self._started):
             _end(process)
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            left = self._left()
+            for process_id in left:
+                with suppress(ProcessLookupError):
+                    os.kill(process_id, number)
+            if left:
+                time.sleep(0.3)
+
+    def _left(self) -> list[int]:
+        """Return the processes that live in our namespaces: some lead a session of their own."""
+        ours = {os.fstat(space.fd).st_ino for space in self.spaces.values()}
+        found = []
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                if (process / "ns/net").stat().st_ino in ours:
+                    found.append(int(process.name))
+        return [one for one in found if one != os.getpid()]
 
     def _listens(self, host: str, port: int) -> bool:
         until = time.monotonic() + _START_SECONDS

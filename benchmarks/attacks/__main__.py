@@ -1,7 +1,7 @@
 """Real attack tools against real servers in namespaces: what the detectors say of the packets.
 
-    python benchmarks/attacks.py [--only WORD] [--kind attacks|benign] [--keep DIR] [--workers N]
-                                 [--json]
+    python benchmarks/attacks [--only WORD] [--kind attacks|benign] [--keep DIR] [--workers N]
+                              [--json]
 
 Needs root and the Debian packages nmap masscan hping3 onesixtyone sipvicious hydra medusa ncrack
 slowhttptest iodine dns2tcp ptunnel dsniff ettercap-text-only thc-ipv6 yersinia tor openvpn stunnel4
@@ -20,10 +20,12 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from attacks_cases import Case, cases
-from attacks_servers import logged, serve
-from attacks_stage import stage
-from attacks_told import stretched, told, told_by_log
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from attacks.cases import Case, cases
+from attacks.servers import logged, serve
+from attacks.stage import stage
+from attacks.told import stretched, told, told_by_log
 from measure import say
 
 if TYPE_CHECKING:
@@ -115,7 +117,7 @@ def main() -> None:
     kinds = {"all": {True, False}, "benign": {True}, "attacks": {False}}[chosen.kind]
     wanted = [case for case in cases() if chosen.only in case.name and case.benign in kinds]
     if not wanted:
-        raise SystemExit(f"no case has {chosen.only!r} in its name: see attacks_cases.toml")
+        raise SystemExit(f"no case has {chosen.only!r} in its name: see attacks/cases.toml")
     with tempfile.TemporaryDirectory() as temporary, ThreadPoolExecutor(chosen.workers) as pool:
         folder = chosen.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)

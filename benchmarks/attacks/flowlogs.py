@@ -1,6 +1,6 @@
 """What the detectors say of other sensors' flow records with labels (Zeek, Argus).
 
-    python benchmarks/attacks_flowlogs.py DATA [--json]
+    python benchmarks/attacks/flowlogs.py DATA [--json]
 
 DATA is a folder with EXPECTED_flowlogs.csv and flowlogs/. Each row of it is a file, what it must
 give and who is guilty; records of protocols (smtp) are no flows and are counted as not read.
@@ -15,9 +15,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from measure import say
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from measure import say
 
 from ipwatchd.config.settings import PRIVATE, DetectSettings, GeoSettings
 from ipwatchd.detect import build
@@ -46,7 +48,7 @@ def main() -> None:
     """Read, judge, print."""
     folders = [Path(word) for word in sys.argv[1:] if not word.startswith("--")]
     if len(folders) != 1:
-        raise SystemExit("usage: python benchmarks/attacks_flowlogs.py DATA [--json]")
+        raise SystemExit("usage: python benchmarks/attacks/flowlogs.py DATA [--json]")
     counts: dict[str, Counter[str]] = {}
     lines, rows = [], []
     with (folders[0] / "EXPECTED_flowlogs.csv").open(encoding="utf-8") as labels:

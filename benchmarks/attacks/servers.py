@@ -6,10 +6,10 @@ import sys
 import time
 from typing import TYPE_CHECKING, Final
 
-from attacks_cases import servers
+from attacks.cases import servers
 
 if TYPE_CHECKING:
-    from attacks_stage import Stage
+    from attacks.stage import Stage
 
 __all__ = ["logged", "serve"]
 

@@ -1,4 +1,4 @@
-"""What is tried (attacks_cases.toml) and the servers it is tried on (attacks_servers.toml)."""
+"""What is tried (cases.toml) and the servers it is tried on (servers.toml)."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def cases() -> list[Case]:
     """Return all cases; msgspec.ValidationError names what is wrong in the file."""
-    text = (_HERE / "attacks_cases.toml").read_bytes()
+    text = (_HERE / "cases.toml").read_bytes()
     return msgspec.toml.decode(text, type=dict[str, list[Case]])["case"]
 
 
 def servers() -> dict[str, Server]:
     """Return the servers by name."""
-    text = (_HERE / "attacks_servers.toml").read_bytes()
+    text = (_HERE / "servers.toml").read_bytes()
     return msgspec.toml.decode(text, type=dict[str, Server])
