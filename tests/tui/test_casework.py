@@ -98,6 +98,8 @@ async def test_facts_steps_and_responses(client: Client, until: Until) -> None:
         await until(pilot, "timeline, the newest first")
         await pilot.press("f")
         await until(pilot, "Facts of")
+        # Questions wrap once they are laid out: the first one must still be in sight.
+        await until(pilot, "Did someone see information who may not? *")
         await pilot.press("down", "enter", "down", "enter", "down", "enter")
         await fill(pilot, "health,contact", "10-200")
         await pilot.press("ctrl+s")

@@ -63,6 +63,8 @@ class Form(Dialog[dict[str, Any]]):
         Binding("ctrl+s", "send", "Send", priority=True),
         Binding("tab", "app.focus_next", "Next field"),
     ]
+    AUTO_FOCUS = ""
+    """None by itself: it would scroll to where a field was before the questions were laid out."""
 
     def asks(self) -> Sequence[Ask]:
         """Return the questions."""
@@ -91,7 +93,9 @@ class Form(Dialog[dict[str, Any]]):
         fields = list(self.query(Answer))
         empty = next((one for one in fields if not one.value), fields[0] if fields else None)
         if empty is not None:
-            empty.focus()
+            empty.focus(scroll_visible=False)
+        # Questions wrap once their width is known: what was in sight moves then.
+        self.watch(self.query_one("#questions"), "virtual_size", self.on_descendant_focus)
 
     def on_descendant_focus(self) -> None:
         """Keep the question in sight, not its field alone."""
