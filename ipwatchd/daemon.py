@@ -15,7 +15,6 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Final
 
-import msgspec
 import structlog
 
 from ipwatchd.bindings import Bindings
@@ -38,6 +37,7 @@ from ipwatchd.paging.pager import Pager
 from ipwatchd.paging.papers import Papers
 from ipwatchd.pipeline import Outcome, Pipeline
 from ipwatchd.records.finding import Finding
+from ipwatchd.reload import taken
 from ipwatchd.rescue import hold_rules
 from ipwatchd.stores import StateInUseError, Stores
 from ipwatchd.trouble import sentence
@@ -438,20 +438,15 @@ class Daemon:
     def reload(self) -> None:
         """Read the file again; a bad one is named and the last good one kept."""
         try:
-            fresh = load(self._config_path)
-            restart = [
-                name for name in ("site", "capture", "uplink", "control")
-                if getattr(fresh, name) != getattr(self.config, name)
-            ]  # fmt: skip
-            kept = {name: getattr(self.config, name) for name in restart}
-            self._adopt(msgspec.structs.replace(fresh, **kept))
+            fresh, restart = taken(self.config, load(self._config_path))
+            self._adopt(fresh)
         except (ConfigError, ValueError, OSError) as error:
             self.live.notes["configuration"] = f"kept the last good one: {error}"
             _LOG.error("reload refused, the last good configuration stays", error=str(error))
             return
         self.live.notes.pop("configuration", None)
         if restart:
-            self.live.notes["reload"] = f"[{'], ['.join(restart)}] changes with the next restart"
+            self.live.notes["reload"] = f"{', '.join(restart)} changes with the next restart"
         else:
             self.live.notes.pop("reload", None)
         _LOG.info("reloaded", needs_restart=restart)
