@@ -6,6 +6,7 @@ The child reads hostile bytes and may have been taken over by them: nothing it s
 from __future__ import annotations
 
 import math
+from ipaddress import ip_address
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -59,9 +60,18 @@ def read(body: bytes, number: int, kind: str) -> list[AnyEvent]:
 
 def _clean(event: RichEvent) -> RichEvent:
     fields = {
-        name: _cleaned(value) for name, value in msgspec.structs.asdict(event).items()
-    }  # fmt: skip
+        name: _address(value) if name == "address" else _cleaned(value)
+        for name, value in msgspec.structs.asdict(event).items()
+    }
     return msgspec.structs.replace(event, **fields | {"ts": 0.0, "source": ""})
+
+
+def _address(value: str) -> str:
+    """Return an address that may become an event's end, "" for what is none."""
+    try:
+        return str(ip_address(value)) if "%" not in value else ""
+    except ValueError:
+        return ""
 
 
 def _cleaned(value: object) -> object:

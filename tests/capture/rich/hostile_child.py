@@ -77,7 +77,12 @@ def many() -> list[Event]:
 def dirty() -> list[Event]:
     """Answer with what must not reach a screen."""
     names = "\x1b[2J" + "x" * 4000
-    return [Radius(ts=5.0, message=names, user="a\nb\u202e", source="trusted", orig_port=70_000)]
+    return [
+        Radius(
+            ts=5.0, message=names, user="a\nb\u202e", source="trusted", orig_port=70_000,
+            address="10.0.0.1; rm",
+        )
+    ]  # fmt: skip
 
 
 def refuse() -> list[Event]:

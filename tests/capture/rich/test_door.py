@@ -112,7 +112,10 @@ def test_no_child_at_all(door: Callable[..., Rich]) -> None:
 
 
 def test_what_it_says_is_cleaned(door: Callable[..., Rich]) -> None:
-    """Text of the child is cut and made printable; it can't pose as another sensor."""
+    """Text of the child is cut and made printable; it can't pose as another sensor.
+
+    An address is one, or nothing.
+    """
     rich = door()
     rich.submit("radius", b"dirty", None, 0.0)
     ((_, event),) = rich.collect()
@@ -120,6 +123,7 @@ def test_what_it_says_is_cleaned(door: Callable[..., Rich]) -> None:
     assert event.message.startswith("\\x1b[2J")
     assert len(event.message) <= 1024
     assert (event.user, event.source, event.ts) == ("a\\x0ab\\u202e", "", 0.0)
+    assert event.address == ""
 
 
 def test_it_can_do_nothing(door: Callable[..., Rich]) -> None:
