@@ -22,7 +22,8 @@ import detect_load as load
 import numpy as np
 from detect_load import BATCH, ENRICHER, detectors, nobody
 from measure import say
-from site_day import ATTACKS, benign_day
+from site_attacks import ATTACKS
+from site_day import benign_day
 
 from ipwatchd.capture import CaptureFileError, read_files
 from ipwatchd.config.settings import CaptureSettings
