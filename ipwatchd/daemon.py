@@ -36,6 +36,7 @@ from ipwatchd.paging.answers import Answers
 from ipwatchd.paging.pager import Pager
 from ipwatchd.paging.papers import Papers
 from ipwatchd.pipeline import Outcome, Pipeline
+from ipwatchd.readiness import say_ready
 from ipwatchd.records.finding import Finding
 from ipwatchd.reload import taken
 from ipwatchd.rescue import hold_rules
@@ -184,6 +185,7 @@ class Daemon:
         await self._start_firewall(time.time())
         control = ControlServer(self.house, self.config.control, time.time)
         await control.start()
+        say_ready()
         await self._desk.start()
         await self._start_acks()
         try:

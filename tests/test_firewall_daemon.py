@@ -142,3 +142,21 @@ def test_a_mass_goes_down_while_the_daemon_answers(
     assert len(answered) > 20
     assert max(answered) < sum(answered) / 4, "one answer had to wait for the load"
     assert agent.ctl("firewall", "diff").returncode == 0
+
+
+def test_the_supervisor_is_told_when_the_rules_stand(
+    wire: tuple[Namespace, Namespace], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """READY=1 comes when the table is in the kernel, so that the network may come up after it."""
+    agent = Agent(wire[0], tmp_path, CONFIG.format(feed=tmp_path / "mass.txt"))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as supervisor:
+        supervisor.bind(str(tmp_path / "notify"))
+        supervisor.settimeout(60)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        process = wire[0].popen(agent.command())
+        try:
+            assert supervisor.recv(100) == b"READY=1"
+            assert "enforcing" in wire[0].run(["nft", "list", "table", "inet", "ipwatchd"]).stdout
+        finally:
+            process.terminate()
+            assert process.wait(30) == 0
