@@ -9,7 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from typing import TYPE_CHECKING, Final
+
+import structlog
 
 from ipwatchd.incidents.intake.mail import TEXT, Mail
 from ipwatchd.incidents.intake.reader import read_mail
@@ -32,6 +35,9 @@ AT_ONCE: Final = 5
 """Mails taken in one go: a flood of them is worked off by and by, the tick stays short."""
 MOST: Final = 256 << 20
 """Bytes of a file that is read at all; a larger one stays where it is, and is said."""
+ODD: Final = 1_000
+"""Files whose names are held because we stumbled over them."""
+_LOG: Final = structlog.get_logger("desk")
 
 
 class MailDrop:
@@ -42,6 +48,8 @@ class MailDrop:
         self._casework = casework
         self._incidents = incidents
         self.note = ""
+        self._odd: dict[str, None] = {}
+        """Files that could not be taken, left until the next start."""
         self.answers: Answering | None = None
         """Takes what answers a page; what it leaves is a report."""
         self.counters = {"mails": 0, "threaded": 0, "forged_threads": 0, "left": 0, "answers": 0}
@@ -56,16 +64,37 @@ class MailDrop:
             names = await asyncio.to_thread(self._arrived, self._folder)
             for path in names:
                 data = await asyncio.to_thread(path.read_bytes)
-                taken.append(await self.take(data, now))
-                await asyncio.to_thread(path.replace, self._folder / "cur" / f"{path.name}:2,S")
+                taken += await self._taken(path, data, now)
         except OSError as error:
             self.note = f"mails wait in {self._folder}/new: {error}"
         return taken
+
+    async def _taken(self, path: Path, data: bytes, now: float) -> list[Incident]:
+        """Take a file's mail in and put it aside; one that can't ever be is left and said."""
+        try:
+            incident = await self.take(data, now)
+        except (OSError, sqlite3.Error):
+            raise
+        except Exception as error:  # noqa: BLE001 - see below
+            # A mail is made by strangers: one that we stumble over must not end the daemon, nor
+            # keep those behind it.
+            _LOG.exception("a mail can't be taken", path=str(path))
+            self._odd[path.name] = None
+            while len(self._odd) > ODD:
+                del self._odd[next(iter(self._odd))]
+            self.counters["left"] += 1
+            self.note = f"{path} can't be taken ({type(error).__name__}): look at it by hand"
+            return []
+        await asyncio.to_thread(path.replace, path.parent.parent / "cur" / f"{path.name}:2,S")
+        return [incident]
 
     def _arrived(self, folder: Path) -> list[Path]:
         (folder / "cur").mkdir(parents=True, exist_ok=True, mode=0o700)
         found = []
         for path in sorted((folder / "new").glob("*")):
+            if path.name in self._odd:
+                self.note = f"{path} can't be taken: look at it by hand"
+                continue
             if path.is_symlink() or not path.is_file():
                 continue
             if path.stat().st_size > MOST:

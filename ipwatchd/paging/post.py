@@ -234,6 +234,15 @@ class Post:
 
     async def done(self, message: Message, ok: bool, why: str, tries: int) -> None:
         """Write what became of a letter; one that failed goes by another way, or later."""
+        try:
+            await self._done(message, ok, why, tries)
+        except (OSError, LookupError, sqlite3.Error) as error:
+            # What waits behind it for the same place must leave all the same.
+            self.note = f"what became of a letter is not in the log: {sentence(error)}"
+            if not ok:
+                self._wait(message, FIRST)
+
+    async def _done(self, message: Message, ok: bool, why: str, tries: int) -> None:
         key = (message.incident, message.page)
         first = key not in self._again
         now = self._clock()

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
     from pathlib import Path
 
+    from ipwatchd.incidents.intake.mail import Mail
     from ipwatchd.lab.netns import Namespace
 
 TOKEN = "0123456789abcdef-bot"
@@ -116,6 +117,37 @@ async def test_threads_are_followed_and_forged_ones_are_not(stores: Stores, desk
     assert [len(row.reports) for row in reversed(rows)] == [2, 1, 1]
     assert desk.mail is not None
     assert desk.mail.counters["forged_threads"] == 1
+
+
+async def test_half_a_character_is_a_report(stores: Stores, desk: Desk) -> None:
+    """UTF-7 can spell a lone surrogate, which no database takes: it is read as a question mark."""
+    new = stores.state_dir.parent / "mail" / "new"
+    head = b"From: ana@client.example\nContent-Type: text/plain; charset=utf-7\n\n"
+    (new / "1").write_bytes(head + b"they asked +2AA- for my code")
+    await desk.tick(1000.0)
+    (opened,) = await stores.incidents.after(0)
+    assert opened.body["report"]["text"] == "they asked ? for my code"
+
+
+async def test_a_mail_that_we_stumble_over_keeps_no_other_back(stores: Stores, desk: Desk) -> None:
+    """It stays in `new` and is named; the daemon goes on, and what came behind it is a report."""
+
+    async def stumble(mail: Mail, report: Report, now: float) -> None:
+        del report, now
+        if mail.subject == "odd":
+            raise ValueError("no mail that we know of does this")
+
+    assert desk.mail is not None
+    desk.mail.answers = stumble
+    arrive(stores, "1", "x", Subject="odd")
+    arrive(stores, "2", "they asked for my code")
+    for now in (1000.0, 1001.0):
+        await desk.tick(now)
+        assert "new/1 can't be taken" in desk.note
+    assert len(await stores.incidents.list()) == 1
+    assert desk.mail.counters["left"] == 1
+    new = stores.state_dir.parent / "mail" / "new"
+    assert [path.name for path in new.iterdir()] == ["1"]
 
 
 async def test_hostile_mails_all_become_reports(stores: Stores, desk: Desk) -> None:

@@ -196,7 +196,8 @@ def _decoded(part: Message) -> str:
     data = _payload(part)[: 4 * HTML]
     for charset in (str(part.get_content_charset() or "utf-8"), "utf-8"):
         try:
-            return data.decode(charset)
+            # UTF-7 can spell half a character, which no file and no database takes.
+            return data.decode(charset).encode("utf-8", "replace").decode()
         except (LookupError, UnicodeError, ValueError):
             continue
     return data.decode("latin-1")

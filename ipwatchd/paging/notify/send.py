@@ -35,7 +35,11 @@ async def send(channel: Channel, message: Message) -> None:
             await _SENDERS[channel.kind](channel, message)
     except TimeoutError:
         raise SendError(f"no answer within {channel.timeout:.0f} s") from None
-    except (OSError, smtplib.SMTPException, ssl.SSLError, ValueError) as error:
+    except SendError:
+        raise
+    except Exception as error:
+        # Whatever a library stumbles over (email's parser over an address that a stranger wrote):
+        # it is a failed delivery like any other, and what waits behind it must leave.
         where = channel.address or channel.host or channel.url_file or channel.url
         raise SendError(f"{where}: {_why(error)}") from error
 

@@ -59,6 +59,30 @@ async def test_a_mail_arrives_as_it_was_written(mails: tuple[Mails, int]) -> Non
     assert "qué pasó" in mail.get_content()
 
 
+@pytest.mark.parametrize("to", ["<", ":;@", "a@b\nBcc: c@d", '"'])
+async def test_an_address_that_is_none_is_a_failed_delivery(
+    mails: tuple[Mails, int], to: str
+) -> None:
+    """Python's parser raises anything on some: what waits behind it leaves all the same."""
+    box, port = mails
+    ended: list[tuple[int, bool]] = []
+
+    async def done(one: Message, ok: bool, why: str, tries: int) -> None:
+        del why, tries
+        ended.append((one.page, ok))
+
+    outbox = Outbox({"mail": smtp(port, tries=1)}, done)
+    for number in (1, 2):
+        assert outbox.put(message(to=to, page=number))
+    outbox.put(message(page=3))
+    async with asyncio.timeout(10):
+        while outbox._lines:  # noqa: ASYNC110 - what is waited for sets no event
+            await asyncio.sleep(0.005)
+    await outbox.close()
+    assert sorted(ended) == [(1, False), (2, False), (3, True)]
+    assert len(box.taken) == 1
+
+
 async def test_a_server_without_tls_gets_no_page(mails: tuple[Mails, int]) -> None:
     """STARTTLS is the default, and what is told to no one must not go in the clear."""
     box, port = mails
