@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Final
 
 from ipwatchd.cli import views
 from ipwatchd.cli.answer import agreed, as_json, as_rows, as_sentence
-from ipwatchd.cli.incident_page import print_incident
 from ipwatchd.cli.table import print_table, say
 from ipwatchd.records.duration import parse_duration
 
@@ -182,33 +181,6 @@ def incidents(client: Client, arguments: argparse.Namespace) -> int:
     """List incidents."""
     page = client.incidents(state=arguments.in_state, limit=arguments.limit)
     return _page(arguments, "incidents", page)
-
-
-def incident(client: Client, arguments: argparse.Namespace) -> int:
-    """Show one incident."""
-    detail = client.incident(arguments.id)
-    if arguments.json:
-        return as_json(detail)
-    print_incident(detail)
-    return 0
-
-
-def act(client: Client, arguments: argparse.Namespace) -> int:
-    """Do something about an incident."""
-    after = client.act(arguments.id, arguments.act, reason=arguments.reason)
-    return as_sentence(arguments, after, f"{after['id']} is {after['state']}")
-
-
-def report(client: Client, arguments: argparse.Namespace) -> int:
-    """Hand in a report."""
-    text = sys.stdin.read() if arguments.text == "-" else arguments.text
-    after = client.report(
-        text, subject=arguments.subject, reporter=arguments.reporter, channel=arguments.channel,
-        language=arguments.language,
-    )  # fmt: skip
-    return as_sentence(
-        arguments, after, f"kept; incident {after['id']} ({after['priority']}, {after['state']})"
-    )
 
 
 def tui(client: Client, arguments: argparse.Namespace) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli import actions, cases, reviews, updates
 from ipwatchd.cli.clocks import add_duties
+from ipwatchd.cli.commands import LONG
 
 if TYPE_CHECKING:
     import argparse
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["add_incidents", "add_report"]
 
-_READS_ALL: Final = 3600.0
-"""Seconds that reading every kept file may take."""
 _MOVES: Final = {
     "take": ("take it on: NEW becomes TRIAGE", ""),
     "ack": ("you know, and are on it: paging stops while you work", ""),
@@ -55,7 +54,7 @@ def add_incidents(inner: Commands) -> None:
         "--whole", action="store_true",
         help="also hold incidents, mails, attachments and evidence against the log (reads it all)",
     )  # fmt: skip
-    verify.set_defaults(patience=_READS_ALL)
+    verify.set_defaults(patience=LONG)
     for name, (text, example) in _MOVES.items():
         _on_one(inner, name, text, f"incidents {name} site-000001 {example}".strip(), cases.act)
     _add_judging(inner)

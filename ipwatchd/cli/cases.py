@@ -28,6 +28,8 @@ __all__ = [
 
 _ATTACHED: Final = 5_000_000
 """Bytes of a file handed in: the daemon takes 8 MB a request."""
+_LATEST: Final = 4e9
+"""Epoch seconds that the daemon takes for the time of an old case."""
 _SHOWN: Final = 10
 """Pages that an incident is shown with: the newest."""
 _DETAILS: Final = ("priority", "sop", "step", "target", "tlp", "report", "language")
@@ -246,6 +248,8 @@ def _case(line: int, row: Mapping[str, Any]) -> dict[str, Any]:
             seconds = dt.datetime.fromisoformat(opened).timestamp()
         except ValueError:
             raise ValueError(f"line {line}: opened {opened!r} is no time") from None
+    if not 0 <= seconds <= _LATEST:
+        raise ValueError(f"line {line}: opened {opened!r} is no time from 1970 to 2096")
     texts = {
         name: str(row.get(name) or "")
         for name in ("text", "subject", "reporter", "language", "resolution")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 if TYPE_CHECKING:
     import argparse
@@ -10,7 +10,10 @@ if TYPE_CHECKING:
 
     from ipwatchd.control.client import Client
 
-__all__ = ["Commands"]
+__all__ = ["LONG", "Commands"]
+
+LONG: Final = 3600.0
+"""Seconds that an answer may take which reads every kept file, as `patience` of a command."""
 
 
 class Commands(Protocol):

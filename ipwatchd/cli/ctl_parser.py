@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd import __version__
+from ipwatchd.cli.commands import LONG
 from ipwatchd.cli.table import columns_of_terminal
 
 if TYPE_CHECKING:
@@ -167,6 +168,8 @@ def _add_privacy(commands: Commands) -> None:
         "backup /srv/backup/2026-03-01", privacy_actions.backup,
     )  # fmt: skip
     backup.add_argument("folder", type=Path)
+    for one in (audit, export, subject, backup):
+        one.set_defaults(patience=LONG)
     _add_forgetting(commands)
 
 
@@ -200,6 +203,8 @@ def _add_forgetting(commands: Commands) -> None:
     drop.add_argument("day", metavar="YYYY-MM-DD")
     drop.add_argument("--reason", required=True, metavar="TEXT")
     drop.add_argument("--yes", action="store_true", help="do not ask")
+    for one in (erase, reveal, drop):
+        one.set_defaults(patience=LONG)
 
 
 def _filtered(command: argparse.ArgumentParser) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "archive_keys", "audit", "backup", "drop_key", "erase", "export", "reveal", "subject",
+    "whole_file",
 ]  # fmt: skip
 
 
@@ -44,7 +45,7 @@ def _batches(
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[IO[bytes]]:
+def whole_file(path: Path | None) -> Iterator[IO[bytes]]:
     """Open a file that appears whole or not at all, for its owner alone; no path is stdout."""
     if path is None:
         yield sys.stdout.buffer
@@ -65,7 +66,7 @@ def export(client: Client, arguments: argparse.Namespace) -> int:
     from ipwatchd.cli.row_formats import writer
 
     rows = 0
-    with _output(arguments.output) as out:
+    with whole_file(arguments.output) as out:
         sink = writer(arguments.format, arguments.what, out)
         for batch in _batches(
             client, arguments.what, " ".join(arguments.filter), clear=arguments.clear,
@@ -88,9 +89,9 @@ def subject(client: Client, arguments: argparse.Namespace) -> int:
     with contextlib.ExitStack() as files:
         sinks: list[Dossier] = []
         if arguments.html:
-            sinks.append(HtmlDossier(files.enter_context(_output(arguments.html))))
+            sinks.append(HtmlDossier(files.enter_context(whole_file(arguments.html))))
         if arguments.output or not arguments.html:
-            sinks.append(JsonDossier(files.enter_context(_output(arguments.output))))
+            sinks.append(JsonDossier(files.enter_context(whole_file(arguments.output))))
         _write(client, found, sinks)
     return 0
 

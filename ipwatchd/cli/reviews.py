@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from ipwatchd.cli.answer import as_json, as_sentence
+from ipwatchd.cli.privacy_actions import whole_file
 from ipwatchd.cli.table import Column, print_table, say
 
 if TYPE_CHECKING:
@@ -120,8 +121,8 @@ def _archive(client: Client, arguments: argparse.Namespace) -> int:
     if not arguments.id:
         raise ValueError("an archive is of one case: name it, as in incidents export site-000001")
     answer = client.export_case(arguments.id)
-    path = arguments.output or Path(answer["name"])
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+    path = arguments.output or Path(Path(answer["name"]).name)
+    with whole_file(path) as out, zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in answer["papers"].items():
             archive.writestr(name, base64.b64decode(data))
         for one in answer["files"]:

@@ -67,7 +67,10 @@ def when(seconds: Any) -> str:
     """Return epoch seconds as local date and time."""
     if not seconds:
         return "never"
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(seconds)))
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(float(seconds)))
+    except (OverflowError, ValueError, OSError):  # no calendar has it; the other rows are shown
+        return f"{float(seconds):g}"
 
 
 def ago(seconds: float) -> str:

@@ -14,8 +14,10 @@ from ipwatchd.control.call import NotFoundError
 from ipwatchd.control.lists import changed, effect
 from ipwatchd.incidents.bodies import State
 from ipwatchd.incidents.response import OFFICER, denial, is_network, proposals
+from ipwatchd.lists import NoEntryError
 from ipwatchd.records.duration import duration_text
 from ipwatchd.records.incident import Attachment, Receipt, Report
+from ipwatchd.records.network import canonical
 
 if TYPE_CHECKING:
     from ipwatchd.control.call import Call
@@ -26,6 +28,10 @@ __all__ = ["export", "import_cases", "piece", "proposed", "report", "respond", "
 
 PIECE: Final = 4 << 20
 """Bytes of a file handed out at a time."""
+_LATEST: Final = 4e9
+"""The year 2096: a time that no calendar has could not be shown, nor the list that it is in."""
+_OTHERS: Final = ("response:", "feed:", "central")
+"""Sources of entries that no person of the site made."""
 
 
 class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -48,10 +54,10 @@ class _Report(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class _Case(msgspec.Struct, frozen=True):
-    """A row of an old case; other columns are kept as answers."""
+    """A row of an old case."""
 
     title: str
-    opened: float
+    opened: Annotated[float, Meta(ge=0, le=_LATEST)]
     text: str = ""
     subject: str = ""
     reporter: str = ""
@@ -194,10 +200,7 @@ async def undo(house: House, call: Call) -> dict[str, Any]:
         raise NotFoundError(f"{incident.id} has no response in force{f' {wanted}' * bool(wanted)}")
     receipt = standing[-1]
     if receipt.kind == "deny" and not (receipt.expires and receipt.expires <= call.now):
-        change = await house.stores.lists.remove(
-            "deny", receipt.subject, author=call.peer.name, reason=reason, now=call.now
-        )
-        await changed(house, "deny", change.entry, "remove", call)
+        reason += await _release(house, call, receipt.subject, reason)
     if receipt.kind == "notify":
         sent = house.live.pager.post.withdraw(incident, receipt.id) if (
             house.live and house.live.pager) else ""  # fmt: skip
@@ -207,6 +210,23 @@ async def undo(house: House, call: Call) -> dict[str, Any]:
         details={"receipt": receipt.id},
     )  # fmt: skip
     return _built(after)
+
+
+async def _release(house: House, call: Call, subject: str, reason: str) -> str:
+    """Take a response's entry off; return what else is to be said of it."""
+    lists, network = house.stores.lists, canonical(subject)[0]
+    for one in lists.each("deny", now=call.now, feeds=False):
+        same = one.network == network and one.scope == "site"
+        if same and not one.source.startswith(_OTHERS):
+            return f"; it stays denied by {one.author}: {one.reason}"
+    try:
+        change = await lists.remove(
+            "deny", subject, author=call.peer.name, reason=reason, now=call.now
+        )
+    except NoEntryError:  # a person took it off before
+        return "; it was off the list already"
+    await changed(house, "deny", change.entry, "remove", call)
+    return ""
 
 
 async def export(house: House, call: Call) -> dict[str, Any]:

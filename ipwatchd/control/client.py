@@ -83,6 +83,11 @@ class SocketTransport:
         return answer
 
     def _why(self, error: Exception) -> str:
+        if isinstance(error, TimeoutError):
+            return (
+                f"the daemon at {self._path} has not answered for {self._timeout:.0f} seconds and "
+                "may still do what was asked: look (ipwatchctl status, audit) before asking again"
+            )
         mend = "is ipwatchd running (systemctl status ipwatchd)? another socket: --socket PATH"
         if isinstance(error, PermissionError):
             mend = "join one of the groups that may use it (see [control] in the configuration)"

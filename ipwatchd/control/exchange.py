@@ -54,7 +54,7 @@ def _connect(sock: socket.socket, path: str, timeout: float) -> None:
             return sock.connect(path)
         except BlockingIOError:
             if time.monotonic() >= end:
-                raise TimeoutError("too many wait for an answer there") from None
+                raise OSError("too many wait to be let in there") from None
             time.sleep(_AGAIN)
 
 

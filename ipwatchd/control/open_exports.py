@@ -19,6 +19,8 @@ __all__ = ["Exports", "OpenExport"]
 # An open export holds a connection and a snapshot of the database: one that nobody reads any more
 # must not keep the log from being written back.
 MOST: Final = 4
+EACH: Final = 2
+"""Of one user: nobody takes every place from the others."""
 IDLE_SECONDS: Final = 60.0
 
 
@@ -60,6 +62,8 @@ class Exports:
                 await self.end(name, other.owner)
         if len(self._open) >= MOST:
             raise UnavailableError(f"{MOST} exports are being read already: wait for one to end")
+        if sum(one.owner == export.owner for one in self._open.values()) >= EACH:
+            raise UnavailableError(f"{EACH} exports of yours are being read: wait for one to end")
         name = secrets.token_hex(8)
         self._open[name] = export
         return name

@@ -69,3 +69,8 @@ def test_clean_leaves_nothing_that_steers(text: str) -> None:
 def test_quantities(shown: str, text: str) -> None:
     """Quantities are written as people read them."""
     assert shown == text
+
+
+def test_a_time_that_no_calendar_has_is_shown_as_a_number() -> None:
+    """One odd row does not take the others from the screen."""
+    assert when(1e20) == "1e+20"

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+import socket
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ipwatchd.control.client import Client, SocketTransport, UnreachableError
 from ipwatchd.control.exchange import Answer, read_answer
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GOOD = b"HTTP/1.0 200 OK\r\nContent-Type: application/json\r\nContent-Length: 4\r\n\r\ntrue"
 
@@ -39,3 +45,14 @@ def test_bytes_of_any_kind_do_no_harm(data: bytes) -> None:
     """An answer or an OSError, nothing else."""
     with contextlib.suppress(OSError):
         assert read_answer(data).status >= 0
+
+
+def test_a_daemon_that_takes_its_time_is_not_called_away(tmp_path: Path) -> None:
+    """What was asked for may still be done: the sentence says so."""
+    path = tmp_path / "control.sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        client = Client(SocketTransport(path, timeout=0.05))
+        with pytest.raises(UnreachableError, match="may still do what was asked"):
+            client.status()
