@@ -53,7 +53,12 @@ def read_commit(body: memoryview) -> Commit:
     """Read the body (after nlmsghdr) of NFT_MSG_NEWGEN. MalformedError where lengths lie."""
     found = codec.attributes(body, 4)
     name = codec.string(found[3]) if 3 in found else ""
-    return Commit(codec.be32(found.get(1)), codec.be32(found.get(2)), name)
+    return Commit(codec.be32(found.get(1)), codec.be32(found.get(2)), _shown(name))
+
+
+def _shown(name: str) -> str:
+    """Return a process's name without what moves a cursor: it chooses it (PR_SET_NAME)."""
+    return "".join(letter if letter.isprintable() else "?" for letter in name)
 
 
 def who(commits: Iterable[Commit]) -> str:
@@ -144,6 +149,6 @@ def _parent(pid: int) -> str:
         fields = Path(f"/proc/{pid}/stat").read_text("ascii", "backslashreplace")
         # proc(5): the name stands in parentheses and may hold some itself; state and parent follow.
         parent = int(fields.rpartition(")")[2].split()[1])
-        return Path(f"/proc/{parent}/comm").read_text("ascii", "backslashreplace").strip()
+        return _shown(Path(f"/proc/{parent}/comm").read_text("ascii", "backslashreplace")[:-1])
     except (OSError, ValueError, IndexError):
         return ""

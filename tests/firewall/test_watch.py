@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from ipwatchd.config import FirewallSettings
 from ipwatchd.enforcement import Enforcement
-from ipwatchd.firewall import Commit, CommitWatch, Firewall, who
+from ipwatchd.firewall import Commit, CommitWatch, Firewall, codec, who
+from ipwatchd.firewall.watch import read_commit
 from ipwatchd.lists import Lists
 from ipwatchd.lists.block import Block
 from ipwatchd.lists.formats import Item
@@ -40,6 +41,12 @@ def test_every_commit_is_heard_with_its_program(site: Any) -> None:
         assert watch.since(before, [before + 1]) == []
         assert watch.since(before + 1) == []
         assert str(Commit(7, 4242, "nft", "bash")) == "nft (process 4242, started by bash)"
+
+
+def test_a_name_that_moves_the_cursor_is_shown_without() -> None:
+    """A process chooses its own name; an incident's title is one line of what can be printed."""
+    told = codec.u32(1, 7) + codec.u32(2, 42) + codec.text(3, "a\x1b[2J\nb")
+    assert str(read_commit(memoryview(bytes(4) + told))) == "a?[2J?b (process 42)"
 
 
 def test_our_own_commits_are_nobody_elses(site: Any, policy: Callable[..., Any]) -> None:
