@@ -15,6 +15,7 @@ import numpy as np
 
 from ipwatchd.capture import pcap, pcapng
 from ipwatchd.capture.delivery import CaptureFileError
+from ipwatchd.capture.dissect.text import printable
 from ipwatchd.capture.link import LINK_TYPES
 from ipwatchd.capture.packet import PACKET, Batch
 
@@ -283,5 +284,6 @@ class BlockReader:
         if section is None or not section.add(block):
             self._warn("damaged", "describes an interface that can't be: the rest is left out")
             return None
-        self._places[section.count - 1] = self.interfaces.place(section.names[-1])
+        name = printable(section.names[-1].encode("utf-8", "replace"))
+        self._places[section.count - 1] = self.interfaces.place(name)
         return section

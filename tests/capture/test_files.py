@@ -191,11 +191,12 @@ def test_interfaces_by_name(wire: Any) -> None:
 
     first, second = wire.folder / "a.pcapng", wire.folder / "b.pcapng"
     first.write_bytes(section(b"eth0", b"") + section(b"wan,uplink", b"eth0"))
-    second.write_bytes(section(b"lo"))
+    second.write_bytes(section(b"lo", b"\x1b[2Jtun"))
     source = read_files([first, second], SETTINGS, dissect=False)
     flows = np.concatenate([one.flows for one in source])
     named = {int(flow["resp_port"]): source.interfaces[int(flow["iface"])] for flow in flows}
-    assert named == {1004: "eth0", 1000: "", 1010: "wan,uplink", 1002: "lo"}
+    wanted = {1004: "eth0", 1000: "", 1010: "wan,uplink", 1002: "lo", 1007: "\\x1b[2Jtun"}
+    assert named == wanted, "what a screen would obey is written out"
 
 
 def test_interfaces_between_packets(wire: Any) -> None:
