@@ -1,4 +1,4 @@
-"""Erasure: the statements that take one subject out of history.db, and the scrubbing after them.
+"""Erasure: one subject taken out of history.db and the archive, then searched for in every file.
 
 An address or network goes with every row about it, events that mention it too. An agent goes by
 name: who was at an address is forgotten, the address's own traffic stays, nameless.
@@ -6,19 +6,25 @@ name: who was at an address is forgotten, the address's own traffic stays, namel
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import asyncio
+from typing import TYPE_CHECKING, Final, NamedTuple
 
+from ipwatchd.history.traces import Search, ends_under, search
+from ipwatchd.history.writing import write_segments
 from ipwatchd.sqlite import transaction
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     import aiosqlite
 
+    from ipwatchd.history.archive import Archive
+    from ipwatchd.history.pseudonym import Pseudonyms
     from ipwatchd.history.readers import Readers
     from ipwatchd.history.subject import Subject
 
-__all__ = ["erase_rows", "mentions", "scrub", "vacuum"]
+__all__ = ["Erased", "erase", "mentions"]
 
 _CHUNK: Final = 500
 _PAGE: Final = 10_000
@@ -39,7 +45,63 @@ _AGENT: Final = {
 }  # fmt: skip
 
 
-async def erase_rows(db: aiosqlite.Connection, who: Subject, told: Sequence[int]) -> dict[str, int]:
+class Erased(NamedTuple):
+    """What an erasure did: rows and flows that went, by table, and the search after it."""
+
+    removed: dict[str, int]
+    left: Search
+
+
+async def erase(
+    db: aiosqlite.Connection, readers: Readers, archive: Archive, state_dir: Path, who: Subject, *,
+    keyed: Mapping[str, Pseudonyms | None], forget: Callable[[Subject], None],
+) -> Erased:  # fmt: skip
+    """Take a subject out of all that is written; nothing else may write meanwhile.
+
+    `keyed` are the archive's days under keys, `forget` drops what memory holds of an address.
+    Raises OSError or sqlite3.Error where the disk refuses: erase again.
+    """
+    told = await mentions(readers, who)
+    removed = await _erase_rows(db, who, told)
+    if who.key:
+        forget(who)  # first: should the disk refuse, its numbers are known no more
+        removed |= await _erase_flows(db, archive, who, keyed)
+    await _scrub(db)
+    left = await asyncio.to_thread(search, state_dir, who, keyed)
+    if any(name.startswith("history.db") for name in left.found):
+        await _vacuum(db)
+        left = await asyncio.to_thread(search, state_dir, who, keyed)
+    return Erased(removed, left)
+
+
+async def _erase_flows(
+    db: aiosqlite.Connection, archive: Archive, who: Subject,
+    keyed: Mapping[str, Pseudonyms | None],
+) -> dict[str, int]:  # fmt: skip
+    async with db.execute("SELECT name FROM segment") as rows:
+        names = [str(row[0]) async for row in rows]
+    gone = segments = 0
+    for name in names:
+        day = name.partition("/")[0].removeprefix("date=")
+        if day in keyed and keyed[day] is None:  # nobody can tell who is in it
+            continue
+        ends = ends_under(who, keyed.get(day))
+        try:
+            segment, count = await asyncio.to_thread(archive.without, name, *ends)
+        except ValueError:  # damaged: the search names it
+            continue
+        if not count:
+            continue
+        gone, segments = gone + count, segments + 1
+        async with transaction(db):
+            await db.execute("DELETE FROM segment WHERE name = ?", (name,))
+            await write_segments(db, [segment] if segment else [])
+    return {"flows": gone, "segments_rewritten": segments} if gone else {}
+
+
+async def _erase_rows(
+    db: aiosqlite.Connection, who: Subject, told: Sequence[int]
+) -> dict[str, int]:
     """Delete every row about the subject, and the events `told`, in one transaction.
 
     Return how many, by table.
@@ -77,7 +139,7 @@ async def mentions(readers: Readers, who: Subject) -> list[int]:
     return found
 
 
-async def scrub(db: aiosqlite.Connection) -> None:
+async def _scrub(db: aiosqlite.Connection) -> None:
     """Move all of the write-ahead log into the file and cut it to nothing."""
     async with db.execute("PRAGMA wal_checkpoint(TRUNCATE)") as rows:
         row = await rows.fetchone()
@@ -85,7 +147,7 @@ async def scrub(db: aiosqlite.Connection) -> None:
         raise OSError("another reader holds history.db's log open: end it and erase again")
 
 
-async def vacuum(db: aiosqlite.Connection) -> None:
+async def _vacuum(db: aiosqlite.Connection) -> None:
     """Write the file anew: what an older deletion left in free space goes as well."""
     await db.execute("VACUUM")
-    await scrub(db)
+    await _scrub(db)

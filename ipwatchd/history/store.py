@@ -8,30 +8,29 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import shutil
 import sqlite3
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from ipwatchd import sqlite
-from ipwatchd.history import erasure, sessions, writing
+from ipwatchd.history import drops, erasure, sessions, writing
 from ipwatchd.history.archive import Archive, Names, Segment
 from ipwatchd.history.buffer import Buffer, ZoneNames
 from ipwatchd.history.columns import Columns
 from ipwatchd.history.compaction import compact, due
 from ipwatchd.history.dimensions import Dimensions
+from ipwatchd.history.disk import NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS, Disk
 from ipwatchd.history.facts import Facts, clip, extract
-from ipwatchd.history.keyring import FOLDER, KeyedDay, Keyring
+from ipwatchd.history.keyring import FOLDER, Keyring
 from ipwatchd.history.ledger import Ledger
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.pending import Pending
 from ipwatchd.history.places import Places
 from ipwatchd.history.readers import Readers
-from ipwatchd.history.retention import folded, make_room, retain
+from ipwatchd.history.retention import folded, retain
 from ipwatchd.history.rollup import Summary, pack, unpack
 from ipwatchd.history.schema import MIGRATIONS
 from ipwatchd.history.streams import Streams
-from ipwatchd.history.traces import Search, ends_under, search, search_bytes
 from ipwatchd.history.views import EVENTS
 from ipwatchd.records.network import canonical, network_ends
 
@@ -44,13 +43,15 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config import HistorySettings
-    from ipwatchd.history.pseudonym import Pseudonyms
+    from ipwatchd.history.drops import DroppedKey
+    from ipwatchd.history.erasure import Erased
+    from ipwatchd.history.keyring import KeyedDay
     from ipwatchd.history.subject import Subject
     from ipwatchd.history.writing import Sighting
     from ipwatchd.records.event import AnyEvent
     from ipwatchd.records.place import Place
 
-__all__ = ["DroppedKey", "Erased", "History"]
+__all__ = ["History"]
 
 # Pages of roll-ups between flushes; with 64 MB it filled over an hour and saved no CPU.
 _CACHE_KB: Final = 16_384
@@ -62,13 +63,6 @@ SUM_ROWS: Final = 250_000
 BUSY_SECONDS: Final = 10.0
 # 64 MB of log before it is copied into the file: hot pages are copied once instead of every second.
 _LOG_PAGES: Final = 16_384
-FULL, NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS = range(4)
-_STEPS: Final = (
-    "",
-    "the flow archive has stopped",
-    "the flow archive and events have stopped",
-    "the flow archive, events and roll-ups have stopped",
-)
 
 
 class _Work(NamedTuple):
@@ -77,22 +71,6 @@ class _Work(NamedTuple):
     summary: Summary
     facts: Facts
     sightings: list[Sighting]
-
-
-class Erased(NamedTuple):
-    """What an erasure did: rows and flows that went, by table, and the search after it."""
-
-    removed: dict[str, int]
-    left: Search
-
-
-class DroppedKey(NamedTuple):
-    """A day that is anonymous now: its segments and flows, and the search for its key."""
-
-    day: KeyedDay
-    segments: int
-    flows: int
-    left: Search
 
 
 class History(Streams):
@@ -122,7 +100,7 @@ class History(Streams):
         self._now = 0.0
         self._sealed = 0.0
         self._written = 0.0
-        self._level = FULL
+        self._disk = Disk(state_dir)
         self._trouble = ""
         self._fault = ""
         self._checking: asyncio.Task[None] | None = None
@@ -208,7 +186,7 @@ class History(Streams):
         self._now = now
         self._sealed = self._sealed or now
         if len(flows):
-            self._buffer.add_flows(self._zones.own(flows), archive=self._level < NO_ARCHIVE)
+            self._buffer.add_flows(self._zones.own(flows), archive=self._disk.level < NO_ARCHIVE)
             if self._ledger:
                 self._ledger.take(len(flows))
 
@@ -239,7 +217,8 @@ class History(Streams):
             if self.read_only:
                 return
             try:
-                await self._look_at_disk()
+                room = await self._disk.look(self._db, self._archive, self.settings.free_bytes)
+                self._count(room)
                 if self._is_write_due(now):
                     await self._write(now)
                 elif self._buffer.flow_rows >= SUM_ROWS:
@@ -251,24 +230,9 @@ class History(Streams):
             else:
                 self._trouble = ""
 
-    async def _look_at_disk(self) -> None:
-        """Step down as the disk fills: at the floor, half of it, a quarter of it.
-
-        Before the first step the log is copied into the file and the oldest segments go.
-        """
-        free, floor = shutil.disk_usage(self.state_dir).free, self.settings.free_bytes
-        if free < floor * 5 // 4:
-            await (await self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")).close()
-            free = shutil.disk_usage(self.state_dir).free
-        if free < floor * 5 // 4:
-            gone = await make_room(self._db, self._archive, floor * 3 // 2 - free)
-            self.removed["segments_for_space"] = self.removed.get("segments_for_space", 0) + gone
-            free = shutil.disk_usage(self.state_dir).free
-        self._level = sum(free < floor // part for part in (1, 2, 4))
-
     async def _write(self, now: float) -> None:
         buffer, pending = self._buffer, self._pending
-        if self._level >= NO_ROLLUPS:
+        if self._disk.level >= NO_ROLLUPS:
             buffer.let_go("flows", buffer.flow_rows)
             buffer.drop_flows(len(buffer.flows))
         events, changes = list(buffer.events), list(buffer.changes)
@@ -283,7 +247,7 @@ class History(Streams):
             self._dimensions.drop()
             raise
         self._dimensions.keep()
-        buffer.drop_events(len(events), kept=self._level < NO_EVENTS)
+        buffer.drop_events(len(events), kept=self._disk.level < NO_EVENTS)
         buffer.drop_changes(len(changes))
         buffer.let_go("sessions_cut", pending.cut)
         buffer.let_go("groups", work.summary.shed)
@@ -300,7 +264,7 @@ class History(Streams):
     def _work_out(self, events: Sequence[AnyEvent]) -> _Work:
         """Return what a flush will write; changes nothing, so that a failed flush can be redone."""
         summary = self._pending.summary()
-        facts = extract(events, keep=self._level < NO_EVENTS)
+        facts = extract(events, keep=self._disk.level < NO_EVENTS)
         facts.denied = {key: row for key, row in facts.denied.items() if self._is_outside(key[0])}
         return _Work(summary, facts, self._places.sight(summary))
 
@@ -352,7 +316,7 @@ class History(Streams):
         buffer = self._buffer
         batches, self._sealed = len(buffer.unsealed), now
         rows = buffer.unsealed_rows
-        if self._level >= NO_ARCHIVE:
+        if self._disk.level >= NO_ARCHIVE:
             buffer.let_go("flows_not_archived", buffer.unsealed_rows)
             buffer.drop_unsealed(batches)
             return
@@ -394,12 +358,15 @@ class History(Streams):
             self._retaining = False
             self._dimensions.forget()
         self._doubtful = "doubted" in removed
-        for what, count in removed.items():
-            self.removed[what] = self.removed.get(what, 0) + count
+        self._count(removed)
         if self._merging is None or self._merging.done():
             self._merging = asyncio.create_task(self._compact(now))
         if not beside:
             await self._merging
+
+    def _count(self, removed: Mapping[str, int]) -> None:
+        for what, count in removed.items():
+            self.removed[what] = self.removed.get(what, 0) + count
 
     async def drop_key(self, day: str, now: float, by: str) -> DroppedKey:
         """Destroy the key of a day of the archive and search every file for it.
@@ -408,15 +375,9 @@ class History(Streams):
         """
         if self.read_only:
             raise OSError(f"{self.state_dir} is opened for reading: drop it through the daemon")
-        async with self._writing:
-            done, key = await asyncio.to_thread(self._keyring.drop, day, now, by)
-        # Beside the flushes: it reads all there is.
-        left = await asyncio.to_thread(search_bytes, self.state_dir, key)
-        rows = await self._rows(
-            "SELECT count(*), coalesce(sum(rows), 0) FROM segment WHERE name LIKE ?",
-            (f"date={day}/%",),
+        return await drops.drop_key(
+            self._keyring, self._readers, self.state_dir, self._writing, day=day, now=now, by=by
         )
-        return DroppedKey(done, int(rows[0][0]), int(rows[0][1]), left)
 
     def archive_keys(self) -> list[KeyedDay]:
         """Return the keyed days of the archive."""
@@ -480,18 +441,10 @@ class History(Streams):
             await self._write(now)
             if self._buffer.unsealed_rows:
                 await self._seal(now)
-            told = await erasure.mentions(self._readers, who)
-            removed = await erasure.erase_rows(self._db, who, told)
-            keyed = self._keyring.days()
-            if who.key:
-                self._forget(who)  # first: should the disk refuse, its numbers are known no more
-                removed |= await self._erase_flows(who, keyed)
-            await erasure.scrub(self._db)
-            left = await asyncio.to_thread(search, self.state_dir, who, keyed)
-            if any(name.startswith("history.db") for name in left.found):
-                await erasure.vacuum(self._db)
-                left = await asyncio.to_thread(search, self.state_dir, who, keyed)
-        return Erased(removed, left)
+            return await erasure.erase(
+                self._db, self._readers, self._archive, self.state_dir, who,
+                keyed=self._keyring.days(), forget=self._forget,
+            )  # fmt: skip
 
     @asynccontextmanager
     async def still(self, now: float) -> AsyncIterator[None]:
@@ -502,28 +455,6 @@ class History(Streams):
                 if self._buffer.unsealed_rows:
                     await self._seal(now)
             yield
-
-    async def _erase_flows(
-        self, who: Subject, keyed: Mapping[str, Pseudonyms | None]
-    ) -> dict[str, int]:
-        names = [str(row[0]) for row in await self._rows("SELECT name FROM segment")]
-        gone = segments = 0
-        for name in names:
-            day = name.partition("/")[0].removeprefix("date=")
-            if day in keyed and keyed[day] is None:  # nobody can tell who is in it
-                continue
-            ends = ends_under(who, keyed.get(day))
-            try:
-                segment, count = await asyncio.to_thread(self._archive.without, name, *ends)
-            except ValueError:  # damaged: the search names it
-                continue
-            if not count:
-                continue
-            gone, segments = gone + count, segments + 1
-            async with sqlite.transaction(self._db) as db:
-                await db.execute("DELETE FROM segment WHERE name = ?", (name,))
-                await writing.write_segments(db, [segment] if segment else [])
-        return {"flows": gone, "segments_rewritten": segments} if gone else {}
 
     def _forget(self, who: Subject) -> None:
         """Drop what memory holds of an address or a network."""
@@ -546,12 +477,7 @@ class History(Streams):
 
     def degraded(self) -> str:
         """Return what is wrong with the disk now, a sentence; "" where nothing is."""
-        if self._fault or self._trouble or not self._level:
-            return self._fault or self._trouble
-        return (
-            f"{_STEPS[self._level]}: less than {self._floor()} bytes are free under "
-            f"{self.state_dir}; free some or lower [history] archive_bytes"
-        )
+        return self._fault or self._trouble or self._disk.degraded()
 
     async def status(self) -> dict[str, Any]:
         """Return how history is doing.
@@ -568,6 +494,3 @@ class History(Streams):
             "removed": dict(self.removed),
             "degraded": self.degraded(),
         }
-
-    def _floor(self) -> int:
-        return self.settings.free_bytes >> (self._level - 1)
