@@ -31,7 +31,7 @@ _BUFFER: Final = 1 << 20
 _BUFFER_PCAPNG: Final = 2 * pcapng.MAX_BLOCK
 _PACKETS: Final = 8192
 _COMPRESSED: Final = 16 << 10
-_INFLATED: Final = 4096
+_INFLATED: Final = 16 << 10
 """Inflated at once: of what comes before damage no more than this is lost."""
 _NAMES: Final = 4096
 """Names of interfaces that are told: a hostile file could give one in every 32 bytes."""
