@@ -106,12 +106,12 @@ def _channels(config: Config, plan: Plan) -> Iterator[str]:
 
 def _readers(config: Config, plan: Plan, policy: Policy) -> Iterator[str]:
     """Yield who is named for reports and may not be handed them, or is not on file."""
-    from ipwatchd.incidents.paging.letters import may_read
+    from ipwatchd.incidents.paging.letters import may_read_all
 
     for name in config.reports.mail:
         if name not in plan.stakeholders:
             yield f"reports.mail: {name!r} is none of the plan's [stakeholders]"
-        elif why := may_read(config.reports.tlp, plan.stakeholders[name], policy.audiences):
+        elif why := may_read_all(config.reports.tlp, plan.stakeholders[name], policy.audiences):
             yield f"reports.mail: {name} gets none: {why}"
 
 

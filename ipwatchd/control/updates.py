@@ -13,7 +13,7 @@ from ipwatchd.incidents.ask import GuardError
 from ipwatchd.incidents.bodies import Updated
 from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.incidents.paging.letters import may_read, places, reporters
-from ipwatchd.incidents.updates import draft, words
+from ipwatchd.incidents.updates import MARKINGS, draft, words
 from ipwatchd.paging.post import wrote
 
 if TYPE_CHECKING:
@@ -94,10 +94,12 @@ async def sent(house: House, call: Call) -> dict[str, Any]:
     ready = []
     for name, place in chosen.items():
         made = await _draft(house, call, asked.audience, asked.language or place.language)
-        if why := may_read(made.tlp, place, audiences):
-            raise GuardError(f"{incident.id} is not sent to {name}: {why}")
         english = made if made.language == "en" else await _draft(
             house, call, asked.audience, "en")  # fmt: skip
+        # The English words go along: the stricter marking of the two is that of the mail.
+        made = made._replace(tlp=max(made.tlp, english.tlp, key=MARKINGS.index))
+        if why := may_read(made.tlp, place, audiences):
+            raise GuardError(f"{incident.id} is not sent to {name}: {why}")
         ready.append((name, place, made._replace(text=asked.text or made.text),
                       "" if asked.text or made is english else english.text))  # fmt: skip
     for name, place, made, original in ready:

@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from ipwatchd.incidents.legal.periods import zone
-from ipwatchd.incidents.paging.letters import may_read
+from ipwatchd.incidents.paging.letters import may_read_all
 from ipwatchd.incidents.papers import due_periods, monthly, weekly
 from ipwatchd.records.paging import Message
 
@@ -208,7 +208,7 @@ class Papers:
             if place is None:
                 yield Mailed("refused", name, "", f"{name} is none of the plan's [stakeholders]")
             else:
-                why = self._may_not(place)
+                why = self._may_not(place, self._settings.tlp)
                 for to in place.to:
                     yield Mailed("refused" if why else "sending", name, to, why)
 
@@ -216,10 +216,10 @@ class Papers:
         plan = self._pager.plan if self._pager else None
         return plan.stakeholders.get(name) if plan else None
 
-    def _may_not(self, place: Stakeholder) -> str:
+    def _may_not(self, place: Stakeholder, marking: str) -> str:
         if self._pager is None:
             return ""
-        return may_read(self._settings.tlp, place, self._pager.audiences)
+        return may_read_all(marking, place, self._pager.audiences)
 
     def refusals(self) -> list[str]:
         """Return who is named and will not be mailed, and why: said at the start, not when due."""
@@ -230,15 +230,21 @@ class Papers:
         if self._pager is None or place is None:
             one.state, one.why = "failed", f"{one.place} is none of the plan's [stakeholders]"
             return
+        if why := self._may_not(place, paper.tlp):
+            # The plan was changed since the report was made.
+            one.state, one.why = "refused", why
+            return
         one.tried, one.state = now, "sending"
         kind, _, day = paper.name.partition("-")
-        self._pager.outbox.put(Message(
+        taken = self._pager.outbox.put(Message(
             incident=f"report-{paper.name}", page=number, channel=place.channel, to=one.to,
             subject=f"[{paper.tlp}] Incidents at {self._site}: {kind} {day}",
             body=f"The report of the {kind} {day} at {self._site} is attached.\nIt is marked "
                  f"{paper.tlp}.\n", site=self._site, time=paper.made, kind="paper", tlp=paper.tlp,
             files=(paper.file,),
         ))  # fmt: skip
+        if not taken:
+            one.state, one.why = "failed", "too many messages wait"
 
     def _mail_again(self, paper: Paper, now: float) -> None:
         """Send again what failed, for a day, and after a start what was on its way."""

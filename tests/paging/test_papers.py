@@ -28,6 +28,11 @@ to = ["board@example.net", "ceo@example.net"]
 audience = "client"
 channel = "mail"
 to = ["security@acme.example"]
+[stakeholders.beta]
+audience = "client"
+client = "Beta"
+channel = "mail"
+to = ["security@beta.example"]
 """
 
 
@@ -108,6 +113,38 @@ async def test_the_marking_decides_who_is_mailed(tmp_path: Path, box: Box) -> No
         states = [row["state"] for row in one.status()[0]["mailed"]]
         assert states == ["delivered", "delivered", "refused", "refused"]
         assert len(papers(site, pager, tlp="TLP:RED").refusals()) == 2
+
+
+async def test_a_client_is_not_told_of_the_others(tmp_path: Path, box: Box) -> None:
+    """A place that hears of one client's cases gets no report on all, however it is marked."""
+    site = Site(tmp_path, box, BOARD)
+    async with site.running() as pager:
+        one = papers(site, pager, tlp="TLP:CLEAR", mail=("board", "beta"))
+        (said,) = one.refusals()
+        assert "security@beta.example is told of Beta's cases alone" in said
+        await one.tick(NOW)
+        await one.tick(MONDAY)
+        await until(lambda: one.counters["mailed"] == 2)
+        assert "security@beta.example" not in {mail["To"] for mail in letters(box)}
+
+
+async def test_a_plan_that_became_stricter_counts_for_what_waits(tmp_path: Path, box: Box) -> None:
+    """A report that could not leave yet is not mailed to whom it may no longer be handed."""
+    site = Site(tmp_path, box, BOARD)
+    async with site.running() as pager:
+        one = papers(site, pager)
+        await one.tick(NOW)
+        box.refuse = "451 later"
+        await one.tick(MONDAY)
+        await until(lambda: {row["state"] for row in one.status()[0]["mailed"]} == {"failed"})
+        box.refuse = ""
+        plan = tmp_path / "escalation.toml"
+        board = 'audience = "management"'
+        plan.write_text(plan.read_text().replace(board, f"{board}\nmay = 'TLP:GREEN'"))
+        pager.adopt(site.settings)
+        await one.tick(MONDAY + 3600)
+        assert {row["state"] for row in one.status()[0]["mailed"]} == {"refused"}
+        assert not letters(box)
 
 
 async def test_what_was_missed_is_caught_up_and_so_many_are_kept(tmp_path: Path, box: Box) -> None:

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "NOTIFY", "PATIENCE", "UPDATE", "by_themselves", "check_stakeholders", "instead", "letter_of",
-    "may_read", "notice_of", "notified", "places", "posted", "reached", "reporters", "update_of",
+    "may_read", "may_read_all", "notice_of", "notified", "places", "posted", "reached",
+    "reporters", "update_of",
 ]  # fmt: skip
 
 UPDATE: Final = "update"
@@ -152,6 +153,14 @@ def may_read(marking: str, place: Stakeholder, audiences: Mapping[str, Audience]
     if MARKINGS.index(marking) > MARKINGS.index(may):
         return f"it is marked {marking}, and {', '.join(place.to)} may be handed up to {may}"
     return ""
+
+
+def may_read_all(marking: str, place: Stakeholder, audiences: Mapping[str, Audience]) -> str:
+    """Return why a place may not be handed a report on every client's cases, "" where it may."""
+    if place.client:
+        return (f"{', '.join(place.to)} is told of {place.client}'s cases alone, and a report is "
+                "on everybody's")  # fmt: skip
+    return may_read(marking, place, audiences)
 
 
 def places(
