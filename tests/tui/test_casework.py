@@ -17,6 +17,7 @@ from ipwatchd.control.offline import StateTransport
 from tui.app import IpwatchApp
 from tui.casefile import casefile
 from tui.columns import Context
+from tui.screens.update import on_its_way
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -137,6 +138,53 @@ async def test_steps_are_ticked_and_signed(client: Client, until: Until) -> None
         await until(pilot, "[✓]", gone=True)
         await pilot.press("escape")
         await until(pilot, "was read by")
+
+
+async def test_those_concerned_are_told_after_a_look_at_the_words(
+    client: Client, until: Until
+) -> None:
+    """Key l shows the draft, then writes down who was told; a marking that is too strict refuses.
+
+    A state folder sends nothing, and says so.
+    """
+    identity = client.report("a call", subject="203.0.113.7")["id"]
+    async with app_on(client).run_test(notifications=True, size=(120, 44)) as pilot:
+        await pilot.press("2")
+        await until(pilot, "203.0.113.7")
+        await pilot.press("enter")
+        await until(pilot, "timeline, the newest first")
+        await pilot.press("l")
+        await until(pilot, "nothing leaves by that")
+        await pilot.press("enter")
+        await until(pilot, "Thank you for telling us")
+        await until(pilot, "Enter sends this.")
+        await pilot.press("enter")
+        await until(pilot, "nothing can be sent from here")
+        await pilot.press("tab", "tab", "down")
+        await until(pilot, "Changed: Enter looks again.")
+        await fill(pilot, "")
+        await until(pilot, "write who was told")
+        await pilot.press("tab")
+        await fill(pilot, "maria")
+        await until(pilot, "Enter writes down that maria was told this.")
+        await pilot.press("enter")
+        await until(pilot, "reporter, maria, TLP:GREEN, en, by phone")
+        client.act(identity, "mark", tlp="TLP:RED")
+        await pilot.press("l")
+        await until(pilot, "nothing leaves by that")
+        await pilot.press("enter")
+        await until(pilot, "is marked TLP:RED, and the reporter")
+    kinds = [event["kind"] for event in client.incident(identity).timeline]
+    assert kinds.count("updated") == 1
+
+
+def test_who_a_letter_goes_to_is_said() -> None:
+    """Only what is new counts; who was told by telephone has no letter."""
+    old = {"number": 1, "to": "a@b.example", "channel": "mail"}
+    new = {"number": 2, "to": "p@acme.example", "channel": "mail"}
+    said = on_its_way({"letters": [old]}, {"letters": [old, new]})
+    assert said == "on its way to p@acme.example by mail"
+    assert on_its_way({}, {"letters": []}) == "it stands in the timeline"
 
 
 LOST = {"when": "yesterday", "where": "the bus", "what": "a laptop", "agent": "maria"}

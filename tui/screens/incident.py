@@ -15,6 +15,7 @@ from tui.screens.assess import Assess
 from tui.screens.page import Page
 from tui.screens.respond import Respond
 from tui.screens.steps import Steps
+from tui.screens.update import Update, on_its_way
 from tui.text import Piece, clean, wrap
 from tui.timeline import timeline
 
@@ -71,6 +72,7 @@ class IncidentPage(Page):
         Binding("f", "assess", "Facts", tooltip="Answer the questions its priority follows from"),
         Binding("w", "respond", "Respond", tooltip="Carry out a response that fits"),
         Binding("z", "undo", "Undo response", tooltip="Take the newest response back"),
+        Binding("l", "update", "Tell", tooltip="Tell those concerned how it stands"),
         Binding("m", "act('note')", "Note"),
     ]
 
@@ -170,6 +172,19 @@ class IncidentPage(Page):
     def _responded(self, incident: dict[str, Any] | None) -> None:
         if incident is not None:
             self.house.tell(f"{said(incident['receipts'][-1].get('text'))}; z takes it back")
+            self.reload()
+
+    def action_update(self) -> None:
+        """Ask whom to tell."""
+        self.house.ask("policy", self.house.client.policy, self._ask_whom)
+
+    def _ask_whom(self, policy: dict[str, Any]) -> None:
+        if self.detail is not None:
+            self.app.push_screen(Update(self._incident(), policy), self._told)
+
+    def _told(self, incident: dict[str, Any] | None) -> None:
+        if incident is not None:
+            self.house.tell(on_its_way(self._incident(), incident))
             self.reload()
 
     def action_undo(self) -> None:
