@@ -76,10 +76,10 @@ class Attempts:
         return max(0.0, 1 - (self.last - self.began) / window)
 
 
-def note_user(record: Attempts, user: str) -> None:
-    """Count a failure of a user; beyond the bound they are summed."""
+def note_user(record: Attempts, user: str, tried: int = 1) -> None:
+    """Count failures of a user; beyond the bound they are summed."""
     if user in record.users or len(record.users) < USERS:
-        record.users[user] = record.users.get(user, 0) + 1
+        record.users[user] = record.users.get(user, 0) + tried
     else:
         record.more_users += 1
 

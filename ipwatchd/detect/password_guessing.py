@@ -104,7 +104,7 @@ class PasswordGuessing(Rule):
                 hi, lo = split(login.orig)
             except ValueError:  # a host name: the log's resolver spoke, not the wire
                 continue
-            tried = min(event.tries, _PROMPTS) if isinstance(event, Ssh) else 1
+            tried = min(event.tries, _PROMPTS) if isinstance(event, Ssh) else login.tries
             finding = self._login(hi << 64 | lo, login, max(tried, 1))
             if finding is not None:
                 found.append(finding)
@@ -138,7 +138,7 @@ class PasswordGuessing(Rule):
         record.failures += tried
         record.seen += tried
         record.origin = "log" if event.source else "wire"
-        note_user(record, user)
+        note_user(record, user, event.tries)
         note(record.services, event.service)
         note(record.targets, event.resp or event.host)
         self._sources.weigh(record, len(record.users) + len(record.targets))

@@ -10,6 +10,8 @@ from datetime import UTC
 from functools import cache
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.container import WRAPPED, unwrapped
@@ -35,6 +37,8 @@ MAX_LINE: Final = 16 * 1024
 """Characters of a line that is looked at; a longer one gives nothing. Stops a line without end, and
 a forger who places words so that the cut makes them the end of the line."""
 
+_TRIES: Final = 10
+"""Failed logins that one line counts as at most: it is one line of one session."""
 _LOGINS: Final = frozenset({"success", "failure", "aborted"})
 LogEvent = Auth | Api | Logout | Vpn
 
@@ -180,7 +184,9 @@ class Reader:
         event = _event_of(head.ts, source, service, line, facts)
         if result != "failure" or self._told is None or event is None or not event.orig:
             return event
-        return None if self._told.again(service, event.orig, event.ts, echo=line.echo) else event
+        if self._told.again(service, event.orig, event.ts, echo=line.echo):
+            return None
+        return _without(event, self._told.echoed(service, event.orig)) if _several(event) else event
 
     def _recalled(
         self, facts: dict[str, str], session: tuple[str, str, str], now: float, *, anew: bool
@@ -205,6 +211,16 @@ class Reader:
         return {**said, "from": known.client, "port": known.port}
 
 
+def _several(event: LogEvent) -> bool:
+    return isinstance(event, Auth) and event.tries > 1
+
+
+def _without(event: LogEvent, echoed: int) -> LogEvent:
+    """Return failed logins without those that their echoes told of."""
+    tries = max(1, event.tries - echoed) if isinstance(event, Auth) else 1
+    return msgspec.structs.replace(event, tries=tries)
+
+
 def _event_of(
     ts: float, source: str, service: str, line: Line, facts: Mapping[str, str]
 ) -> LogEvent | None:
@@ -219,6 +235,7 @@ def _event_of(
             ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
             service=shown(service, 64), host=host,
             method=line.method or shown(facts.get("method", ""), 64).lower(),
+            tries=min(max(int(facts.get("tries") or 1), 1), _TRIES),
         )  # fmt: skip
     if line.result in {"assigned", "released"}:
         inner = client(facts.get("address", ""))[0]

@@ -62,7 +62,7 @@ _KINDS: Final = {
 _DEFAULTS: Final = {
     "user": "text", "from": "client", "port": "number", "method": "word", "status": "number",
     "address": "ip", "name": "word", "key": "word", "session": "word", "thread": "number",
-    "claimed": "text", "text": "rest",
+    "claimed": "text", "text": "rest", "tries": "number",
     "time": "iso", "program": "word",
 }  # fmt: skip
 _FREE: Final = frozenset({"some", "text"})

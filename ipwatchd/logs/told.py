@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 __all__ = ["Told"]
 
@@ -21,6 +21,7 @@ class Told:
 
     def __init__(self) -> None:
         self._last: dict[tuple[str, str], float] = {}
+        self._echoes: dict[tuple[str, str], int] = {}
 
     def again(self, service: str, client: str, now: float, *, echo: bool) -> bool:
         """Tell whether a failure is an echo of what the server says itself; remember if it is not.
@@ -30,9 +31,24 @@ class Told:
         key = _FAMILIES.get(service, service), client
         if echo:
             last = self._last.get(key)
-            return last is not None and abs(now - last) <= SECONDS
+            known = last is not None and abs(now - last) <= SECONDS
+            if not known:
+                self._echoes[key] = self._echoes.pop(key, 0) + 1
+                _bound(self._echoes)
+            return known
         self._last.pop(key, None)
         self._last[key] = now
-        if len(self._last) > CLIENTS:
-            del self._last[next(iter(self._last))]
+        _bound(self._last)
         return False
+
+    def echoed(self, service: str, client: str) -> int:
+        """Return how many echoes counted before the server said anything, and forget them.
+
+        Who tells at a session's end how many tries it had tells of these again.
+        """
+        return self._echoes.pop((_FAMILIES.get(service, service), client), 0)
+
+
+def _bound(clients: dict[tuple[str, str], Any]) -> None:
+    if len(clients) > CLIENTS:
+        del clients[next(iter(clients))]

@@ -229,7 +229,8 @@ class Auth(Event, tag="auth", frozen=True):
     """A login that a log reports, tried at `service`.
 
     `result` is success, failure or aborted (the client left before its credentials were judged);
-    `host` is the client's name where the log has no address of it.
+    `host` is the client's name where the log has no address of it; `tries` is how many a line
+    reports, as the client's session says.
     """
 
     user: str
@@ -237,6 +238,7 @@ class Auth(Event, tag="auth", frozen=True):
     service: str
     method: str = ""
     host: str = ""
+    tries: int = 1
 
 
 class Logout(Event, tag="logout", frozen=True):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -67,6 +68,18 @@ def test_six_failures_faster_than_anybody_types_are_a_finding_of_low_severity() 
     assert [(one.count, one.severity) for one in found] == [(6, "low"), (10, "medium")]
     assert (found[0].value, found[0].threshold, found[0].evidence["window"]) == (6, 6, 10.0)
     assert found[0].key == found[1].key
+
+
+def test_a_line_of_six_tries_counts_as_six() -> None:
+    """Two POP3 sessions of six tries are twelve failures; a user's own slips are all forgiven."""
+
+    def session(at: float, count: int, result: str = "failure") -> Auth:
+        return msgspec.structs.replace(from_log(at, "maria", result), tries=count)
+
+    found = play([session(1000.0, 6), session(1100.0, 6)])
+    assert [(one.count, one.evidence["users"]) for one in found] == [(12, ["maria"])]
+    slips = [session(1000.0, 5), session(1001.0, 1, "success")]
+    assert play([*slips, session(1100.0, 5), session(1101.0, 4)]) == []
 
 
 def test_a_burst_has_to_be_quick_and_of_a_stranger() -> None:

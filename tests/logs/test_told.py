@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
+import pytest
+
 from ipwatchd.logs import Reader
 from ipwatchd.logs.told import CLIENTS, SECONDS, Told
+from ipwatchd.records.event import Auth
 
 NOW: Final = 1_795_304_700.0
 HEAD: Final = "Nov 21 23:40:{:02} mx "
@@ -82,3 +85,39 @@ def test_what_is_remembered_is_bounded_and_ages() -> None:
         told.again("mail", f"c{number}", NOW, echo=False)
     assert not told.again("mail", "192.0.2.1", NOW, echo=True)
     assert told.again("mail", f"c{CLIENTS - 1}", NOW, echo=True)
+
+
+SESSION: Final = (
+    "dovecot: pop3-login: Disconnected: Connection closed (auth failed, {1} attempts in 12 secs): "
+    "user=<ana>, method=PLAIN, rip={0}, lip=10.0.0.1, TLS, session=<vLJbztNgN47GM2QH>"
+)
+
+
+def tries(reader: Reader, line: str) -> int:
+    """Return how many failed logins a line is told as."""
+    event = reader.line(HEAD.format(9) + line, now=NOW, source="mail.log")
+    assert isinstance(event, Auth)
+    return event.tries
+
+
+@pytest.mark.parametrize(("said", "told"), [(1, 1), (6, 6), (0, 1), (999_999_999_999, 10)])
+def test_a_session_of_several_tries_counts_as_these(said: int, told: int) -> None:
+    """Dovecot writes one line for them all when it ends; what a line may count as is bounded."""
+    assert tries(Reader(), SESSION.format("198.51.100.7", said)) == told
+
+
+def test_echoes_that_counted_are_not_counted_again() -> None:
+    """Three lines of one try came before the session's own word of six."""
+    reader = Reader()
+    assert failures(reader, ATTEMPT[:3], "198.51.100.7", 1) == 3
+    assert tries(reader, SESSION.format("198.51.100.7", 6)) == 3
+    assert tries(reader, SESSION.format("198.51.100.7", 6)) == 6
+
+
+def test_a_name_that_looks_like_a_count_is_a_name() -> None:
+    """The user chooses the name, never how often it failed."""
+    forged = "imap-login: Login aborted (auth failed, 2 attempts in 3 secs): "
+    forged += (
+        "user=<x (auth failed, 9 attempts in 1 secs)>, method=PLAIN, rip=198.51.100.7, lip=10.0.0.1"
+    )
+    assert tries(Reader(), "dovecot: " + forged) == 2
