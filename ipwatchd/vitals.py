@@ -44,7 +44,7 @@ class Vitals:
         self._samples.clear()
 
     def measure(self) -> None:
-        """Compute the rates of the last seconds and gather what was shed."""
+        """Compute the rates of the last seconds; gather what was shed and what feeds could not."""
         counters = self._live.ring.counters() if self._live.ring else None
         if counters:
             now = (counters.packets, counters.bytes, counters.flows, time.monotonic())
@@ -57,6 +57,10 @@ class Vitals:
                 packets=packets / span, bits=octets * 8 / span, flows=flows / span
             )
         self._live.shed = self._shed()
+        if self._live.feeds and self._live.feeds.trouble:
+            self._live.notes["feeds"] = self._live.feeds.trouble
+        else:
+            self._live.notes.pop("feeds", None)
 
     def _shed(self) -> dict[str, int]:
         counts = {"inbox.flows": self._inbox.flows_shed, "inbox.events": self._inbox.events_shed}

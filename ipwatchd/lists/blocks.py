@@ -41,6 +41,8 @@ async def load(db: aiosqlite.Connection) -> dict[str, Feed]:
     feeds: dict[str, Feed] = {}
     async with db.execute("SELECT source, list, whole, body FROM blocks ORDER BY seq") as cursor:
         async for source, kind, whole, body in cursor:
+            if not whole and source not in feeds:
+                raise DamagedError(f"a difference of {source} without what it differs from")
             old = None if whole else feeds[source].block
             feeds[source] = Feed(kind, await asyncio.to_thread(_read, old, body))
     return feeds
@@ -51,9 +53,11 @@ def _read(old: Block | None, body: bytes) -> Block:
         return Block.decode(body)
     try:
         part = msgspec.msgpack.decode(body, type=_Difference)
-    except msgspec.MsgspecError as error:
+        return patch(old, Block.decode(part.put), np.frombuffer(part.gone, np.int64))
+    except DamagedError:
+        raise
+    except (msgspec.MsgspecError, ValueError, IndexError) as error:
         raise DamagedError(f"a difference of entries is damaged: {error}") from error
-    return patch(old, Block.decode(part.put), np.frombuffer(part.gone, np.int64))
 
 
 async def write(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -151,11 +152,30 @@ async def test_a_feed_is_on_the_lists_as_any_entry_is(tmp_path: Path) -> None:
     await lists.close()
 
 
-async def test_a_damaged_feed_is_named_with_its_file(tmp_path: Path) -> None:
+_NOWHERE: Final = msgspec.msgpack.encode(
+    [Block.gather((), "", 0.0).encode(), (10**6).to_bytes(8, "little")]
+)
+"""A difference that takes away a row that there is none of."""
+
+
+_SPOILED: Final = "UPDATE blocks SET body = ? WHERE NOT whole"
+
+
+@pytest.mark.parametrize(
+    ("damage", "values"),
+    [("UPDATE blocks SET body = x'00'", ()), ("DELETE FROM blocks WHERE whole", ()),
+     (_SPOILED, (b"\0",)), (_SPOILED, (_NOWHERE,)), (_SPOILED, (_NOWHERE[:-1],))],
+    ids=["all", "without", "difference", "nowhere", "short"],
+)  # fmt: skip
+async def test_a_damaged_feed_is_named_with_its_file(
+    tmp_path: Path, damage: str, values: tuple[bytes, ...]
+) -> None:
     """The daemon does not start on half a feed."""
     lists = await Lists.open(tmp_path)
     await lists.replace_feed("feed:x", "deny", feed(0, 100), now=1.0)
-    await lists._db.execute("UPDATE blocks SET body = x'00'")
+    await lists.replace_feed("feed:x", "deny", feed(0, 101), now=2.0)
+    assert [whole for whole, _ in await _written(lists)] == [1, 0]
+    await lists._db.execute(damage, values)
     await lists._db.commit()
     await lists.close()
     with pytest.raises(CorruptStoreError, match=r"lists\.db is damaged"):
