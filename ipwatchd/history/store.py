@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 from ipwatchd import sqlite
 from ipwatchd.history import drops, erasure, sessions, writing
-from ipwatchd.history.archive import Archive, Names, Segment
+from ipwatchd.history.archive import Archive, Names
 from ipwatchd.history.buffer import Buffer, ZoneNames
 from ipwatchd.history.columns import Columns
-from ipwatchd.history.compaction import compact, due
 from ipwatchd.history.dimensions import Dimensions
 from ipwatchd.history.disk import NO_ARCHIVE, NO_EVENTS, NO_ROLLUPS, Disk
 from ipwatchd.history.facts import Facts, clip, extract
 from ipwatchd.history.keyring import FOLDER, Keyring
 from ipwatchd.history.ledger import Ledger
+from ipwatchd.history.merges import Merges
 from ipwatchd.history.opening import open_sessions, register
 from ipwatchd.history.pending import Pending
 from ipwatchd.history.places import Places
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config import HistorySettings
+    from ipwatchd.history.archive import Segment
     from ipwatchd.history.drops import DroppedKey
     from ipwatchd.history.erasure import Erased
     from ipwatchd.history.keyring import KeyedDay
@@ -101,15 +102,16 @@ class History(Streams):
         self._sealed = 0.0
         self._written = 0.0
         self._disk = Disk(state_dir)
-        self._trouble = ""
+        self._trouble = self._unretained = ""
         self._fault = ""
         self._checking: asyncio.Task[None] | None = None
-        self._merging: asyncio.Task[None] | None = None
-        self._closing = False
         self.removed: dict[str, int] = {}
         self._writing = asyncio.Lock()
         self._db: aiosqlite.Connection
         self._readers = Readers(state_dir / "history.db")
+        self._merges = Merges(
+            self._archive, self._readers, self._writing, lambda: bool(self.reading)
+        )
 
     @classmethod
     async def open(
@@ -352,17 +354,16 @@ class History(Streams):
         try:
             removed = await retain(self._db, self._archive, self.settings, now, self._writing)
         except (OSError, sqlite3.Error) as error:
-            self._trouble = f"history can't delete old records in {self.state_dir}: {error}"
+            self._unretained = f"history can't delete old records in {self.state_dir}: {error}"
             return
         finally:
             self._retaining = False
             self._dimensions.forget()
-        self._doubtful = "doubted" in removed
+        self._doubtful, self._unretained = "doubted" in removed, ""
         self._count(removed)
-        if self._merging is None or self._merging.done():
-            self._merging = asyncio.create_task(self._compact(now))
+        merging = self._merges.begin(self._db, now)
         if not beside:
-            await self._merging
+            await merging
 
     def _count(self, removed: Mapping[str, int]) -> None:
         for what, count in removed.items():
@@ -388,33 +389,11 @@ class History(Streams):
         due = [] if self.read_only or self._doubtful else self._keyring.due(now)
         return [await self.drop_key(day, now, "key_days") for day in due]
 
-    async def _compact(self, now: float) -> None:
-        """Merge small segments, one group at a time, beside the flushes."""
-        rows = await self._rows("SELECT name, rows, bytes, first, last FROM segment")
-        for group in due([Segment(*row) for row in rows], now):
-            if self.reading or self._closing:  # there is another hour
-                return
-            try:
-                await compact(
-                    self._db, self._archive, group, self._writing, lambda: bool(self.reading)
-                )
-            except (OSError, ValueError, sqlite3.Error) as error:
-                self._trouble = f"history can't merge segments: {error}"
-                return
-
-    async def _stop_merging(self) -> None:
-        self._closing = True
-        if not self.read_only:
-            async with self._writing:
-                await asyncio.to_thread(self._archive.give_up_merge)
-        if self._merging:
-            await asyncio.wait([self._merging])
-
     async def close(self, now: float) -> None:
         """Write everything that waits, seal it, and close. Raises nothing of a disk."""
         self._written = 0.0
         try:
-            await self._stop_merging()
+            await self._merges.end()
             await self.flush(now)
             await self._seal_last(now)
         finally:
@@ -477,7 +456,8 @@ class History(Streams):
 
     def degraded(self) -> str:
         """Return what is wrong with the disk now, a sentence; "" where nothing is."""
-        return self._fault or self._trouble or self._disk.degraded()
+        troubles = self._fault, self._trouble, self._disk.degraded(), self._unretained
+        return next(filter(None, troubles), self._merges.trouble)
 
     async def status(self) -> dict[str, Any]:
         """Return how history is doing.

@@ -14,6 +14,7 @@ import numpy as np
 
 from ipwatchd.config import HistorySettings
 from ipwatchd.history.buffer import Buffer
+from ipwatchd.records.event import Tls
 from ipwatchd.records.filter import parse
 from tests.history.made import SMALL, T0, flow
 
@@ -73,6 +74,24 @@ async def test_old_hours_go_and_their_days_stay(open_history: Open) -> None:
         assert sum(row["flows"] for row in about["hours"]) == 12
         assert (about["services"][0]["flows"], about["peers"][0]["flows"]) == (12, 12)
         assert (await history.top(DAY0, DAY0 + 7 * DAY, 1))[0]["flows"] == 12
+
+
+async def test_records_that_could_not_be_deleted(open_history: Open) -> None:
+    """The flush of the next second goes well and hides nothing: said until retention goes well."""
+    async with open_history() as history:
+        await fill(history, 2)
+        await history._db.execute("CREATE TRIGGER no BEFORE DELETE ON event BEGIN "
+                                  "SELECT raise(ABORT, 'the disk refuses'); END")  # fmt: skip
+        history.add_events([Tls(ts=DAY0, name="a.example")], DAY0 + 2 * DAY)
+        await history.flush(DAY0 + 2 * DAY)
+        settings, history.settings = history.settings, msgspec.structs.replace(SMALL, event_days=1)
+        for at in (DAY0 + 3 * DAY, DAY0 + 3 * DAY + 1):
+            await history.retain(at)
+            await history.flush(at)
+            assert "can't delete old records" in history.degraded()
+        history.settings = settings
+        await history.retain(DAY0 + 3 * DAY + 2)
+        assert history.degraded() == ""
 
 
 async def test_a_clock_that_leapt_ahead_and_back_counts_nothing_twice(open_history: Open) -> None:
