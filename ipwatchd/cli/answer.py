@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-__all__ = ["agreed", "as_json", "as_rows", "as_sentence"]
+__all__ = ["agreed", "as_json", "as_rows", "as_sentence", "steady"]
 
 _STEERING: Final = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]"
 """What JSON may hold as it is and a terminal would obey."""
@@ -23,9 +23,13 @@ _STEERING: Final = "[\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufef
 def as_json(value: object) -> int:
     """Print JSON that steers no terminal."""
     text = msgspec.json.format(msgspec.json.encode(value)).decode()
-    text = re.sub(_STEERING, lambda found: f"\\u{ord(found[0]):04x}", text)
-    sys.stdout.buffer.write(text.encode() + b"\n")
+    sys.stdout.buffer.write(steady(text).encode() + b"\n")
     return 0
+
+
+def steady(text: str) -> str:
+    """Return JSON that means the same and steers no terminal."""
+    return re.sub(_STEERING, lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def as_rows(arguments: argparse.Namespace, view: str, rows: Sequence[Any]) -> int:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ipwatchd.cli.answer import as_json
 from ipwatchd.cli.reviews import print_trends, write_page
-from ipwatchd.cli.table import Column, count, print_table, when
+from ipwatchd.cli.table import Column, clean, count, print_table, say, when
 
 if TYPE_CHECKING:
     import argparse
@@ -50,7 +51,7 @@ def _show(
 ) -> None:
     """Print rows: all their fields as JSON, or some in columns."""
     if options.json:
-        print(msgspec.json.encode(rows).decode())
+        as_json(rows)
         return
     table = [
         Column(name, name.replace("_", " "), *_SHOWN.get(name, (_text, False))) for name in columns
@@ -72,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
         certificate=options.certificate, key=options.key, escalation=options.escalation,
         acks=options.acks, link=options.link, reports=_reports(options), zone=options.zone,
     )  # fmt: skip
-    asyncio.run(serve(settings, lambda line: print(line, flush=True)))
+    asyncio.run(serve(settings, lambda line: print(clean(line), flush=True)))
     return DONE
 
 
@@ -99,7 +100,7 @@ def trends(options: argparse.Namespace) -> int:
     async def show(store: Store) -> int:
         found: dict[str, Any] = msgspec.to_builtins(await _looked_back(store, options))
         if options.json:
-            print(msgspec.json.encode(found).decode())
+            as_json(found)
         else:
             print_trends(found, options.by)
         return DONE
@@ -201,7 +202,7 @@ def sites(options: argparse.Namespace) -> int:
         _show(options, rows, columns)
         for row in rows:
             if row["conflict"]:
-                print(f"{row['site']}: {row['conflict']}", file=sys.stderr)
+                say(f"{row['site']}: {row['conflict']}", sys.stderr)
         return DONE
 
     return _with_store(options, show)

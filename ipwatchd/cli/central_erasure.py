@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from ipwatchd.cli.answer import as_json
 from ipwatchd.cli.table import say
 
 if TYPE_CHECKING:
@@ -52,7 +53,7 @@ def erase(options: argparse.Namespace) -> int:
         return 1
     answer = asyncio.run(_erase(folder, who, options.reason.strip()))
     if options.json:
-        print(msgspec.json.encode(answer).decode())
+        as_json(answer)
     else:
         _tell(answer)
     return 1 if answer["unexplained"] or answer["unreadable"] else 0

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from ipwatchd.cli.table import Column, print_table, when
+from ipwatchd.cli.answer import as_json
+from ipwatchd.cli.table import Column, print_table, say, when
 
 if TYPE_CHECKING:
     import argparse
@@ -29,8 +30,7 @@ def pages(options: argparse.Namespace) -> int:
             msgspec.to_builtins(one) for one in await log.list(limit=1000)
         ]
         if options.json:
-            print(msgspec.json.encode(rows).decode())
-            return 0
+            return as_json(rows)
         shown = [{**row, "answered": _answered(row)} for row in rows]
         columns = [
             Column("id", "ID"), Column("priority", "PRIO"), Column("rule", "WHY"),
@@ -53,7 +53,7 @@ def ack(options: argparse.Namespace) -> int:
 
     async def do(log: Incidents) -> int:
         after = await log.act(options.id, "ack", actor=getpass.getuser(), now=time.time())
-        print(f"{after.id}: {after.title}", file=sys.stderr)
+        say(f"{after.id}: {after.title}", sys.stderr)
         return 0
 
     return _with_log(options, do)

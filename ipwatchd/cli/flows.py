@@ -11,6 +11,7 @@ import msgspec
 from ipwatchd.capture import read_files
 from ipwatchd.cli.flow_formats import FORMATS
 from ipwatchd.cli.progress import Progress
+from ipwatchd.cli.table import say
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,7 +73,7 @@ def _out(output: Path | None) -> Iterator[IO[bytes]]:
 def _report(report: FileReport) -> None:
     """Say on standard error what was left out."""
     for warning in report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
     for name, what in (
         ("malformed", "packets with an IP header that can't be"),
         ("flows_shed", "packets that found no room in the flow table: raise [capture] flows"),

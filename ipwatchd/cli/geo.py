@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from ipwatchd.cli.progress import Progress
+from ipwatchd.cli.table import say
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def geo(arguments: argparse.Namespace, config: Callable[[Path | None], Config]) 
             for one in _installed(arguments, state, progress.update):
                 done.append(one)
                 if not arguments.json:
-                    print(_line(one))
+                    say(_line(one))
     except GeoError as error:
         raise ValueError(str(error)) from None
     if arguments.json:

@@ -108,9 +108,10 @@ def _geo(arguments: argparse.Namespace) -> int:
 
 def _restore(arguments: argparse.Namespace) -> int:
     from ipwatchd.backup import restore
+    from ipwatchd.cli.table import say
 
     found = restore(arguments.backup, arguments.state)
-    print(f"{len(found.files)} files of site {found.site} → {arguments.state}", file=sys.stderr)
+    say(f"{len(found.files)} files of site {found.site} → {arguments.state}", sys.stderr)
     return 0
 
 
@@ -159,10 +160,11 @@ def _may_write(folder: Path) -> None:
 def _check(arguments: argparse.Namespace) -> int:
     config = _config(arguments.config)
     from ipwatchd.cli.check import check_policy, source, warnings
+    from ipwatchd.cli.table import say
 
     check_policy(config)
     for warning in warnings(config):
-        print(f"{arguments.config}: {warning}", file=sys.stderr)
+        say(f"{arguments.config}: {warning}", sys.stderr)
     chosen = source(config)
     print(f"{arguments.config}: good (site {config.site.name}, firewall {config.firewall.mode})")
     print(f"flows from {chosen.source}: {chosen.why}")

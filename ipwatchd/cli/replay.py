@@ -10,6 +10,7 @@ import msgspec
 
 from ipwatchd.capture import read_files
 from ipwatchd.cli.progress import Progress
+from ipwatchd.cli.table import say
 from ipwatchd.pipeline import Pipeline
 from ipwatchd.stores import Stores
 
@@ -46,10 +47,10 @@ async def replay(files: Sequence[Path], state: Path, config: Config) -> int:
     finally:
         await stores.close(now)
     for warning in source.report.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        say(f"warning: {warning}", sys.stderr)
     print(f"{flows} flows, {events} events, {len(opened)} incidents → {state}", file=sys.stderr)
     for reason, count in pipeline.silenced.counts.items():
-        print(f"  silenced as expected ({reason}): {count} findings", file=sys.stderr)
+        say(f"  silenced as expected ({reason}): {count} findings", sys.stderr)
     for identity, words in sorted(opened.items()):
-        print(f"  {identity}  {words}", file=sys.stderr)
+        say(f"  {identity}  {words}", sys.stderr)
     return 0

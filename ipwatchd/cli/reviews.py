@@ -7,13 +7,15 @@ import csv
 import hashlib
 import io
 import json
+import sys
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ipwatchd.cli.answer import as_json, as_sentence
+from ipwatchd.cli.answer import as_json, as_sentence, steady
 from ipwatchd.cli.privacy_actions import whole_file
-from ipwatchd.cli.table import Column, print_table, say
+from ipwatchd.cli.row_formats import cell
+from ipwatchd.cli.table import Column, clean_lines, print_table, say
 
 if TYPE_CHECKING:
     import argparse
@@ -106,7 +108,7 @@ def export(client: Client, arguments: argparse.Namespace) -> int:
     rows = client.export_incidents(wanted, tlp=arguments.tlp, **asked)
     text = _WRITERS[form](rows)
     if path is None:
-        print(text, end="")
+        sys.stdout.write(clean_lines(text) if form == "csv" else steady(text))
         return 0
     path.write_text(text, encoding="utf-8")
     return as_sentence(arguments, {"file": str(path), "rows": len(rows)}, f"{path}: {len(rows):,}")
@@ -152,13 +154,8 @@ def _table(rows: Sequence[Mapping[str, Any]]) -> str:
     out = csv.writer(held, lineterminator="\n")
     out.writerow(names)
     for row in rows:
-        out.writerow([_cell(row.get(name, "")) for name in names])
+        out.writerow([cell(row.get(name, "")) for name in names])
     return held.getvalue()
-
-
-def _cell(value: Any) -> Any:
-    risky = isinstance(value, str) and value[:1] in {"=", "+", "-", "@", "\t", "\r"}
-    return f"'{value}" if risky else value
 
 
 _WRITERS: Final = {"ocsf": _lines, "json": _lines, "stix": _bundle, "csv": _table}

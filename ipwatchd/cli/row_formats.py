@@ -12,11 +12,12 @@ import msgspec
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-__all__ = ["FORMATS", "RowWriter", "ocsf", "writer"]
+__all__ = ["FORMATS", "RowWriter", "cell", "ocsf", "writer"]
 
 Row = dict[str, Any]
 _EVENT: Final = ("ts", "kind", "orig", "orig_port", "resp", "resp_port")
 _ACTIVITY: Final = ("ts", "kind", "address", "text")
+_FORMULA: Final = frozenset("=+-@\t\r")
 _MIXED: Final = {"events": _EVENT, "activity": _ACTIVITY}
 """Streams whose rows differ in their keys: in a table the rest of each is JSON under `fields`."""
 
@@ -80,16 +81,16 @@ class _Csv:
             if not self._names:
                 self._names = list(flat)
                 table.writerow(self._names)
-            table.writerow([_cell(flat.get(name, "")) for name in self._names])
+            table.writerow([cell(flat.get(name, "")) for name in self._names])
         self._out.write(text.getvalue().encode("utf-8", "replace"))
 
     def close(self) -> None:
         """A table of lines has no end."""
 
 
-def _cell(value: Any) -> Any:
+def cell(value: Any) -> Any:
     """Disarm what a spreadsheet would run as a formula: names come from the wire."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in {"=", "+", "-", "@"} else value
+    return f"'{value}" if isinstance(value, str) and value[:1] in _FORMULA else value
 
 
 class _Parquet:

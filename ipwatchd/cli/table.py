@@ -17,6 +17,7 @@ __all__ = [
     "ago",
     "cells",
     "clean",
+    "clean_lines",
     "columns_of_terminal",
     "count",
     "print_table",
@@ -35,6 +36,11 @@ def clean(value: object) -> str:
     if text.isascii() and text.isprintable():
         return text
     return "".join("·" if unicodedata.category(c) in _HIDDEN else c for c in text)
+
+
+def clean_lines(text: str) -> str:
+    """Return text of many lines that is safe to print."""
+    return "".join(f"{clean(line)}\n" for line in text.split("\n")[:-1])
 
 
 def say(text: str, file: TextIO | None = None) -> None:

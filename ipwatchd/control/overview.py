@@ -82,7 +82,7 @@ def _live_parts(live: Live, turned_away: int) -> dict[str, object]:
         "rates": live.rates,
         "interfaces": interfaces,
         "uplink": _uplink(live),
-        "shed": live.shed | {"control.connections": turned_away},
+        "shed": live.shed | ({"control.connections": turned_away} if turned_away else {}),
     }
 
 

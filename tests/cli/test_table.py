@@ -11,7 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
-from ipwatchd.cli.table import Column, ago, cells, clean, count, print_table, size, when
+from ipwatchd.cli.row_formats import cell
+from ipwatchd.cli.table import (
+    Column,
+    ago,
+    cells,
+    clean,
+    clean_lines,
+    count,
+    print_table,
+    size,
+    when,
+)
 
 COLUMNS = (Column("name", "NAME"), Column("bytes", "BYTES", size, right=True), Column("end", "E"))
 
@@ -74,3 +85,16 @@ def test_quantities(shown: str, text: str) -> None:
 def test_a_time_that_no_calendar_has_is_shown_as_a_number() -> None:
     """One odd row does not take the others from the screen."""
     assert when(1e20) == "1e+20"
+
+
+def test_many_lines_are_cleaned_and_stay_lines() -> None:
+    """A table on a terminal can't be steered by what stands in its cells."""
+    assert clean_lines("a,\x1b[2J\x9b1m\n\nb\n") == "a,·[2J·1m\n\nb\n"
+
+
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@x", "\t=1", "\r=1"])
+def test_no_cell_is_a_formula(text: str) -> None:
+    """Exports of rows and of incidents disarm the same beginnings."""
+    assert cell(text) == f"'{text}"
+    assert cell("plain") == "plain"
+    assert cell(-1) == -1
