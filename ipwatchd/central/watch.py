@@ -18,6 +18,7 @@ from ipwatchd.config.settings import EscalationSettings
 from ipwatchd.incidents import Incidents
 from ipwatchd.incidents.bodies import State
 from ipwatchd.incidents.paging.escalate import is_answered
+from ipwatchd.incidents.triage import severity_rank
 from ipwatchd.paging.ackdrop import AckDrop
 from ipwatchd.paging.pager import ACTOR, Pager
 from ipwatchd.records.exchange import Acknowledged
@@ -119,14 +120,15 @@ class Watch:
         return self._acks.get(site, ())
 
     async def tick(self, now: float) -> None:
-        """Open what must be paged of, close what no longer must."""
+        """Open what must be paged of, raise what became worse, close what no longer must."""
         plan = self.pager.plan
         if plan is None:
             return
         await self._read_own(now)
         wanted = {found.key: found for found in await self._wanted(plan, now)}
         for key, found in wanted.items():
-            if key not in self._open:
+            held = self._open.get(key)
+            if held is None or severity_rank(found.severity) > severity_rank(held.severity):
                 await self.incidents.finding(found, now)
         for key, one in self._open.items():
             if one.rule in ENDS and key not in wanted and await self._is_over(one, now):

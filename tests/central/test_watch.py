@@ -147,6 +147,21 @@ async def test_what_a_site_that_hands_over_takes_on_is_paged_no_more(
     assert await seen(watch, NOW + 31 + 5 * 3600) == both
 
 
+async def test_what_the_site_raises_is_raised_here(watch: Watch, store: Store) -> None:
+    """Paged as a P2 and nobody answered: as a P1 it goes by the P1's policy, and grows once."""
+    site = Site("manila", store)
+    await site.beat(NOW, 3000.0, hand_over=True)
+    await site.open(1, NOW, "P2")
+    assert await seen(watch, NOW + 1) == [("taken-over", "MANILA-000001", "P2")]
+    await site.put(1, "prioritised", Prioritised(priority="P1", reason="x"), NOW + 2)
+    assert await seen(watch, NOW + 3) == [("taken-over", "MANILA-000001", "P1")]
+    assert await seen(watch, NOW + 5) == [("taken-over", "MANILA-000001", "P1")]
+    (mirror,) = await watch.incidents.list()
+    assert mirror.count == 2
+    assert mirror.paging is not None
+    assert mirror.paging.priority == "P1"
+
+
 async def test_a_centre_whose_channels_fail_promises_nothing(watch: Watch) -> None:
     """Where its own pages don't leave, sites are told to page by themselves."""
     assert watch.grant(90.0) == 60.0
