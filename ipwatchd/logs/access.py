@@ -32,7 +32,7 @@ SQUID: Final = "NONE/- "
 _COMBINED: Final = re.compile(
     r"([0-9A-Za-z._:-]{1,261}) ((?:\"\"|[^\"\\]|\\.){1,16384}?) "
     r"\[([^\[\]\" ]{1,40}(?: [^\[\]\" ]{1,12}){0,2})\] "
-    r"\"((?:[^\"\\]|\\.)*)\" ([0-9]{3}) "
+    r"\"([^\"\\]*+(?:\\.[^\"\\]*+)*+)\" ([0-9]{3}) "
 )
 # Milliseconds stand behind the stamp; a user may have spaces, a URL has none.
 _SQUID: Final = re.compile(

@@ -13,7 +13,7 @@ from ipwatchd.logs.template import Template  # noqa: TC001 - msgspec reads the t
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-__all__ = ["Head", "Line", "Program", "held"]
+__all__ = ["Head", "Line", "Program"]
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -54,6 +54,7 @@ class Program:
         self.spelled = SPELLINGS.get(user)
         self.remembers = any(line.result == "remember" for line in lines)
         self.lines = tuple(lines)
+        self._all = _by_literal(lines)
         self._open = _by_literal(line for line in lines if not line.template.first)
         self._starting = {
             first: _by_literal(line for line in lines if line.template.first in {first, ""})
@@ -63,30 +64,22 @@ class Program:
 
     def read(self, text: str) -> tuple[Line, dict[str, str]] | None:
         """Return the first line that says this and what it and `before` tell, or None."""
-        more: dict[str, str] = {}
-        if self.before is not None:
-            if not held(self.literals, text):
-                return None
-            found = self.before.split(text)
-            if found is not None:
-                more, text = found
         # What a text does not hold costs a look for it, not the work of a pattern.
-        for literal, lines in self._starting.get(text.partition(" ")[0], self._open):
-            if literal in text:
-                for line in lines:
-                    told = line.match(text)
-                    if told is not None:
-                        said = {key: one for key, one in more.items() if one} if more else more
-                        return line, said | told if said else told
+        if self.before is None:
+            tried = self._starting.get(text.partition(" ")[0], self._open)
+            for line in [one for literal, lines in tried if literal in text for one in lines]:
+                told = line.match(text)
+                if told is not None:
+                    return line, told
+            return None
+        fits = [one for literal, lines in self._all if literal in text for one in lines]
+        found = self.before.split(text) if fits else None
+        more, text = found if found is not None else ({}, text)
+        for line in fits:
+            told = line.match(text)
+            if told is not None:
+                return line, {key: one for key, one in more.items() if one} | told
         return None
-
-
-def held(literals: Iterable[str], text: str) -> bool:
-    """Tell whether a text holds one of the literals."""
-    for literal in literals:  # noqa: SIM110 - a generator costs more than the looks
-        if literal in text:
-            return True
-    return False
 
 
 def _by_literal(lines: Iterable[Line]) -> list[tuple[str, tuple[Line, ...]]]:

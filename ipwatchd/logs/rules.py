@@ -16,7 +16,6 @@ from ipwatchd.logs import access, objects, syslog
 from ipwatchd.logs.client import client, shown
 from ipwatchd.logs.container import WRAPPED, unwrapped
 from ipwatchd.logs.memory import Memory
-from ipwatchd.logs.program import held
 from ipwatchd.logs.ruleset import ANY, load_rules
 from ipwatchd.logs.told import Told
 from ipwatchd.logs.torn import Torn
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 
     from ipwatchd.logs.program import Line, Program
     from ipwatchd.logs.ruleset import Ruleset
-    from ipwatchd.logs.template import Template
 
 __all__ = ["ANY", "MAX_LINE", "LogEvent", "Reader", "parse_line"]
 
@@ -127,14 +125,8 @@ class Reader:
     def _headed(self, line: str, now: float, source: str) -> LogEvent | None:
         """Return what a line of a program's own file reports: of the first head that tells."""
         hour = int(now // 3600)
-        opened: dict[Template, tuple[dict[str, str], str] | None] = {}
-        for literal, words, head in self._rules.heads_of(line):
-            if literal not in line or not held(words, line):
-                continue
-            if head.opening not in opened:
-                opened[head.opening] = head.opening.split(line)
-            begun = opened[head.opening]
-            found = head.follow(*begun) if begun is not None else None
+        for head, opened, rest in self._rules.begun(line):
+            found = head.follow(opened, rest)
             if found is not None:
                 facts, text = found
                 ts = stamp(head.time, facts.pop("time", ""), hour, self._zone)

@@ -107,8 +107,12 @@ class Template:
         free = next((at for at, part in enumerate(parts[:-1]) if part.kind == "text"), -1)
         twice = free >= 0 and parts[-1].kind == "text" and "from" in self._names
         self._lazy = re.compile("".join(part.lazy for part in parts) + end) if twice else None
-        between = "".join(part.pattern for part in parts[free + 1 : -1])
+        inner = parts[free + 1 : -1]
+        between = "".join(part.pattern for part in inner)
         self._clients = re.compile(between) if twice and "(?P<from>" in between else None
+        # Where what a client stands behind is there once, it is read in one way.
+        lazy = any(part.kind in _FREE for part in inner)
+        self._mark = inner[0].literal if self._clients is not None and not lazy else ""
         self.names = frozenset(self._names)
         literals = [part.literal for part in parts if part.literal] or [""]
         self.holds, self._ends = max(literals, key=len), literals[-1]
@@ -126,7 +130,9 @@ class Template:
         if found is None:
             return None
         facts = found.groupdict("")
-        if self._clients is not None and self._lazy is not None:
+        if self._clients is None or self._lazy is None:
+            return facts
+        if not self._mark or text.find(self._mark) != text.rfind(self._mark):
             clients = {one["from"] for one in self._clients.finditer(text)}
             if clients - {facts["from"]}:
                 first = self._lazy.match(text) or found

@@ -31,17 +31,31 @@ _RFC3339: Final = re.compile(
     r"([0-9]{4})[-/]([0-9]{2})[-/]([0-9]{2})[T ]{1,2}([0-9]{1,2}):([0-9]{2}):([0-9]{2})"
     r"(?:[.,]([0-9]{1,9}))?(?:(Z| UTC)| ?([+-])([0-9]{2}):?([0-9]{2}))?"
 )
+_FRACTIONS: Final = {
+    "iso": re.compile(r"(.{18}[0-9])[.,]([0-9]{1,9})((?:[Z +-].*)?)"),
+    "ctime": re.compile(r"(.{18}[0-9])\.([0-9]{1,9})( .*)"),
+}
 _AHEAD: Final = timedelta(days=1)
 _NUMBER: Final = re.compile(r"[0-9]{1,20}(?:\.[0-9]{1,9})?")
 
 
-@lru_cache(maxsize=4096)
 def stamp(kind: str, text: str, hour: int, zone: tzinfo = UTC) -> float | None:
     """Return the time of a stamp of a kind (classic, ctime, clf, iso, tai, mysql, day), or None.
 
     `hour` (hours since the epoch, now) gives the year where there is none, `zone` is that of the
     one who wrote where the stamp names none.
     """
+    if len(text) > 20 and text[19] in ".," and (fraction := _FRACTIONS.get(kind)):
+        # The second is the same for many lines.
+        found = fraction.fullmatch(text)
+        if found is not None:
+            whole = _stamp(kind, found[1] + found[3], hour, zone)
+            return None if whole is None else whole + float(f"0.{found[2]}")
+    return _stamp(kind, text, hour, zone)
+
+
+@lru_cache(maxsize=4096)
+def _stamp(kind: str, text: str, hour: int, zone: tzinfo) -> float | None:
     read = _READ.get(kind)
     return read(text, hour * 3600.0, zone) if read else rfc3339(text, zone)
 
