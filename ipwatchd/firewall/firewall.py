@@ -391,12 +391,16 @@ class Firewall:
         with self._turn:
             return self._check(now)
 
+    def is_before(self, now: float) -> bool:
+        """Tell whether the clock went back behind the last change; `check` then says no."""
+        return self._mode not in {"", "off"} and now < self._seen_at - 1
+
     def _check(self, now: float) -> bool:
         if self._mode in {"", "off"}:
             there = self._kernel.table() is not None
             self._drift = "a table of ours is there" if there and self._mode else ""
             return self._mode == "off" and not there
-        if now < self._seen_at - 1:
+        if self.is_before(now):
             self._drift = "the clock went back: the kernel's timeouts end too late"
             return False
         generation = self._kernel.generation()

@@ -121,6 +121,22 @@ async def _until(true: Callable[[], object]) -> None:
     raise AssertionError("it did not come about")
 
 
+def test_a_clock_that_went_back_is_nobodys_doing(site: Any, tmp_path: Path) -> None:
+    """All is put anew with the right ends, and told as a change of nobody; a flush still is one."""
+
+    async def back(enforcement: Enforcement, changes: list[float]) -> None:
+        hour_ago = time.time() - 3600
+        assert not await enforcement.tick(hour_ago)
+        assert (enforcement.repairs, changes, enforcement.notes()) == (0, [], {})
+        assert not await enforcement.diff(hour_ago)
+        assert not await enforcement.tick(hour_ago + 1)
+        await asyncio.to_thread(site.nft, "flush ruleset")
+        await _until(lambda: enforcement.repairs)
+
+    with site.gateway.inside():
+        asyncio.run(_guarded(tmp_path, back))
+
+
 def test_a_flush_is_undone_at_once_and_its_program_named(site: Any, tmp_path: Path) -> None:
     """Nobody ticks: the kernel's word alone brings the rules back, within a second."""
 
