@@ -73,7 +73,7 @@ def judge(case: Case, found: list[Finding]) -> dict[str, Any]:
 
 def play(case: Case, folder: Path) -> dict[str, Any]:
     """Record a case and judge what is said of it; what fails is told in the result."""
-    path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
+    path = folder / case.capture
     try:
         said, lines = record(case, path)
         found, flows, events = told(path)

@@ -28,6 +28,11 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     stretch: float = 1.0
     log: str = ""
 
+    @property
+    def capture(self) -> str:
+        """Return the name of its capture's file."""
+        return "".join(c if c.isalnum() else "-" for c in self.name) + ".pcap"
+
 
 class Server(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where it runs, its files by name, what makes them ready, its command, when it is there."""

@@ -116,7 +116,7 @@ def _labelled(data: Path) -> Iterator[Case]:
 def _kept(folder: Path) -> Iterator[Case]:
     """Yield the captures that attacks kept."""
     for case in cases():
-        path = folder / ("".join(c if c.isalnum() else "-" for c in case.name) + ".pcap")
+        path = folder / case.capture
         if path.exists():
             rules = tuple(case.expect.split("|")) if case.expect else ()
             also = frozenset((one.partition(" ")[0], one.partition(" ")[2]) for one in case.also)
