@@ -5,12 +5,15 @@
 
 The mix is what a site's log host sees: sshd (a tenth of it failures), access logs of nginx and of
 JSON, HAProxy, Dovecot, Postfix, OpenVPN, Keycloak, Windows logons, and lines that say nothing.
+Beside it: lines of programs that no rule knows, in syslog and in files of their own, and the lines
+that programs of a lab wrote (tests/logs/real.jsonl), nearly all of which say something.
 fail2ban-regex reads the sshd lines only, by its filter for sshd; grep -E looks for one word.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import random
 import shutil
 import tempfile
@@ -21,6 +24,7 @@ from measure import median, run, say
 
 from ipwatchd.logs import Reader
 
+REAL = Path(__file__).parents[1] / "tests" / "logs" / "real.jsonl"
 SECONDS = 1_795_287_601
 HEAD = "Nov 21 19:{:02d}:{:02d} gw "
 
@@ -64,6 +68,18 @@ def mix(count: int) -> list[str]:
     return lines
 
 
+def unknown(count: int) -> list[str]:
+    """Return so many lines of programs that no rule knows."""
+    says = (
+        "Nov 21 19:{0:02d}:{1:02d} gw app{1}[{2}]: request {2} done in {1} ms",
+        "Nov 21 19:{0:02d}:{1:02d} gw daemon: hello from {2}",
+        "2026-11-21 19:{0:02d}:{1:02d},{1:03d} INFO [worker-{1}] com.example.App - did thing {2}",
+        "[2026-11-21 19:{0:02d}:{1:02d}] app.INFO: thing {2} was done",
+        "thing {2} was done",
+    )
+    return [says[n % len(says)].format(n // 60_000 % 60, n // 1000 % 60, n) for n in range(count)]
+
+
 def ours(lines: list[bytes]) -> tuple[float, int]:
     """Return CPU seconds of reading the lines on this thread, and the events."""
     reader = Reader()
@@ -98,6 +114,13 @@ def main() -> None:
         results["grep_lines_per_second"] = round(len(lines) / max(grep.cpu, 1e-3))
         sshd, _ = ours([line.encode() for line in own])
         results["ours_sshd_lines_per_second"] = round(len(own) / sshd)
+        others = {
+            "unknown": unknown(len(lines) // 4),
+            "real": [json.loads(row)["line"] for row in REAL.open(encoding="utf-8")] * 40,
+        }
+        for name, rows in others.items():
+            took = median([ours([row.encode() for row in rows])[0] for _ in range(3)])
+            results[f"ours_{name}_lines_per_second"] = round(len(rows) / took)
         if shutil.which("fail2ban-regex"):
             peer = run(["fail2ban-regex", str(ssh), "sshd"])
             results["fail2ban_sshd_lines_per_second"] = round(len(own) / peer.cpu)

@@ -66,7 +66,9 @@ class Program:
         """Return the first line that says this and what it and `before` tell, or None."""
         # What a text does not hold costs a look for it, not the work of a pattern.
         if self.before is None:
-            tried = self._starting.get(text.partition(" ")[0], self._open)
+            tried = self._open
+            if self._starting:
+                tried = self._starting.get(text.partition(" ")[0], tried)
             for line in [one for literal, lines in tried if literal in text for one in lines]:
                 told = line.match(text)
                 if told is not None:

@@ -218,7 +218,7 @@ def _event_of(
 ) -> LogEvent | None:
     """Return the event of a line that was matched; None where it says of nobody."""
     address, own_port, host = client(facts.get("from", ""))
-    port = min(int(facts.get("port") or 0), 65535) or own_port
+    port = (min(int(named), 65535) if (named := facts.get("port")) else 0) or own_port
     user = shown(facts.get("user", ""))
     if line.result in _LOGINS:
         if not (address or host or user):
@@ -227,7 +227,7 @@ def _event_of(
             ts=ts, orig=address, orig_port=port, source=source, user=user, result=line.result,
             service=shown(service, 64), host=host,
             method=line.method or shown(facts.get("method", ""), 64).lower(),
-            tries=min(max(int(facts.get("tries") or 1), 1), _TRIES),
+            tries=min(max(int(tries), 1), _TRIES) if (tries := facts.get("tries")) else 1,
         )  # fmt: skip
     if line.result in {"assigned", "released"}:
         inner = client(facts.get("address", ""))[0]
