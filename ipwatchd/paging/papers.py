@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from ipwatchd.incidents.legal.periods import zone
 from ipwatchd.incidents.paging.letters import may_read_all
 from ipwatchd.incidents.papers import due_periods, monthly, weekly
 from ipwatchd.records.paging import Message
+from ipwatchd.trouble import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
@@ -84,7 +86,6 @@ class Papers:
         self.counters = {"reports": 0, "mailed": 0, "refused": 0}
         self._held = self._load()
         self._resent = False
-        self._next = 0.0
         self.adopt(settings, zone_name)
         if pager:
             pager.papers = self.done
@@ -93,7 +94,7 @@ class Papers:
         """Take new settings."""
         self._settings = settings
         self._zone = zone(zone_name)
-        self._next = 0.0
+        self._next, self._fault = 0.0, ""
         found = (weekly(settings.weekly), monthly(settings.monthly))
         self._times = [one for one in found if one]
 
@@ -120,22 +121,34 @@ class Papers:
         fresh.replace(self._path)
 
     async def tick(self, now: float) -> None:
-        """Make what is due, mail it, and try again what did not leave. Raises OSError."""
-        if not self._times or 0 <= self._next - now <= 60.0:
-            return
-        for when in self._times:
-            after = self._held.after.get(when.kind)
-            if after is None or after > now + DAY:
-                # The first start, or a clock that ran ahead: what is due from now on.
-                self._held.after[when.kind] = now
-                self._save()
-                continue
-            for period in due_periods(when, self._zone, after, now):
-                await self._make(period, when.kind, now)
-        for paper in self._held.made:
-            self._mail_again(paper, now)
-        self._resent = True
-        self._next = now + 30.0
+        """Make what is due, mail it, and try again what did not leave.
+
+        Raises OSError until it is made; it is tried again twice a minute, as it reads all cases.
+        """
+        if self._times and not 0 <= self._next - now <= 60.0:
+            self._next = now + 30.0
+            self._fault = await self._made(now)
+            for paper in self._held.made:
+                self._mail_again(paper, now)
+            self._resent = True
+        if self._fault:
+            raise OSError(self._fault)
+
+    async def _made(self, now: float) -> str:
+        """Make what is due; return what keeps it from being made, "" where nothing does."""
+        try:
+            for when in self._times:
+                after = self._held.after.get(when.kind)
+                if after is None or after > now + DAY:
+                    # The first start, or a clock that ran ahead: what is due from now on.
+                    self._held.after[when.kind] = now
+                    self._save()
+                    continue
+                for period in due_periods(when, self._zone, after, now):
+                    await self._make(period, when.kind, now)
+        except (OSError, sqlite3.Error) as error:
+            return sentence(error)
+        return ""
 
     async def _make(self, period: Period, kind: str, now: float) -> None:
         """Make one, unless it was made: a changed schedule or zone makes none twice."""

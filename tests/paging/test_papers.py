@@ -6,6 +6,8 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import pytest
+
 from ipwatchd.config.settings import ReportSettings
 from ipwatchd.incidents.review.period import period_html
 from ipwatchd.paging.papers import Papers
@@ -158,6 +160,33 @@ async def test_what_was_missed_is_caught_up_and_so_many_are_kept(tmp_path: Path,
             "week-2026-11-23", "week-2026-11-30", "week-2026-12-07", "month-2026-11",
         }  # fmt: skip
         assert len(list((tmp_path / "papers").iterdir())) == 2
+
+
+async def test_what_can_not_be_made_is_tried_now_and_then_and_holds_no_mail_up(
+    tmp_path: Path, box: Box
+) -> None:
+    """No folder: all looks say so, one in half a minute tries; then it is made."""
+    site = Site(tmp_path, box, BOARD)
+    made: list[float] = []
+
+    async def write(period: Period, now: float) -> str:
+        del period
+        made.append(now)
+        return "<p>all is well"
+
+    async with site.running() as pager:
+        settings = ReportSettings(weekly="mon 07:00", folder=str(tmp_path / "in/the way"))
+        one = Papers(settings, tmp_path, "manila", "Asia/Manila", write, pager)
+        await one.tick(NOW)
+        (tmp_path / "in").write_text("a file")
+        for second in range(35):
+            with pytest.raises(OSError, match="in"):
+                await one.tick(MONDAY + second)
+        assert made == [MONDAY, MONDAY + 31]
+        (tmp_path / "in").unlink()
+        await one.tick(MONDAY + 70)
+        assert [row["name"] for row in one.status()] == ["week-2026-11-23"]
+        await one.tick(MONDAY + 71)
 
 
 async def test_a_mail_server_that_is_away_gets_it_later(tmp_path: Path, box: Box) -> None:
