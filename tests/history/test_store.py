@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from ipwatchd import sqlite
 from ipwatchd.config import HistorySettings
 from ipwatchd.history import buffer
 from ipwatchd.history.subject import subject_of
@@ -23,6 +24,8 @@ from tests.history.made import SMALL, T0, flow
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    import aiosqlite
 
     from tests.history.made import Open
 
@@ -408,6 +411,25 @@ async def test_flush_and_queries_side_by_side(open_history: Open) -> None:
         await asyncio.gather(write(), read(), history.flows(EVERYTHING, 5))
         assert (await history.status())["degraded"] == ""
         assert (await history.top(T0, T0 + 100, 1))[0]["flows"] == 20
+
+
+async def test_a_stream_does_not_check_a_large_file_again(
+    open_history: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The log of the daemon that writes is no sign of a kill: rows come at once."""
+    async with open_history() as history:
+        history.add_events([Tls(ts=T0, name="a.example")], T0)
+        await history.flush(T0)
+        monkeypatch.setattr(sqlite, "CHECKED_WHOLE", 0)
+        checked, original = [], sqlite._check
+
+        async def check(db: aiosqlite.Connection, path: Path, *, whole: bool) -> None:
+            checked.append(whole)
+            await original(db, path, whole=whole)
+
+        monkeypatch.setattr(sqlite, "_check", check)
+        rows = [row async for batch in history.stream("events", EVERYTHING) for row in batch.rows]
+        assert (len(rows), checked) == (1, [False])
 
 
 def test_sqlite_is_new_enough() -> None:
