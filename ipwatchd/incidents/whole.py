@@ -8,6 +8,7 @@ runs as a process of its own, so that hours of hashing hold nobody up.
 from __future__ import annotations
 
 import hashlib
+import re
 import sqlite3
 import subprocess
 import sys
@@ -36,6 +37,7 @@ PIECE: Final = 1 << 20
 _ROOT: Final = Path(__file__).parents[2]
 _NAMING: Final = ("opened", "reported", "collected")
 """Events that name files."""
+_HASH: Final = re.compile("[0-9a-f]{64}")
 _COLUMNS: Final = "key, state, open, priority, doc, due"
 
 
@@ -70,7 +72,7 @@ def check_whole(path: Path, site: str) -> Whole:
             incidents += 1
             faults += _standing(db, site, row)
         faults += _unlisted(db)
-        named = named_files(db)
+        named = named_files(db, faults)
     for relative, digest in sorted(named.items()):
         faults += _content(path.parent / relative, digest)
     faults += _keys(path.parent)
@@ -116,13 +118,18 @@ def _unlisted(db: sqlite3.Connection) -> Iterator[str]:
         yield f"{row['incident']} was opened in the log and stands nowhere in the list"
 
 
-def named_files(db: sqlite3.Connection) -> dict[str, str]:
-    """Return the files that a log names: path in the state folder → SHA-256."""
+def named_files(db: sqlite3.Connection, faults: list[str]) -> dict[str, str]:
+    """Return the files that a log names: path in the state folder → SHA-256.
+
+    Events that can't be read are added to `faults`.
+    """
     marks = ", ".join("?" * len(_NAMING))
     found: dict[str, str] = {}
-    for (body,) in db.execute(f"SELECT body FROM events WHERE kind IN ({marks})", _NAMING):  # noqa: S608 - question marks alone
-        said = msgspec.json.decode(body)
-        found |= {_place(*one): one[1] for one in _digests(said)}
+    for seq, body in db.execute(f"SELECT seq, body FROM events WHERE kind IN ({marks})", _NAMING):  # noqa: S608 - question marks alone
+        try:
+            found |= {_place(*one): one[1] for one in _digests(msgspec.json.decode(body))}
+        except (msgspec.MsgspecError, ValueError, KeyError, TypeError, AttributeError) as error:
+            faults.append(f"event {seq} does not say which files are its own: {error}")
     return found
 
 
@@ -138,6 +145,9 @@ def _digests(body: dict[str, Any]) -> Iterable[tuple[str, str, str]]:
 
 
 def _place(folder: str, digest: str, suffix: str) -> str:
+    if not _HASH.fullmatch(digest):
+        # A log that was edited must not have us read ../../dev/zero to its end.
+        raise ValueError(f"{digest[:80]!r} is no SHA-256")
     return f"{folder}/{digest[:2]}/{digest}{suffix}"
 
 

@@ -109,6 +109,25 @@ def test_an_incident_that_was_edited_beside_the_log_is_found(
     assert any(one.startswith(said) for one in check_whole(state / FILE, "manila").faults)
 
 
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [("X'00'", "event 1 does not say which files are its own"),
+     ("CAST(replace(CAST(body AS TEXT), '\"original\":\"', '\"original\":\"../../') AS BLOB)",
+      "is no SHA-256")],
+)  # fmt: skip
+def test_an_event_that_names_no_hash_is_a_fault_and_nothing_is_read(
+    state: Path, body: str, said: str
+) -> None:
+    """No event at all, and a path in the place of a hash: named, and the rest is checked."""
+    with sqlite3.connect(state / FILE) as db:
+        db.execute("DROP TRIGGER events_stay")
+        db.execute(f"UPDATE events SET body = {body} WHERE seq = 1")  # noqa: S608 - words of this test
+    db.close()
+    found = check_whole(state / FILE, "manila")
+    assert any(said in one for one in found.faults)
+    assert found.files == 1
+
+
 def test_a_turned_bit_in_the_file_of_the_log_never_passes_for_another_log(state: Path) -> None:
     """A bit of incidents.db turns: what is read is what was written, or a fault is said."""
     path = state / FILE
