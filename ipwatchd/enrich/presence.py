@@ -140,11 +140,16 @@ class Presence:
         for event in told:
             place = self._place(event.orig)
             place.mac, place.latest = event.mac or place.mac, max(place.latest, event.ts)
-            place.bindings = [
+            over = [
                 one
                 for one in place.bindings
-                if (one.agent, one.source) != (event.user, event.method)
+                if (one.agent, one.source) == (event.user, event.method)
             ]
+            _let_go(place, over)
+            if event.message == "begin":
+                _came_back(place, event.user)
+            elif any(event.until < one.until for one in over):  # it did not end by itself
+                _left(place, over)
             if event.message == "begin" and len(place.bindings) < _MOST:
                 place.bindings.append(
                     Binding(
@@ -160,6 +165,7 @@ class Presence:
             place.bindings = [
                 one for one in place.bindings if without([[address, one.agent, one.mac]])
             ]
+            place.gone = [one for one in place.gone if without([[address, one]])]
             if not without([[address, place.mac]]):
                 del self._places[address]
         for address, card in list(self._cards.items()):
@@ -216,6 +222,7 @@ class Presence:
             confidence=kind.confidence, mac=place.mac,
         )  # fmt: skip
         place.bindings.append(binding)
+        _came_back(place, agent)
         self._soonest = min(self._soonest, binding.until)
         return [*changes, _bound("begin", binding, ts)]
 
@@ -332,9 +339,19 @@ def _let_go(place: _Place, over: list[Binding]) -> list[Binding]:
     return over
 
 
+def _left(place: _Place, over: Iterable[Binding]) -> None:
+    """Note who was at an address before it was handed on."""
+    place.gone = [*place.gone, *(one.agent.lower() for one in over)][-_MOST:]
+
+
+def _came_back(place: _Place, agent: str) -> None:
+    """Note that an address is an agent's again: what ends by itself later was not handed on."""
+    place.gone = [one for one in place.gone if one != agent.lower()]
+
+
 def _end(place: _Place, over: list[Binding], ts: float) -> list[Bound]:
     """Let bindings end now, or when they had ended by themselves."""
-    place.gone = [*place.gone, *(one.agent.lower() for one in over)][-_MOST:]
+    _left(place, over)
     ended = [
         msgspec.structs.replace(one, until=max(min(one.until, ts), one.since))
         for one in _let_go(place, over)

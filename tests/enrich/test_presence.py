@@ -248,6 +248,29 @@ def test_a_restart_forgets_nothing() -> None:
     assert who(after, 4.0) == who(before, 4.0) == [("jose", "login"), ("maria", "device")]
 
 
+def test_a_restart_knows_what_was_handed_on() -> None:
+    """An address that another card leased stays another's; one that only lapsed does not."""
+    before = Presence(ROSTER)
+    told = before.take([
+        lease(1.0, "02:00:00:00:00:01"), login(2.0, "ana"), lease(9.0, "02:00:00:00:00:99"),
+        login(2.0, "ana", OTHER),
+    ])  # fmt: skip
+    told += before.expire(1e6)
+    after = Presence(ROSTER)
+    after.restore(told)
+    for one in (before, after):
+        assert one.handed_on(DESK, "ana")
+        assert not one.handed_on(OTHER, "ana")
+
+
+def test_who_came_back_has_handed_nothing_on() -> None:
+    """Their own new login ends the old one; when that lapses nobody else has the address."""
+    presence = Presence(ROSTER)
+    presence.take([login(1.0, "ana"), login(40_000.0, "ana")])
+    presence.expire(1e6)
+    assert not presence.handed_on(DESK, "ana")
+
+
 def test_who_is_erased_is_forgotten() -> None:
     """What names an agent or their card goes, the others' stays."""
     presence = Presence(ROSTER)
@@ -256,8 +279,11 @@ def test_who_is_erased_is_forgotten() -> None:
     def without(rows: list[list[str]]) -> list[list[str]]:
         return [row for row in rows if "maria" not in row]
 
+    presence.take([login(2.0, "ana")])
+    assert presence.handed_on(DESK, "maria")
     presence.forget(without)
-    assert [one.agent for one in presence.now(2.0)] == ["jose"]
+    assert sorted(one.agent for one in presence.now(2.0)) == ["ana", "jose"]
+    assert not presence.handed_on(DESK, "maria")
 
 
 def test_names() -> None:
@@ -321,6 +347,9 @@ def test_no_two_agents_are_equally_sure_of_one_address(
             if macs.get(timed.address, timed.mac) != timed.mac:
                 handed.append((timed.address, now))
             macs[timed.address] = timed.mac
+        elif isinstance(timed, (Dhcp, Arp)) and now < newest:
+            # It may be late for this address or not: whose card it is now is not known here.
+            macs.pop(timed.address, None)
         newest = max(newest, now)
         changes += presence.take([timed])
     told = spans(changes, presence)
