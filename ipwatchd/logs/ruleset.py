@@ -110,6 +110,41 @@ class Shape(msgspec.Struct, frozen=True):
     lines: tuple[Line, ...] = ()
 
 
+class _Starting(msgspec.Struct, frozen=True):
+    """Heads that may start a line, and which of them by the literals of their programs' lines.
+
+    Literals are found by a word that stands between blanks in them, others one by one.
+    """
+
+    heads: list[Head]
+    words: dict[str, list[tuple[str, int]]]
+    literals: dict[str, set[int]]
+
+    def places(self, line: str) -> set[int]:
+        """Return the heads of which a line holds a literal."""
+        places: set[int] = set()
+        for word in self.words.keys() & line.split(" "):
+            for literal, place in self.words[word]:
+                if literal in line:
+                    places.add(place)
+        for literal, found in self.literals.items():
+            if literal in line:
+                places |= found
+        return places
+
+
+def _starting(heads: list[Head], literals: list[frozenset[str]]) -> _Starting:
+    starting = _Starting(heads, {}, {})
+    for place, of_head in enumerate(literals):
+        for literal in of_head:
+            whole = max(literal.split(" ")[1:-1], key=len, default="")
+            if whole:
+                starting.words.setdefault(whole, []).append((literal, place))
+            else:
+                starting.literals.setdefault(literal, set()).add(place)
+    return starting
+
+
 class Ruleset(msgspec.Struct):
     """All rules: programs by syslog tag, heads of files, heads inside syslog lines, JSON shapes."""
 
@@ -117,37 +152,33 @@ class Ruleset(msgspec.Struct):
     heads: list[Head] = []
     tagged: dict[str, list[Head]] = {}
     shapes: list[Shape] = []
-    starting: dict[str, list[tuple[str, frozenset[str], Head]]] = {}
+    starting: dict[str, _Starting] = {}
 
     def begun(self, line: str) -> list[tuple[Head, dict[str, str], str]]:
         """Return the heads by which a line may say something, in the order of the files.
 
-        With each stand what its opening tells and what is behind it. A look for a text costs a
-        tenth of a pattern, and most lines hold none of those that their programs' lines need.
+        With each stand what its opening tells and what is behind it.
         """
         first = line[:1]
         known = self.starting.get(first)
         if known is None:
-            known = [
-                (head.template.holds, self._literals(head), head)
-                for head in self.heads
-                if not head.starts or first in head.starts
-            ]
+            fits = [head for head in self.heads if not head.starts or first in head.starts]
+            known = _starting(fits, [self._literals(head) for head in fits])
             if len(self.starting) < _FIRSTS:
                 self.starting[first] = known
+        if not known.heads:
+            return []
         opened: dict[Template, tuple[dict[str, str], str] | None] = {}
         found = []
-        for literal, words, head in known:
-            if literal in line:
+        for place in sorted(known.places(line)):
+            head = known.heads[place]
+            if head.template.holds in line:
                 opening = head.opening
                 if opening not in opened:
                     opened[opening] = opening.split(line)
                 start = opened[opening]
                 if start is not None:
-                    for word in words:
-                        if word in line:
-                            found.append((head, *start))
-                            break
+                    found.append((head, *start))
         return found
 
     def _literals(self, head: Head) -> frozenset[str]:
