@@ -68,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
 
     if not 0 <= options.port <= 65535:
         raise ValueError(f"--port {options.port} is no port: write 0 to 65535")
+    if options.certificate and options.key:
+        for path in (options.certificate, options.key):
+            Path(path).open("rb").close()  # what ssl can't read it does not name
     settings = CentralSettings(
         state_dir=options.state, host=options.host, port=options.port,
         certificate=options.certificate, key=options.key, escalation=options.escalation,

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 from msgspec import UNSET, UnsetType
 
+from ipwatchd.cli.row_formats import cell
 from ipwatchd.records.address import address_texts, is_v4
 from ipwatchd.records.community import community_ids
 from ipwatchd.records.flow import SERVICES, STATES, protocol_name
@@ -135,7 +136,7 @@ class _Csv:
 
     def write(self, flows: NDArray[np.void]) -> None:
         rows = zip(*columns(flows, self._interfaces).values(), strict=True)
-        # Of the values only an interface's name may hold a comma or a quote.
+        # Of the values only an interface's name may hold a comma, a quote or a formula.
         lines = (",".join(_field(one) for one in row) for row in rows)
         self._out.write("".join(f"{line}\n" for line in lines).encode())
 
@@ -144,7 +145,7 @@ class _Csv:
 
 
 def _field(value: Any) -> str:
-    text = "" if value is UNSET else str(value)
+    text = "" if value is UNSET else str(cell(value))
     if any(mark in text for mark in ',"\r\n'):
         return '"' + text.replace('"', '""') + '"'
     return text

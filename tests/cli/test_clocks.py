@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 from ipwatchd.cli import ipwatchctl
@@ -57,8 +58,10 @@ def test_a_case_under_gdpr_and_nis2_from_the_command_line(
     say("incidents", "classify", one, "data-leak")
     assert "P1" in say("incidents", "assess", one, *FACTS)
     assert "assumed: the opening" in say("incidents", "clocks", one)
-    stated = say("incidents", "aware", one, "--at", "2026-11-20T08:00+00:00")
-    assert "next due: nis2.early-warning at 2026-11-21" in stated
+    aware = dt.datetime.now(dt.UTC).replace(microsecond=0) - dt.timedelta(days=2)
+    stated = say("incidents", "aware", one, "--at", aware.isoformat())
+    warning = (aware + dt.timedelta(days=1)).astimezone()
+    assert f"next due: nis2.early-warning at {warning:%Y-%m-%d %H:%M:%S}" in stated
     late = say("clocks")
     assert late.index("nis2.early-warning") < late.index("gdpr.authority")
     assert "[MISSING]" in say("incidents", "notice", one, "gdpr.authority")

@@ -76,6 +76,10 @@ def test_interface_and_translation(tmp_path: Path) -> None:
         FORMATS["csv"](out, ("", 'a "b", c')).write(flows)
     with (tmp_path / "x.csv").open(newline="") as lines:
         assert [row["iface"] for row in csv.DictReader(lines)] == ['a "b", c', ""]
+    with (tmp_path / "x.csv").open("wb") as out:
+        FORMATS["csv"](out, ("", "=1+1")).write(flows)
+    with (tmp_path / "x.csv").open(newline="") as lines:
+        assert [row["iface"] for row in csv.DictReader(lines)] == ["'=1+1", ""]
 
 
 def test_zeek(capture: Path, tmp_path: Path) -> None:
