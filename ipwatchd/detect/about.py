@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import math
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, final
 
 from ipwatchd.detect.facts import Batch
 from ipwatchd.records.finding import Finding
@@ -75,6 +75,7 @@ class Rule:
     def __init__(self, settings: DetectSettings, house: House | None = None) -> None:
         """Take the thresholds, and what is known of the site."""
 
+    @final
     def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
         """Take ended flows with zones and direction filled in, by itself."""
         return self.batch(Batch(flows), now)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ipwatchd.config.settings import DetectSettings
+    from ipwatchd.detect.facts import Batch
     from ipwatchd.records.finding import Finding
 
 __all__ = ["IcmpTunnel", "carried"]
@@ -67,8 +68,9 @@ class IcmpTunnel(Rule):
         self._quiet = max(round(settings.quiet * 1e9), self._window)
         self._pairs = Sources(_Pair, settings.sources, settings.sources)
 
-    def flows(self, flows: NDArray[np.void], now: float) -> list[Finding]:
+    def batch(self, batch: Batch, now: float) -> list[Finding]:
         """Take ended flows, partial ones too; a finding for each pair that talks in pings."""
+        flows = batch.flows
         rows = np.flatnonzero(
             ((flows["proto"] == ICMP) | (flows["proto"] == ICMP6)) & (flows["resp_packets"] > 0)
         )

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ipwatchd.config.settings import DetectSettings
-from ipwatchd.detect import Batch
+from ipwatchd.detect import RULES, Batch
+from ipwatchd.detect.about import Rule
 from ipwatchd.detect.batch import address_hash
 from ipwatchd.detect.contact import probes, successes
 from ipwatchd.detect.marks import Marks
@@ -57,6 +59,12 @@ def test_detectors_of_one_batch_find_what_each_finds_alone(
         alone = kind(DetectSettings()).flows(flows, 1100.0)
         assert kind(DetectSettings()).batch(shared, 1100.0) == alone
     assert flows.tobytes() == before
+
+
+@pytest.mark.parametrize("kind", RULES, ids=lambda kind: kind.rule)
+def test_no_rule_takes_flows_past_the_batch(kind: type[Rule]) -> None:
+    """The agent gives batches: a rule that takes flows alone would never be asked."""
+    assert kind.flows is Rule.flows
 
 
 @given(st.lists(st.integers(1, 1 << 62), max_size=30), st.lists(st.integers(1, 1 << 62)))
