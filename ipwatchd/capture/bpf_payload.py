@@ -239,6 +239,7 @@ def _ldap(program: Program) -> None:
     program.move_to_x()
     program.byte(4, indirect=True)
     program.goto_if_any((0x60, 0x61, 0x77, 0x78), "accept")
+    program.goto("continuation")
 
 
 def _continuation(program: Program) -> None:

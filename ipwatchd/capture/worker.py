@@ -90,6 +90,8 @@ class Worker(threading.Thread):
                 self._checked = now
                 if self._ring is not None:
                     self._count_drops(self._ring)
+                else:
+                    self._return()
             if not worked:
                 self._wait()
         self._drain_ring()
@@ -192,7 +194,7 @@ class Worker(threading.Thread):
                 self._name, self._settings, group=self._group, metadata=self._metadata
             )
         except OSError:
-            return  # it is gone again: the next event says more
+            return  # it is gone again, or there is no memory for a ring: a second later once more
         self._poll.register(self._ring.fileno(), select.POLLIN | select.POLLERR)
         self.counters.state = "up"
         self.counters.name = self._name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import re
 import socket
 import subprocess
@@ -141,6 +142,33 @@ def test_one_of_two_vanishes(namespace: Callable[[str], Namespace]) -> None:
     ring.stop()
     flows = wires.flows()
     assert sorted(flows["resp_port"][flows["resp_port"] >= 7000]) == list(range(7000, 7040))
+
+
+def test_no_memory_for_a_ring(
+    namespace: Callable[[str], Namespace], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An interface that returns while the kernel has no memory to spare is tried again."""
+    wires = Wires(namespace, 1)
+    ring = wires.ring("w0")
+    wires.box.run(["ip", "link", "del", "w0"])
+    state = ring.counters().interfaces[0]
+    until(lambda: state.state == "missing")
+    refused: list[float] = []
+
+    def scarce(*arguments: Any, **options: Any) -> PacketRing:
+        now = time.monotonic()
+        if not refused or now - refused[0] < 2.5:  # the kernel has said all of the interface then
+            refused.append(now)
+            raise OSError(errno.ENOMEM, "no memory")
+        return PacketRing(*arguments, **options)
+
+    veth(wires.box, "w0", wires.hosts[0], "eth0")
+    wires.hosts[0].address("eth0", "10.9.0.2/24")
+    monkeypatch.setattr("ipwatchd.capture.worker.PacketRing", scarce)
+    wires.box.address("w0", "10.9.0.1/24")
+    until(lambda: state.state == "up")
+    ring.stop()
+    assert refused
 
 
 def _promiscuity(wires: Wires) -> int:
