@@ -100,13 +100,23 @@ class _Fault(logging.Filter):
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, HttpProcessingError | ConnectionError):
             return False
-        kind = f"{type(error).__name__}: {error}"[:200] if error else record.getMessage()[:200]
+        # By its place, not its words: those may be a caller's, new each time.
+        kind = _place(error) if error else str(record.msg)
         if record.created - self._told.get(kind, 0.0) < _SAME_FAULT:
             return False
         if len(self._told) >= _FAULTS:
             self._told.clear()
         self._told[kind] = record.created
         return True
+
+
+def _place(error: BaseException) -> str:
+    """Return where an error was raised."""
+    here = error.__traceback__
+    while here and here.tb_next:
+        here = here.tb_next
+    at = f"{here.tb_frame.f_code.co_filename}:{here.tb_lineno}" if here else ""
+    return f"{type(error).__name__} {at}"
 
 
 def quiet_log() -> logging.Logger:

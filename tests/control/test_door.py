@@ -93,9 +93,10 @@ async def test_a_fault_of_ours_is_told_once(
     house: House, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Asked for again and again it is one entry of the log, with where it was."""
+    words = iter(range(100))
 
     async def broken(*_: object) -> object:
-        raise ZeroDivisionError("a fault for the log")
+        raise ZeroDivisionError(f"with a caller's words, {next(words)}")
 
     monkeypatch.setattr(of_server, "dispatch", broken)
     for _ in range(5):
