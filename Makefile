@@ -2,6 +2,7 @@
 PY := .venv/bin/python
 WORKERS ?= 2
 LAB_ARGS ?=
+DATA ?= ../shared/data
 BENCHES ?= capture_files capture_ring capture_flood capture_conntrack memory startup \
 	firewall_load firewall_deny firewall_forward history_ingest history_query logs detect incidents intake
 
@@ -29,9 +30,10 @@ format: ## mend what the linter can mend
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: ## benchmarks beside real peers (needs softflowd nfdump ipset conntrack)
+bench: ## benchmarks beside real peers (needs softflowd nfdump ipset conntrack; labelled captures: DATA=FOLDER)
 	@tools/setup dev
-	@for name in $(BENCHES); do echo "== $$name"; $(PY) benchmarks/$$name.py || exit 1; done
+	@for name in $(BENCHES); do echo "== $$name"; \
+		$(PY) benchmarks/$$name.py $$(test $$name != detect || echo $(DATA)) || exit 1; done
 
 soak: ## the long tests
 	@tools/setup dev
