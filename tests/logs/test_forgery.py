@@ -12,7 +12,7 @@ from ipwatchd.logs.ruleset import load_rules
 from ipwatchd.logs.syslog import Head
 
 if TYPE_CHECKING:
-    from ipwatchd.logs.ruleset import Program
+    from ipwatchd.logs.program import Program
 
 TRUE: Final = "192.0.2.1"
 FORGED: Final = "203.0.113.66"

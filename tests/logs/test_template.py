@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING
+import json
+from pathlib import Path
+from typing import Final
 
 import pytest
 from hypothesis import given, settings
@@ -12,8 +14,7 @@ from hypothesis import strategies as st
 from ipwatchd.logs.ruleset import RulesError, load_rules, parse_rules
 from ipwatchd.logs.template import Template, TemplateError
 
-if TYPE_CHECKING:
-    from pathlib import Path
+REAL: Final = Path(__file__).with_name("real.jsonl")
 
 
 @pytest.mark.parametrize(
@@ -102,3 +103,19 @@ def test_no_shipped_template_runs_away() -> None:
     for source, text in hostile():
         assert not text.isprintable()
         templates[source].match(text)
+
+
+def test_no_head_that_tells_is_passed_over() -> None:
+    """What a line holds tells of every head by which it says something, of all that there are."""
+    rules, told = load_rules(), 0
+    for row in REAL.read_text(encoding="utf-8").splitlines():
+        line = json.loads(row)["line"]
+        begun = {id(head) for head, _, _ in rules.begun(line)}
+        for head in rules.heads:
+            found = head.split(line)
+            facts, text = found if found is not None else ({}, "")
+            program = rules.programs.get(facts.get("program") or head.program)
+            if program is not None and program.read(text) is not None:
+                assert id(head) in begun, (head.program, line)
+                told += 1
+    assert told > 100

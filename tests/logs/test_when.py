@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ipwatchd.logs.when import classic, clf, epoch, rfc3339
+from ipwatchd.logs.when import classic, clf, epoch, rfc3339, stamp
 
 MOMENTS = st.datetimes(datetime(1971, 1, 1), datetime(2100, 1, 1)).map(  # noqa: DTZ001  made aware below
     lambda moment: moment.replace(tzinfo=UTC, microsecond=0)
@@ -83,3 +83,19 @@ def test_any_text(text: str) -> None:
     for one in (text, f"Nov 21 {text}", f"99/Nov/0000:{text}"):
         assert epoch(one) is None or epoch(one) is not None
         classic(one, 0)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text", "whole", "fraction"),
+    [
+        ("iso", "2026-11-21 19:00:01,357", "2026-11-21 19:00:01", 0.357),
+        ("iso", "2026-11-21T20:00:01.5+01:00", "2026-11-21T20:00:01+01:00", 0.5),
+        ("ctime", "Sat Nov 21 19:00:01.25 2026", "Sat Nov 21 19:00:01 2026", 0.25),
+    ],
+)
+def test_parts_of_a_second(kind: str, text: str, whole: str, fraction: float) -> None:
+    """A stamp with a fraction is later than its second by just that; behind a zone stands none."""
+    second = stamp(kind, whole, 0)
+    assert second is not None
+    assert stamp(kind, text, 0) == second + fraction
+    assert stamp(kind, f"{whole}.5", 0) == (second + 0.5 if whole[-1] == "1" else None)
