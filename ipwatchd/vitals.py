@@ -74,7 +74,7 @@ class Vitals:
             counts["nflog.events"] = self._live.blocked.counters.shed
         if self._live.logs:
             counts |= self._live.logs.shed()
-        counts |= self._live.pipeline.shed()
+        counts |= self._live.pipeline.shed() | self._desk.shed()
         counts |= {f"history.{name}": value for name, value in self._history.shed().items()}
         return {name: value for name, value in counts.items() if value}
 

@@ -39,7 +39,7 @@ async def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
 
 
 async def test_what_was_shed_has_a_name(tmp_path: Path) -> None:
-    """What did not fit into the inbox is in `shed`; what was not shed is not."""
+    """What did not fit into the inbox, evidence of a flood: in `shed`; what was not shed is not."""
     stores = await Stores.open(Config(), tmp_path)
     try:
         daemon = Daemon(Config(), tmp_path / "none.toml", stores, Ground())
@@ -48,6 +48,9 @@ async def test_what_was_shed_has_a_name(tmp_path: Path) -> None:
         daemon._inbox.put(Capture(np.zeros(2_000_001, FLOW), [], 1.0))
         daemon._vitals.measure()
         assert daemon.live.shed == {"inbox.flows": 2_000_001}
+        stores.casework.shed = 3
+        daemon._vitals.measure()
+        assert daemon.live.shed == {"inbox.flows": 2_000_001, "intake.evidence": 3}
     finally:
         await stores.close(1.0)
 
