@@ -14,9 +14,10 @@ import numpy as np
 from ipwatchd.detect.about import About, House, Rule
 from ipwatchd.detect.batch import Groups, direction_name, spans
 from ipwatchd.detect.doorstep import Doorstep
+from ipwatchd.detect.knocks import NOTHING, SAMPLE, Knocks, recall, remember
 from ipwatchd.detect.marks import Marks
 from ipwatchd.detect.names import Named
-from ipwatchd.detect.porch import Porch, Tried, Waited, waited
+from ipwatchd.detect.porch import Porch, Tried, waited
 from ipwatchd.detect.reach import Reach
 from ipwatchd.detect.sequential import Few
 from ipwatchd.detect.shape import Shape, shape
@@ -27,7 +28,6 @@ from ipwatchd.records.flow import protocol_name
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from collections.abc import Set as AbstractSet
 
     from numpy.typing import NDArray
 
@@ -39,50 +39,7 @@ __all__ = ["PortScan"]
 
 _TARGETS: Final = 1024  # kept of one source in each of two windows; beyond it is "at least"
 _TARGETS_A_SOURCE: Final = 16  # in the mean: bounds all targets together
-_SAMPLE: Final = 20  # targets and ports named in a finding
 _LOOK_AGAIN: Final = 1.1  # how much the targets must have grown before their shape is judged again
-
-
-_NONE: Final[frozenset[int]] = frozenset()
-
-
-class _Contacts:
-    """What one source tried: distinct targets in this window and the one before."""
-
-    __slots__ = (
-        "began", "failed", "failed_before", "flows", "growth", "last", "look_at", "sample",
-        "started", "talked", "talked_before", "weight",
-    )  # fmt: skip
-
-    def __init__(self, time: int) -> None:
-        self.began = self.started = self.last = time
-        self.weight = 0
-        self.failed: set[int] = set()
-        self.failed_before: AbstractSet[int] = _NONE
-        self.talked: set[int] | None = None
-        self.talked_before: AbstractSet[int] = _NONE
-        self.flows = 0
-        self.look_at = 0
-        self.sample: list[tuple[int, int]] = []
-        self.growth: Growth | None = None
-
-    def turn(self, time: int, window: int) -> None:
-        """Begin a new window where the old one is over."""
-        gone = time - self.began
-        if gone < window:
-            return
-        fresh = gone < 2 * window
-        self.failed_before = self.failed if fresh else _NONE
-        self.talked_before = (self.talked or _NONE) if fresh else _NONE
-        self.failed, self.talked = set(), None
-        self.began = time
-
-    def size(self) -> int:
-        """Return how many targets are kept."""
-        return (
-            len(self.failed) + len(self.failed_before)
-            + len(self.talked or ()) + len(self.talked_before)
-        )  # fmt: skip
 
 
 class PortScan(Rule):
@@ -111,7 +68,7 @@ class PortScan(Rule):
         self._quiet = max(round(settings.quiet * 1e9), 2 * self._window)
         self._kept = max(_TARGETS, 2 * self._least)
         self._sources = Sources(
-            _Contacts, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
+            Knocks, settings.sources, settings.sources * max(_TARGETS_A_SOURCE, self._least)
         )
         self._doorstep = Doorstep(settings.sources, self._quiet)
         self._named = Named(settings.sources)
@@ -183,7 +140,7 @@ class PortScan(Rule):
         held = self._porch.leave(batch.orig[firsts], np.array(latest, np.int64))
         for place, first in waited(held).items():
             begun = self._active(groups.sources[place], int(held["last"][place]), 0)
-            _recall(begun, first, self._window)
+            recall(begun, first, self._window)
         for place, source in enumerate(groups.sources):
             record = self._sources.get(source)
             if record is None:
@@ -214,14 +171,14 @@ class PortScan(Rule):
         )):  # fmt: skip
             record = self._active(source, time, started)
             if place in waiting:
-                _recall(record, waiting[place], self._window)
+                recall(record, waiting[place], self._window)
             record.turn(time, self._window)
             failed, sample = record.failed, record.sample
             record.flows += end - begin
             if len(failed) < self._kept:
                 failed.update(tried[begin : min(end, begin + self._kept)])
-            if len(sample) < _SAMPLE:
-                _remember(sample, hosts[begin : min(end, begin + _SAMPLE)])
+            if len(sample) < SAMPLE:
+                remember(sample, hosts[begin : min(end, begin + SAMPLE)])
             size = len(failed) + len(record.failed_before)
             self._sources.weigh(record, size + len(record.talked or ()) + len(record.talked_before))
             if size >= self._look:
@@ -243,7 +200,7 @@ class PortScan(Rule):
                     found.append(finding)
         return found
 
-    def _active(self, source: int, time: int, started: int) -> _Contacts:
+    def _active(self, source: int, time: int, started: int) -> Knocks:
         old = self._sources.get(source)
         if old is not None and time - old.last > self._quiet:
             self._sources.drop(source)
@@ -252,7 +209,7 @@ class PortScan(Rule):
             record.started = started
         return record
 
-    def _crossed(self, record: _Contacts) -> bool:
+    def _crossed(self, record: Knocks) -> bool:
         """Tell whether a source's shape is worth a look: judging it costs more than counting."""
         size = len(record.failed) + len(record.failed_before)
         if size < self._look:
@@ -265,9 +222,9 @@ class PortScan(Rule):
         record.look_at = int(size * _LOOK_AGAIN) + 1
         return True
 
-    def _finding(self, source: int, record: _Contacts, flows: NDArray[np.void]) -> Finding | None:
+    def _finding(self, source: int, record: Knocks, flows: NDArray[np.void]) -> Finding | None:
         failed = record.failed | record.failed_before
-        talked = (record.talked or _NONE) | record.talked_before
+        talked = (record.talked or NOTHING) | record.talked_before
         direction, least = direction_name(flows), self._least
         scan = shape(failed, talked, self._named.hosts, least)
         if scan is None:
@@ -293,14 +250,14 @@ class PortScan(Rule):
         )  # fmt: skip
 
     def _evidence(
-        self, scan: Shape, record: _Contacts, direction: str, *, full: bool
+        self, scan: Shape, record: Knocks, direction: str, *, full: bool
     ) -> dict[str, Any]:
         return {
             "shape": scan.kind,
             "proto": protocol_name(scan.proto),
             "hosts": scan.hosts,
             "port_count": len(scan.ports),
-            "ports": list(scan.ports[:_SAMPLE]),
+            "ports": list(scan.ports[:SAMPLE]),
             "failed_targets": scan.value,
             "at_least": full,
             "succeeded_targets": scan.succeeded,
@@ -308,25 +265,6 @@ class PortScan(Rule):
             "window": self._window / 1e9,
             "direction": direction,
         }
-
-
-def _recall(record: _Contacts, held: Waited, window: int) -> None:
-    """Take over what was held: the first targets."""
-    record.turn(held.began, window)
-    if not record.flows:
-        record.began, record.started = held.began, held.started
-    record.failed.update(held.targets[: held.tried])
-    record.flows += held.flows
-    record.started = min(record.started, held.started)
-    hosts = zip(held.hi[: held.tried], held.lo[: held.tried], strict=True)
-    _remember(record.sample, list(hosts))
-
-
-def _remember(sample: list[tuple[int, int]], hosts: list[tuple[int, int]]) -> None:
-    """Keep some of the responders that a source tried."""
-    for host in hosts:
-        if host not in sample and len(sample) < _SAMPLE:
-            sample.append(host)
 
 
 def _title(subject: str, scan: Shape, *, full: bool) -> str:
