@@ -26,8 +26,9 @@ Thresholds stand in `detectors.toml` beside `ipwatchd.toml`; `ipwatchd check` na
 what is wrong there, a reload takes them up. A finding carries the value that crossed, the
 threshold, the baseline it was held against and whether enough was seen. The same thing going on
 stays one finding that grows. What is known to happen is written as `[[expected]]` entries: such
-findings raise no incident, and are counted under their reason. What detectors learn is kept in the
-state folder (`baselines.bin`) across restarts.
+findings raise no incident, and are counted under their reason. Where sources may be forged, 32 of a
+rule at one victim are told of one by one and the rest as one finding about `site` (detection.md).
+What detectors learn is kept in the state folder (`baselines.bin`) across restarts.
 """
 
 
