@@ -11,8 +11,9 @@ from structlog.testing import capture_logs
 
 from ipwatchd.capture import Capture
 from ipwatchd.config import Config
-from ipwatchd.config.settings import FeedSettings
+from ipwatchd.config.settings import FeedSettings, IntakeSettings
 from ipwatchd.daemon import Daemon
+from ipwatchd.desk.lmtp_door import Room
 from ipwatchd.lists import FeedKeeper
 from ipwatchd.records.flow import FLOW
 from ipwatchd.stores import Stores
@@ -39,18 +40,22 @@ async def test_trouble_is_told_once_and_so_is_its_end(tmp_path: Path) -> None:
 
 
 async def test_what_was_shed_has_a_name(tmp_path: Path) -> None:
-    """What did not fit into the inbox, evidence of a flood: in `shed`; what was not shed is not."""
-    stores = await Stores.open(Config(), tmp_path)
+    """What did not fit into the inbox, mails put off: it is in `shed`; what was not shed is not."""
+    config = Config(intake=IntakeSettings(lmtp=str(tmp_path / "lmtp")))
+    stores = await Stores.open(config, tmp_path)
     try:
-        daemon = Daemon(Config(), tmp_path / "none.toml", stores, Ground())
+        daemon = Daemon(config, tmp_path / "none.toml", stores, Ground())
         daemon._vitals.measure()
         assert daemon.live.shed == {}
         daemon._inbox.put(Capture(np.zeros(2_000_001, FLOW), [], 1.0))
         daemon._vitals.measure()
         assert daemon.live.shed == {"inbox.flows": 2_000_001}
-        stores.casework.shed = 3
+        door = daemon._desk.lmtp
+        assert door is not None
+        door._room = Room(0, 0)
+        assert not door._room.enter()
         daemon._vitals.measure()
-        assert daemon.live.shed == {"inbox.flows": 2_000_001, "intake.evidence": 3}
+        assert daemon.live.shed == {"inbox.flows": 2_000_001, "intake.lmtp_refused": 1}
     finally:
         await stores.close(1.0)
 

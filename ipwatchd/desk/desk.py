@@ -55,11 +55,8 @@ class Desk:
         return "; ".join(part for part in notes if part)
 
     def shed(self) -> dict[str, int]:
-        """Return what was put off or left out because too much came at once, by name."""
-        counts = {"intake.evidence": self._casework.shed}
-        if self.lmtp:
-            counts |= {f"intake.{name}": self.lmtp.counters[name] for name in SHED}
-        return counts
+        """Return what was put off because too much came at once, by name."""
+        return {f"intake.{name}": self.lmtp.counters[name] for name in SHED} if self.lmtp else {}
 
     async def start(self) -> None:
         """Listen; where that can't be, the daemon goes on and `note` says so."""
