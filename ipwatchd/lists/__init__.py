@@ -12,7 +12,6 @@ from ipwatchd.lists.escalate import ban_seconds
 from ipwatchd.lists.feeds import FeedState
 from ipwatchd.lists.formats import Import, Item, Problem
 from ipwatchd.lists.keeper import FeedKeeper
-from ipwatchd.lists.preview import Effect, preview
 from ipwatchd.lists.replace import Replaced
 from ipwatchd.lists.rows import Edit
 from ipwatchd.lists.store import Change, Lists, NoEntryError
@@ -22,7 +21,6 @@ __all__ = [
     "PRECEDENCE",
     "Change",
     "Edit",
-    "Effect",
     "FeedKeeper",
     "FeedState",
     "FullError",
@@ -36,5 +34,4 @@ __all__ = [
     "Replaced",
     "Why",
     "ban_seconds",
-    "preview",
 ]
