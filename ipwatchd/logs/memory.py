@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Final
 
 import msgspec
@@ -27,16 +28,16 @@ class Memory:
     """Sessions by (source, program, id), bounded in number and age."""
 
     def __init__(self) -> None:
-        self._sessions: dict[tuple[str, str, str], Known] = {}
+        self._sessions: OrderedDict[tuple[str, str, str], Known] = OrderedDict()
 
     def put(
         self, session: tuple[str, str, str], client: str, port: str, user: str, now: float
     ) -> None:
         """Remember what a session is known to be."""
-        self._sessions.pop(session, None)
         self._sessions[session] = Known(client, port, user, now)
+        self._sessions.move_to_end(session)
         if len(self._sessions) > SESSIONS:
-            del self._sessions[next(iter(self._sessions))]
+            self._sessions.popitem(last=False)
 
     def get(self, session: tuple[str, str, str], now: float) -> Known | None:
         """Return what is known of a session, None where that is nothing or too long ago."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any, Final
 
 __all__ = ["Told"]
@@ -20,8 +21,8 @@ class Told:
     """Clients whose failed logins a server told of lately, by family of services. Pure."""
 
     def __init__(self) -> None:
-        self._last: dict[tuple[str, str], float] = {}
-        self._echoes: dict[tuple[str, str], int] = {}
+        self._last: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._echoes: OrderedDict[tuple[str, str], int] = OrderedDict()
 
     def again(self, service: str, client: str, now: float, *, echo: bool) -> bool:
         """Tell whether a failure is an echo of what the server says itself; remember if it is not.
@@ -33,12 +34,11 @@ class Told:
             last = self._last.get(key)
             known = last is not None and abs(now - last) <= SECONDS
             if not known:
-                self._echoes[key] = self._echoes.pop(key, 0) + 1
-                _bound(self._echoes)
+                self._echoes[key] = self._echoes.get(key, 0) + 1
+                _bound(self._echoes, key)
             return known
-        self._last.pop(key, None)
         self._last[key] = now
-        _bound(self._last)
+        _bound(self._last, key)
         return False
 
     def echoed(self, service: str, client: str) -> int:
@@ -49,6 +49,7 @@ class Told:
         return self._echoes.pop((_FAMILIES.get(service, service), client), 0)
 
 
-def _bound(clients: dict[tuple[str, str], Any]) -> None:
+def _bound(clients: OrderedDict[tuple[str, str], Any], newest: tuple[str, str]) -> None:
+    clients.move_to_end(newest)
     if len(clients) > CLIENTS:
-        del clients[next(iter(clients))]
+        clients.popitem(last=False)
