@@ -78,7 +78,8 @@ def test_a_pause_ends_though_the_daemon_was_killed(
         assert OUTSIDE in gateway.run(["nft", "list", "ruleset"]).stdout
         agent.start()
         assert agent.ask("firewall", "status")["mode"] == "enforce"
-        agent.ctl("firewall", "mode", "off", "--confirm", "60s", "--yes")
+        agent.ctl("firewall", "mode", "off", "--yes")  # as [firewall] confirm_seconds says
+        assert agent.ask("firewall", "status")["confirm_by"] > time.time() + 30
         agent.ctl("firewall", "confirm")
         assert "ipwatchd" not in gateway.run(["nft", "list", "tables"]).stdout
         agent.ctl("firewall", "mode", "enforce", "--confirm", "1s", "--yes")

@@ -144,9 +144,11 @@ def firewall_mode(client: Client, arguments: argparse.Namespace) -> int:
     """Switch modes."""
     if not agreed(arguments, f"Switch the firewall to {arguments.mode}?"):
         return 1
+    span = arguments.confirm
     applied = client.firewall_mode(
-        arguments.mode, confirm_seconds=parse_duration(arguments.confirm), reason=arguments.reason
-    )
+        arguments.mode, confirm_seconds=parse_duration(span) if span else None,
+        reason=arguments.reason,
+    )  # fmt: skip
     return as_sentence(arguments, applied, applied.note)
 
 

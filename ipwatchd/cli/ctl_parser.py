@@ -324,7 +324,10 @@ def _add_firewall(commands: Commands) -> None:
     )
     mode.add_argument("mode", choices=("off", "observe", "enforce"))
     mode.add_argument(
-        "--confirm", default="60s", metavar="SPAN", help="roll back after (default: 60s; 0s: never)"
+        "--confirm",
+        default="",
+        metavar="SPAN",
+        help="roll back after (default: [firewall] confirm_seconds, 60s; 0s: never)",
     )
     mode.add_argument("--reason", default="", metavar="TEXT")
     mode.add_argument("--yes", action="store_true", help="do not ask")

@@ -296,9 +296,12 @@ class Client:
         return self._call(FirewallState, "GET", "firewall")
 
     def firewall_mode(
-        self, mode: str, *, confirm_seconds: float = 0.0, reason: str = ""
+        self, mode: str, *, confirm_seconds: float | None = None, reason: str = ""
     ) -> Applied:
-        """Switch to off, observe or enforce; rolls back unless confirmed in time."""
+        """Switch to off, observe or enforce; rolls back unless confirmed in time.
+
+        In how long the configuration says, or `confirm_seconds`; 0: it stays.
+        """
         body = {"mode": mode, "confirm_seconds": confirm_seconds, "reason": reason}
         return self._call(Applied, "POST", "firewall/mode", body=body)
 

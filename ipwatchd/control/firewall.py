@@ -28,7 +28,8 @@ __all__ = ["confirm", "diff", "firewall_state", "met", "rollback", "set_mode", "
 
 class _Mode(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     mode: str
-    confirm_seconds: Annotated[float, Meta(ge=0, le=86400)] = 0.0
+    confirm_seconds: Annotated[float, Meta(ge=0, le=86400)] | None = None
+    """None: as [firewall] confirm_seconds says; 0: for good."""
     reason: Annotated[str, Meta(max_length=500)] = ""
 
 
@@ -95,9 +96,10 @@ async def set_mode(house: House, call: Call) -> Applied:
     """Answer POST firewall/mode."""
     asked = msgspec.convert(call.body, _Mode)
     enforcement = _enforcement(house)
-    return _applied(
-        await enforcement.set_mode(asked.mode, asked.confirm_seconds, call.now), call.now
-    )
+    seconds = asked.confirm_seconds
+    if seconds is None:
+        seconds = enforcement.settings.confirm_seconds
+    return _applied(await enforcement.set_mode(asked.mode, seconds, call.now), call.now)
 
 
 async def confirm(house: House, call: Call) -> Applied:
