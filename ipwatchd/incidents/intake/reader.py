@@ -38,7 +38,7 @@ def read_mail(data: bytes, seconds: int = SECONDS, memory: int = MEMORY) -> Mail
     if len(data) <= SMALL:
         return parse_mail(data)
     limits = (str(seconds), str(memory))
-    command = [sys.executable, "-m", "ipwatchd.incidents.intake.reader", *limits]
+    command = [sys.executable, "-P", "-m", "ipwatchd.incidents.intake.reader", *limits]
     why = f"it takes more than {seconds} s or {memory >> 20} MB"
     with _ONE:
         try:

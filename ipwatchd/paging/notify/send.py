@@ -128,7 +128,7 @@ async def _apprise(channel: Channel, message: Message) -> None:
 
     work = {"urls": [secret(channel.url_file)], "title": message.subject, "body": message.body}
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "ipwatchd.paging.notify.apprise_child",
+        sys.executable, "-P", "-m", "ipwatchd.paging.notify.apprise_child",
         stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )  # fmt: skip
