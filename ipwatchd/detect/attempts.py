@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 from ipwatchd.detect.sources import Growth
@@ -9,8 +10,11 @@ from ipwatchd.detect.sources import Growth
 if TYPE_CHECKING:
     from collections import deque
 
-__all__ = ["SHOWN", "USERS", "Attempts", "note", "note_user", "readable"]
+__all__ = [
+    "SHOWN", "SLIPS", "Attempts", "likelihood", "note", "note_user", "readable", "severity_of",
+]  # fmt: skip
 
+SLIPS: Final = 5  # failures of a user that their own success explains
 USERS: Final = 64  # user names counted one by one for each source; a dictionary of names is longer
 _USER_LETTERS: Final = 64
 SHOWN: Final = 16  # users, services and targets named in a finding
@@ -93,3 +97,15 @@ def note(names: dict[str, None], name: str) -> None:
 def readable(text: str) -> str:
     """Return a name from the attacker's hand as a bounded, printable word."""
     return "".join(letter if letter.isprintable() else "?" for letter in text[:_USER_LETTERS])
+
+
+def severity_of(record: Attempts, users: int) -> str:
+    """Return how bad the attempts are."""
+    if record.success:
+        return "critical" if record.users.get(record.success, 0) > SLIPS else "high"
+    return "high" if users >= USERS else "medium"
+
+
+def likelihood(value: int, least: int, *, success: bool) -> float:
+    """Return how sure a log's failures make it."""
+    return 0.95 if success else round(0.95 * (1 - math.exp2(-2 * value / least)), 3)

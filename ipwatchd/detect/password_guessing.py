@@ -13,16 +13,24 @@ from typing import TYPE_CHECKING, Any, Final
 import numpy as np
 
 from ipwatchd.detect.about import About, House, Rule
-from ipwatchd.detect.attempts import SHOWN, USERS, Attempts, note, note_user, readable
+from ipwatchd.detect.attempts import (
+    SHOWN,
+    SLIPS,
+    Attempts,
+    likelihood,
+    note,
+    note_user,
+    readable,
+    severity_of,
+)
 from ipwatchd.detect.batch import Groups, by_address, direction_name, slices
-from ipwatchd.detect.sessions import SMALL, TIMES, attempts, lasting, tries
+from ipwatchd.detect.sessions import TIMES, attempts, lasting, services_of, tries
 from ipwatchd.detect.sources import Sources
 from ipwatchd.detect.verdicts import verdict
 from ipwatchd.detect.web_logins import WebLogins, WebTries
 from ipwatchd.records.address import address_text, split
 from ipwatchd.records.event import Http, Ssh
 from ipwatchd.records.finding import Finding
-from ipwatchd.records.flow import SERVICES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["PasswordGuessing"]
 
-_SLIPS: Final = 5  # failures of a user that their own success explains
 _UNNAMED: Final = "an unnamed user"
 _PROMPTS: Final = 3
 """Tries of one SSH session that count (ssh_config: NumberOfPasswordPrompts); keys are tries too."""
@@ -175,7 +182,7 @@ class PasswordGuessing(Rule):
             note(record.services, event.service)
             return self._log_finding(source, record)
         record.known_at = time
-        if 0 < slips <= _SLIPS:
+        if 0 < slips <= SLIPS:
             del record.users[user]
             record.failures = max(0, record.failures - slips)
         return None
@@ -207,9 +214,9 @@ class PasswordGuessing(Rule):
             }  # fmt: skip
         return self._finding(
             source, record, evidence, title=title, count=record.seen, value=value,
-            severity="low" if under else _severity(record, users),
+            severity="low" if under else severity_of(record, users),
             threshold=self._burst if under else 0,
-            score=_score(value, self._least, success=bool(record.success)),
+            score=likelihood(value, self._least, success=bool(record.success)),
         )  # fmt: skip
 
     def _note_lasting(self, flows: NDArray[np.void]) -> None:
@@ -229,7 +236,7 @@ class PasswordGuessing(Rule):
         for place in range(min(len(flows), SHOWN)):
             row = flows[place]
             note(record.targets, address_text(int(row["resp_hi"]), int(row["resp_lo"])))
-        for service in _services(flows):
+        for service in services_of(flows):
             note(record.services, service)
         self._sources.weigh(record, len(record.users) + len(record.targets))
         direction = direction_name(flows)
@@ -238,7 +245,7 @@ class PasswordGuessing(Rule):
             record.times = deque(maxlen=self._least)
         record.times.extend(flows["end"].tolist())
         value = record.sessions_within(self._window)
-        least = self._least * max(map(TIMES.__getitem__, _services(flows)))
+        least = self._least * max(map(TIMES.__getitem__, services_of(flows)))
         # Inside, scripts and monitors log in all day: there it takes twice as many, or as many in
         # half the time.
         hasty = len(record.times) == least and time - record.times[0] <= self._window // 2
@@ -295,23 +302,6 @@ class PasswordGuessing(Rule):
             severity=severity, classification="brute-force", score=score, value=value,
             threshold=threshold or self._least, targets=tuple(record.targets), evidence=evidence,
         )  # fmt: skip
-
-
-def _severity(record: Attempts, users: int) -> str:
-    if record.success:
-        return "critical" if record.users.get(record.success, 0) > _SLIPS else "high"
-    return "high" if users >= USERS else "medium"
-
-
-def _score(value: int, least: int, *, success: bool) -> float:
-    return 0.95 if success else round(0.95 * (1 - math.exp2(-2 * value / least)), 3)
-
-
-def _services(flows: NDArray[np.void]) -> list[str]:
-    """Return the services of a source's sessions, by port where that says more."""
-    pairs = np.unique(flows["service"].astype(np.uint32) << 16 | flows["resp_port"]).tolist()
-    names = (SMALL.get(pair & 0xFFFF) or SERVICES[pair >> 16] for pair in pairs)
-    return sorted({name for name in names if name in TIMES}) or [next(iter(TIMES))]
 
 
 def _text(source: int) -> str:

@@ -17,7 +17,7 @@ from ipwatchd.records.flow import SERVICES, STATES
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["SMALL", "TIMES", "attempts", "lasting", "tries"]
+__all__ = ["TIMES", "attempts", "lasting", "services_of", "tries"]
 
 
 class _Bounds(NamedTuple):
@@ -54,7 +54,7 @@ _BOUNDS: Final = {
     "imap": _Bounds(143, (6, 24), (300, 1200), (250, 2000), 60.0, 6),
     "pop3": _Bounds(110, (6, 24), (300, 1200), (250, 2000), 60.0, 6),
 }
-SMALL: Final = {
+_SMALL: Final = {
     port: name for name, bounds in _BOUNDS.items() for port in (bounds.port, *bounds.other)
 }
 TIMES: Final = {name: bounds.times for name, bounds in _BOUNDS.items()}
@@ -62,7 +62,7 @@ _ENDED: Final = tuple(STATES.index(name) for name in ("SF", "S2", "S3", "RSTO", 
 
 
 _PORTS: Final = np.zeros(1 << 16, np.bool_)
-_PORTS[list(SMALL)] = True
+_PORTS[list(_SMALL)] = True
 _SERVED: Final = np.zeros(256, np.bool_)
 _SERVED[[SERVICES.index(name) for name in _BOUNDS]] = True
 
@@ -140,3 +140,10 @@ def _refused(flows: NDArray[np.void], bounds: _Bounds) -> NDArray[np.bool_]:
         small &= (flows[column] >= least) & (flows[column] <= most)
     refused: NDArray[np.bool_] = small & (flows["end"] - flows["start"] <= bounds.seconds * 1e9)
     return refused
+
+
+def services_of(flows: NDArray[np.void]) -> list[str]:
+    """Return the services of a source's sessions, by port where that says more."""
+    pairs = np.unique(flows["service"].astype(np.uint32) << 16 | flows["resp_port"]).tolist()
+    names = (_SMALL.get(pair & 0xFFFF) or SERVICES[pair >> 16] for pair in pairs)
+    return sorted({name for name in names if name in TIMES}) or [next(iter(TIMES))]
