@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 import ssl
 import time
 from pathlib import Path
@@ -179,8 +180,11 @@ class Uplink:
         if isinstance(answer, Held):
             told = msgspec.json.decode(reply.body, type=Committed)
             self._lease.granted(told.pages, asked)
-            if told.acks and self._on_acks:
-                await self._on_acks(told.acks)
+            try:
+                if told.acks and self._on_acks:
+                    await self._on_acks(told.acks)
+            except (ValueError, OSError, sqlite3.Error) as error:  # it was just closed, a full disk
+                return Failed(f"an answer that was given at the centre can't be taken: {error}")
         return answer
 
     async def _take_lists(self, reply: _Reply, tag: str) -> Answer:

@@ -275,6 +275,32 @@ async def test_unsound_lists_are_not_handed_on(centre: Any, site: Make, until: U
         await runner.cleanup()
 
 
+async def test_an_answer_that_can_not_be_taken_does_not_end_delivery(
+    centre: Any, site: Make, until: Until
+) -> None:
+    """The incident was closed in the same moment: it is said, and the uplink goes on."""
+    asked: list[str] = []
+
+    async def answers(request: web.Request) -> web.StreamResponse:
+        if request.path == "/v1/lists":
+            return web.json_response({"version": "1", "entries": []})
+        ack = {"incident": "MANILA-000001", "by": "cho", "time": 1.0}
+        return web.json_response({"committed": 0, "acks": [ack]})
+
+    async def closed(acks: Any) -> None:
+        asked.extend(one.incident for one in acks)
+        raise ValueError("MANILA-000001 is CLOSED: ack is not possible")
+
+    runner = await serve_instead(centre, answers)
+    try:
+        async with site() as one, one.running() as uplink:
+            uplink._on_acks = closed
+            await until(lambda: "can't be taken: MANILA-000001 is CLOSED" in uplink.status().error)
+            assert asked[0] == "MANILA-000001"
+    finally:
+        await runner.cleanup()
+
+
 async def test_a_site_without_a_centre_just_stops_when_told(site: Make) -> None:
     """An empty URL asks nobody anything."""
     async with site() as one:
