@@ -181,8 +181,9 @@ class Papers:
     async def _as_pdf(self, name: str, html: str, page: Path) -> Path:
         """Return where the report lies as PDF; the page where that can't be made, and say why."""
         child = await asyncio.create_subprocess_exec(
-            sys.executable, "-P", "-m", "ipwatchd.incidents.review.pdf", stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            sys.executable, "-P", "-m", "ipwatchd.incidents.review.pdf",
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         try:
             async with asyncio.timeout(PDF_SECONDS):
