@@ -15,9 +15,9 @@ KINDS: Final = ("smtp", "webhook", "syslog", "apprise")
 class Channel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """[channels.NAME] a way out. Secrets stand in files of their own.
 
-    smtp: host, port, tls, user, password_file, sender, reply_to. webhook: url, secret_file (signs the body).
-    syslog: address (udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT, unix:/dev/log). apprise: url_file,
-    whose first line is one of its URLs.
+    smtp: host, port, tls, user, password_file, sender, reply_to. webhook: url, secret_file (signs
+    the body). syslog: address (udp:HOST:PORT, tcp:HOST:PORT, tls:HOST:PORT, unix:/dev/log).
+    apprise: url_file, whose first line is one of its URLs.
     """
 
     kind: Literal["smtp", "webhook", "syslog", "apprise"]
