@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ipwatchd.lab.netns import Namespace
 
 __all__ = ["Kernel", "kernel", "parse"]
+
+_NEIGHBOURS: Final = 16
+"""Addresses of a span up to which they are entries that happen to end at the same moment."""
 
 
 class Kernel(NamedTuple):
@@ -31,7 +37,8 @@ def parse(listing: dict[str, Any]) -> Kernel:
     dropped = rules = 0
     for item in listing.get("nftables", []):
         if "set" in item and str(item["set"]["name"]).startswith("deny"):
-            denied.update(_network(element) for element in item["set"].get("elem", []))
+            for element in item["set"].get("elem", []):
+                denied.update(_held(element))
         if "counter" in item and str(item["counter"]["name"]).startswith("denied"):
             dropped += int(item["counter"]["packets"])
         if "rule" in item:
@@ -46,12 +53,25 @@ def parse(listing: dict[str, Any]) -> Kernel:
     return Kernel(frozenset(denied), dropped, rules)
 
 
-def _network(element: Any) -> str:
-    if isinstance(element, dict):
-        if "elem" in element:
-            return _network(element["elem"]["val"])
-        if "prefix" in element:
-            return f"{element['prefix']['addr']}/{element['prefix']['len']}"
-        if "range" in element:
-            return "-".join(element["range"])
-    return str(element)
+def _held(element: Any) -> Iterator[str]:
+    """Yield what an element holds: neighbours that became one span address by address."""
+    if isinstance(element, dict) and "elem" in element:
+        yield from _held(element["elem"]["val"])
+    elif isinstance(element, dict):
+        first, last = _ends(element)
+        if int(last) - int(first) < _NEIGHBOURS:
+            yield from (str(first + step) for step in range(int(last) - int(first) + 1))
+        else:
+            spans = ipaddress.summarize_address_range(first, last)
+            yield from (str(span).removesuffix("/32") for span in spans)
+    else:
+        yield str(element)
+
+
+def _ends(element: dict[str, Any]) -> tuple[Any, Any]:
+    """Return the first and the last address of a prefix or a range, of either family."""
+    if "prefix" in element:
+        span = ipaddress.ip_network(f"{element['prefix']['addr']}/{element['prefix']['len']}")
+        return span[0], span[-1]
+    first, last = element["range"]
+    return ipaddress.ip_address(first), ipaddress.ip_address(last)

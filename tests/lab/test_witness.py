@@ -16,7 +16,7 @@ table inet ipwatchd {
     set deny4 { type ipv4_addr; flags timeout;
         elements = { 203.0.113.66 timeout 1h, 192.0.2.13 } }
     set deny4_nets { type ipv4_addr; flags interval;
-        elements = { 198.51.100.0/24, 10.9.0.1-10.9.0.7 } }
+        elements = { 198.51.100.0/24, 10.9.0.1-10.9.0.7, 10.8.0.0-10.8.0.128 } }
     set allow4 { type ipv4_addr; elements = { 192.0.2.99 } }
     chain forward { type filter hook forward priority 0;
         ip saddr @deny4 counter packets 3 bytes 180 drop
@@ -30,11 +30,12 @@ table inet ipwatchd {
 def test_addresses_ranges_and_dropped_packets_are_read(
     namespace: Callable[[str], Namespace],
 ) -> None:
-    """Deny sets alone count, with and without timeout; only what drops is added up."""
+    """Deny sets alone count; neighbours in one span are single addresses; drops are added up."""
     gateway = namespace("gateway")
     gateway.run(["nft", "-f", "-"], input=_TABLE)
     seen = kernel(gateway)
-    assert seen.denied == {"203.0.113.66", "192.0.2.13", "198.51.100.0/24", "10.9.0.1-10.9.0.7"}
+    singles = {"203.0.113.66", "192.0.2.13", *(f"10.9.0.{last}" for last in range(1, 8))}
+    assert seen.denied == {*singles, "198.51.100.0/24", "10.8.0.0/25", "10.8.0.128"}
     assert (seen.dropped, seen.rules) == (7, 3)
 
 
