@@ -87,7 +87,8 @@ def _all_hold(path: Path, site: str, public: PublicKey | None, newest: int, work
     """
     edges = [newest * number // workers for number in range(workers + 1)]
     key = [public.key, str(public.since)] if public else ["", "0"]
-    command = [sys.executable, "-P", "-m", "ipwatchd.incidents.verify", str(path), site, *key]
+    log = str(path.absolute())  # the children stand in a folder of their own
+    command = [sys.executable, "-P", "-m", "ipwatchd.incidents.verify", log, site, *key]
     started = []
     try:
         for first, last in pairwise(edges):

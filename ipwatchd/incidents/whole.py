@@ -52,7 +52,7 @@ class Whole(msgspec.Struct, frozen=True):
 
 def whole_of(path: Path, site: str) -> Whole:
     """Check a log's file, incidents and files in a process of its own; OSError where it can't."""
-    command = [sys.executable, "-P", "-m", "ipwatchd.incidents.whole", str(path), site]
+    command = [sys.executable, "-P", "-m", "ipwatchd.incidents.whole", str(path.absolute()), site]
     done = subprocess.run(command, capture_output=True, cwd=_ROOT, check=False)
     if done.returncode:
         lines = done.stderr.decode("utf-8", "replace").strip().splitlines()

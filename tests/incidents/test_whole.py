@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import sqlite3
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,14 +14,13 @@ from ipwatchd.incidents.bodies import Collected
 from ipwatchd.incidents.keep import Keep
 from ipwatchd.incidents.signing import PUBLIC, Signer, is_signed, load_public
 from ipwatchd.incidents.store import FILE, Incidents
-from ipwatchd.incidents.verify import verify_file
+from ipwatchd.incidents.verify import _all_hold, verify_file
 from ipwatchd.incidents.whole import EVIDENCE, REPORTS, Whole, check_whole, whole_of
 from ipwatchd.records.incident import Attachment, Exhibit, Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
     from ipwatchd.records.finding import Finding
 
@@ -61,6 +61,20 @@ def changed(path: Path, place: int) -> None:
 def test_what_nobody_touched_is_as_the_log_says(state: Path) -> None:
     """Every incident is the fold of its events, every file has its hash."""
     assert whole_of(state / FILE, "manila") == Whole(incidents=2, files=3)
+
+
+def test_a_log_may_be_named_from_where_one_stands(
+    state: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`ipwatchctl --state out …`: those who check it stand elsewhere."""
+    monkeypatch.chdir(state)
+    here = Path(FILE)
+    assert whole_of(here, "manila") == Whole(incidents=2, files=3)
+    public = load_public(Path())
+    assert public is not None
+    newest = verify_file(here, "manila", public).events
+    assert newest > 2
+    assert _all_hold(here, "manila", public, newest, 2)
 
 
 def test_a_turned_bit_in_any_file_is_found(state: Path) -> None:
